@@ -1,0 +1,55 @@
+"""Who asks, and what they may: the vocabulary between views (any app) and the key system (`apikeys`).
+
+`Scope` is the one registry of scopes; views name what an action needs from it, `apikeys` checks it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db.models import TextChoices
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class Scope(TextChoices):
+    DOMAINS_READ = "domains:read", "See domains"
+    DOMAINS_WRITE = "domains:write", "Create, change and delete domains"
+    MAILBOXES_READ = "mailboxes:read", "See mailboxes"
+    MAILBOXES_WRITE = "mailboxes:write", "Create, change and delete mailboxes"
+    ALIASES_READ = "aliases:read", "See aliases"
+    ALIASES_WRITE = "aliases:write", "Create, change and delete aliases"
+    WEBHOOKS_READ = "webhooks:read", "See webhooks and their deliveries"
+    WEBHOOKS_WRITE = "webhooks:write", "Create, change and delete webhooks"
+    EMAILS_READ = "emails:read", "See the email log: envelope, subject, dates, states"
+    EMAILS_CONTENT = "emails:content", "Read what emails say: bodies, attachments, raw"
+    EMAILS_SUBMIT = "emails:submit", "Hand in mail over HTTP"
+    EMAILS_WRITE = "emails:write", "Delete and replay emails"
+    STATISTICS_READ = "statistics:read", "See usage statistics"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: one API key.
+
+    `scopes` is already widened (write includes read of the same resource). `mailbox_ids` is the allowlist without
+    deleted mailboxes, and says nothing when `all_mailboxes` is set.
+    """
+
+    key_id: UUID
+    identifier: str
+    scopes: frozenset[Scope]
+    all_mailboxes: bool
+    mailbox_ids: frozenset[UUID]
+
+    def may(self, *required: Scope) -> bool:
+        return self.scopes.issuperset(required)
+
+
+def principal(request: "Request") -> Principal:
+    """The caller of an authenticated API request. Asking on an unauthenticated one is a mistake of the view."""
+    caller = request.auth
+    if not isinstance(caller, Principal):
+        raise TypeError("this view has no authenticated principal: check its authentication and permission classes")
+    return caller

@@ -1,0 +1,46 @@
+"""What can go wrong, by kind. Apps name the case; edges (HTTP, SMTP, shell) translate the kind.
+
+`code` is a stable string for programs. The message is for people: it names the field and the remedy and holds
+nothing that the caller may not see, so that every edge can show it as it is.
+"""
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class NotFoundError(DomainError):
+    """There is no such thing, or none that the caller may know of."""
+
+    code = "not_found"
+
+
+class ConflictError(DomainError):
+    """It contradicts something that exists."""
+
+    code = "conflict"
+
+
+class RefusedError(DomainError):
+    """The input breaks a rule; the same input will never do."""
+
+    code = "validation_error"
+
+
+class LimitReachedError(DomainError):
+    """Too much or too often; later, or smaller, may do."""
+
+    code = "limit_reached"
+
+
+class UnavailableError(DomainError):
+    """A fault of ours; the same input may do in a moment."""
+
+    code = "unavailable"

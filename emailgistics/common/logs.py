@@ -1,0 +1,70 @@
+"""Structured logs on stderr: one event a line, as text or JSON.
+
+Log ids, counts and codes. Never subjects, bodies, whole addresses, keys, links or secrets.
+"""
+
+import logging.config
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+SHARED: list[Callable[..., Any]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def logging_config(*, style: str, level: str) -> None:
+    """Sets logging up for this process, for structlog and for the libraries' own loggers alike."""
+    if style not in ("text", "json"):
+        raise ImproperlyConfigured(f"LOG_FORMAT is {style!r}; it is text or json.")
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it is DEBUG, INFO, WARNING or ERROR.")
+    renderer: list[Callable[..., Any]] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if style == "json"
+        # repr of values: a control character in one cannot forge a line
+        else [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *SHARED,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "structured": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": SHARED,
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+            "root": {"handlers": ["stderr"], "level": level.upper()},
+            "loggers": {
+                # commands and addresses of every session, at INFO: ours logs what matters
+                "mail.log": {"level": "WARNING"},
+                "aiohttp.access": {"level": "WARNING"},
+                "celery.worker.strategy": {"level": "WARNING"},
+                "celery.app.trace": {"level": "WARNING"},
+                "celery.beat": {"level": "WARNING"},
+            },
+        }
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

@@ -1,0 +1,320 @@
+"""Where mail goes, and the mail itself.
+
+A message is one accepted DATA with its raw octets; an email is that message in one mailbox. Deleting a domain, mailbox
+or alias only marks it: accepted mail stays, and an address rests before anybody else can have it.
+"""
+
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+
+from emailgistics.common.access import Principal
+from emailgistics.common.ids import TypedIdModel
+from mailboxes import addresses
+
+ADDRESS_RESTS_FOR = timedelta(days=30)  # so that mail for the old owner does not reach a new one
+
+
+class DomainQuerySet(models.QuerySet["Domain"]):
+    def live(self) -> Self:
+        return self.filter(deleted_at=None)
+
+
+class Domain(TypedIdModel):
+    ID_PREFIX: ClassVar = "dom"
+
+    name = models.CharField(max_length=addresses.MAX_DOMAIN_OCTETS, help_text="A-label form, lower case")
+    is_active = models.BooleanField(default=True)
+    is_test = models.BooleanField(default=False)
+    default_mailbox = models.ForeignKey("Mailbox", models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = DomainQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="domain_name_once"),
+            # a domain is born a moment before its default mailbox, in the same transaction
+            models.CheckConstraint(condition=~Q(name=""), name="domain_has_name"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    def live(self) -> Self:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, principal: Principal) -> Self:
+        return self.live() if principal.all_mailboxes else self.live().filter(pk__in=principal.mailbox_ids)
+
+
+class Mailbox(TypedIdModel):
+    ID_PREFIX: ClassVar = "mbx"
+
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="mailboxes")
+    local_part = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS)
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name_plural = "mailboxes"
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def address(self) -> str:
+        return addresses.join(self.local_part, self.domain.name)
+
+
+class AliasQuerySet(models.QuerySet["Alias"]):
+    def live(self) -> Self:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, principal: Principal) -> Self:
+        return self.live() if principal.all_mailboxes else self.live().filter(mailbox__in=principal.mailbox_ids)
+
+
+class Alias(TypedIdModel):
+    ID_PREFIX: ClassVar = "alias"
+
+    class Kind(models.TextChoices):
+        EXACT = "exact"
+        CATCH_ALL = "catch_all"
+
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="aliases")
+    name = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, help_text="local part, or * for the catch-all")
+    mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="aliases")
+    description = models.CharField(max_length=500, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.EXACT)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = AliasQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        verbose_name_plural = "aliases"
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(kind="catch_all", name=addresses.CATCH_ALL)
+                | (Q(kind="exact") & ~Q(name=addresses.CATCH_ALL)),
+                name="alias_kind_fits_name",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def address(self) -> str:
+        return addresses.join(self.name, self.domain.name)
+
+
+class Address(models.Model):
+    """The one table of addresses: whoever has the row has the address, be it a mailbox or an alias.
+
+    The row outlives its deleted owner for ADDRESS_RESTS_FOR, and goes to the next owner only after that.
+    """
+
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="addresses")
+    local_key = models.CharField(max_length=4 * addresses.MAX_LOCAL_PART_OCTETS, help_text="see addresses.local_key")
+    mailbox = models.OneToOneField(Mailbox, models.PROTECT, null=True, related_name="address_row")
+    alias = models.OneToOneField(Alias, models.PROTECT, null=True, related_name="address_row")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["domain", "local_key"], name="address_once"),
+            models.CheckConstraint(
+                condition=Q(mailbox=None, alias__isnull=False) | Q(mailbox__isnull=False, alias=None),
+                name="address_has_one_owner",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return addresses.join(self.local_key, self.domain.name)
+
+    @property
+    def owner(self) -> Mailbox | Alias:
+        owner = self.mailbox or self.alias
+        if owner is None:
+            raise AssertionError("address_has_one_owner")
+        return owner
+
+
+class Message(TypedIdModel):
+    """One accepted DATA: its envelope, and where its processing stands."""
+
+    ID_PREFIX: ClassVar = "msg"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        PROCESSED = "processed"
+        PARKED = "parked"  # it could not be processed; the raw is safe, and its webhooks went out saying so
+
+    class Source(models.TextChoices):
+        SMTP = "smtp"
+
+    received_at = models.DateTimeField()
+    source = models.CharField(max_length=10, choices=Source, default=Source.SMTP)
+    mail_from = models.CharField(max_length=320, blank=True, help_text="envelope sender; empty is the null sender <>")
+    client_ip = models.GenericIPAddressField(null=True)
+    helo = models.CharField(max_length=255, blank=True)
+    tls = models.CharField(max_length=40, blank=True, help_text="protocol version, empty without TLS")
+    size = models.PositiveIntegerField(help_text="octets of the raw")
+    sha256 = models.CharField(max_length=64, help_text="of the raw, hexadecimal")
+
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    lease_id = models.UUIDField(null=True, editable=False)
+    losses = models.PositiveSmallIntegerField(default=0, help_text="claims whose worker never came back")
+    processed_at = models.DateTimeField(null=True)
+    parse_status = models.CharField(max_length=10, blank=True, help_text="ok, partial or failed")
+    parse_defects = models.JSONField(default=list)
+    parse_version = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=["waiting", "processed", "parked"]), name="message_state"),
+            models.CheckConstraint(condition=Q(state="waiting") | Q(lease_id=None), name="message_lease_only_waiting"),
+        )
+        indexes = (
+            models.Index(fields=["losses", "id"], condition=Q(state="waiting"), name="message_waiting"),
+            models.Index(fields=["lease_id"], condition=Q(lease_id__isnull=False), name="message_leased"),
+        )
+
+
+class RawMessage(models.Model):
+    """The octets between 354 and the terminator, dots unstuffed, closing CRLF included; see `raw.py`.
+
+    Apart from Message: a row that is updated several times must not carry megabytes along.
+    """
+
+    message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="raw")
+    codec = models.CharField(max_length=10)
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"raw of {self.message_id}"
+
+
+class EmailQuerySet(models.QuerySet["Email"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """By mailbox; mail of a deleted mailbox is nobody's."""
+        live = self.filter(mailbox__deleted_at=None)
+        return live if principal.all_mailboxes else live.filter(mailbox__in=principal.mailbox_ids)
+
+
+class Email(TypedIdModel):
+    """A message in one mailbox."""
+
+    ID_PREFIX: ClassVar = "email"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        PROCESSED = "processed"
+        PARKED = "parked"
+
+    message = models.ForeignKey(Message, models.PROTECT, related_name="emails")
+    mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="emails")
+    received_at = models.DateTimeField()
+    size = models.PositiveIntegerField(help_text="octets of the raw")
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+
+    # what the log shows, out of the headers once processed
+    kind = models.CharField(max_length=20, default="normal")
+    subject = models.TextField(blank=True)
+    from_name = models.TextField(blank=True)
+    from_address = models.TextField(blank=True)
+    date = models.DateTimeField(null=True)
+    message_id_header = models.TextField(blank=True)
+    has_attachment = models.BooleanField(default=False)
+
+    objects = EmailQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["message", "mailbox"], name="email_once_per_mailbox"),
+            models.CheckConstraint(condition=Q(status__in=["waiting", "processed", "parked"]), name="email_status"),
+        )
+        indexes = (models.Index(fields=["mailbox", "-id"], name="email_newest_first"),)
+
+
+class EmailContent(models.Model):
+    """What an email says. Beside Email, so that no list loads it."""
+
+    email = models.OneToOneField(Email, models.CASCADE, primary_key=True, related_name="content")
+    in_reply_to = models.TextField(blank=True)
+    references = models.JSONField(default=list)
+    addresses = models.JSONField(default=dict, help_text="sender, reply_to, to, cc: {name, address} or lists of them")
+    headers = models.JSONField(default=list, help_text="[[name, value], …] in their order, decoded")
+    text = models.TextField(blank=True)
+    text_truncated = models.BooleanField(default=False)
+    html = models.TextField(blank=True)
+    html_truncated = models.BooleanField(default=False)
+    preview = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"content of {self.email_id}"
+
+
+class Attachment(TypedIdModel):
+    """Where in the raw an attachment is; `raw.py` reads its octets from there."""
+
+    ID_PREFIX: ClassVar = "att"
+
+    email = models.ForeignKey(Email, models.CASCADE, related_name="attachments")
+    position = models.PositiveSmallIntegerField(help_text="from 0, in the order of the mail")
+    part = models.CharField(max_length=200, help_text="path of the MIME part, as in 1.2")
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255)
+    is_inline = models.BooleanField(default=False)
+    content_id = models.CharField(max_length=998, blank=True)
+    size = models.PositiveIntegerField(help_text="octets once decoded")
+    sha256 = models.CharField(max_length=64, help_text="of the decoded octets, hexadecimal")
+    encoding = models.CharField(max_length=20, help_text="content transfer encoding that applies")
+    offset = models.PositiveIntegerField(help_text="of the first encoded octet in the raw")
+    length = models.PositiveIntegerField(help_text="encoded octets in the raw")
+
+    class Meta:
+        ordering = ("email", "position")
+        constraints = (models.UniqueConstraint(fields=["email", "position"], name="attachment_position_once"),)
+
+
+class Recipient(models.Model):
+    """One accepted RCPT TO, where routing led it, and why."""
+
+    class Kind(models.TextChoices):
+        EXACT = "exact"
+        PLUS = "plus"
+        RESERVED = "reserved"
+        CATCH_ALL = "catch_all"
+
+    id = models.BigAutoField(primary_key=True)
+    message = models.ForeignKey(Message, models.CASCADE, related_name="recipients")
+    email = models.ForeignKey(Email, models.CASCADE, related_name="recipients")
+    alias = models.ForeignKey(Alias, models.PROTECT, null=True, related_name="recipients")
+    address = models.CharField(max_length=320, help_text="as the sender's host gave it")
+    kind = models.CharField(max_length=10, choices=Kind)
+    tag = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, blank=True)
+    explanation = models.JSONField(default=list, help_text="the decisions of routing, in their order")
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(fields=["alias", "email"], name="recipient_by_alias"),)
+
+    def __str__(self) -> str:
+        return self.address

@@ -1,0 +1,26 @@
+"""Loaded before anything else (`-p tests.environment`): a data folder of the run's own, and nothing from the shell.
+
+`TEST_ON=postgres` runs the suite on PostgreSQL and Redis; otherwise it runs on SQLite and the broker of files.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+POSTGRES_URL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/test")
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+ON_POSTGRES = os.environ.get("TEST_ON") == "postgres"
+
+for name in ("DATABASE_URL", "REDIS_URL", "WEBHOOK_ALLOW_NETWORKS", "BASE_URL", "SINK_SECRET", "EMAILGISTICS_ADMIN_PASSWORD"):
+    os.environ.pop(name, None)
+folder = tempfile.mkdtemp(prefix="emailgistics-tests-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+os.environ["DATA_DIR"] = folder
+os.environ["LOG_LEVEL"] = "WARNING"
+if ON_POSTGRES:
+    os.environ["DATABASE_URL"] = POSTGRES_URL
+    os.environ["REDIS_URL"] = REDIS_URL
+    os.environ["SECRET_KEY"] = "only-for-tests-only-for-tests-only-for-tests-0123456789"
+    os.environ["API_KEY_PEPPERS"] = "1:cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLTEyMzQ="
+    os.environ["ENCRYPTION_KEYS"] = "1:ZW5jcnlwdGlvbi1lbmNyeXB0aW9uLWVuY3J5cHQtMTI="

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class WebhooksConfig(AppConfig):
+    name = "webhooks"
+
+    def ready(self) -> None:
+        from mailboxes.signals import email_processed  # noqa: PLC0415 - apps are loaded only now
+        from webhooks.receivers import on_email_processed  # noqa: PLC0415
+
+        email_processed.connect(on_email_processed, dispatch_uid="webhooks.fan_out")

@@ -1,0 +1,2 @@
+def on_email_processed(**kwargs: object) -> None:
+    pass
