@@ -142,8 +142,35 @@ else:
 # --- Celery: the broker only wakes workers; the database is the queue
 REDIS_URL = env("REDIS_URL", default="")
 BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = REDIS_URL or "embedded://"
+CELERY_BROKER_URL = REDIS_URL or "embedded://localhost"  # see common/filebroker.py
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        # one that hangs is noticed in seconds; 2 s for an answer, because a worker's blocking read takes 1 s
+        "socket_connect_timeout": 1,
+        "socket_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 3,
+        # who publishes tries once; workers' own connections are retried for ever, see celery.PromptConnection
+        "max_retries": 0,
+        # nothing to restore: a wake-up that a killed worker took along is made good by the next sweep
+        "ack_emulation": False,
+    }
+    if REDIS_URL
+    else {"folder": str(BROKER_DIR)}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_ROUTES = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # none is: ours are acknowledged when they begin
 SWEEP_EVERY = timedelta(seconds=2)
+CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
+CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in CELERY_TASK_ROUTES}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -41,7 +41,10 @@ class ParsedAddress:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads `local-part@domain` (RFC 5321 section 4.1.2, RFC 6531 section 3.3). Raises InvalidAddressError."""
-        local, at, domain = text.strip().rpartition("@")
+        text = text.strip()
+        if len(text.encode(errors="surrogatepass")) > MAX_ADDRESS_OCTETS:
+            raise InvalidAddressError(f"{shown(text)} is too long: an address has at most {MAX_ADDRESS_OCTETS} octets.")
+        local, at, domain = text.rpartition("@")
         if not at or not local or not domain:
             raise InvalidAddressError(f"{shown(text)} is not an address; write it like support@example.com.")
         return cls(local_part=parse_local_part(local), domain=domain_key(domain))

@@ -2,7 +2,8 @@
 
 from django.dispatch import Signal
 
-# Sent once for each Email, inside the transaction that stores what was parsed out of it.
-# Arguments: email (Email, saved, with mailbox.domain loaded), parsed (mime.ParsedMail). A receiver that raises undoes
-# the processing.
+# Sent once for each Email, inside the transaction that stores what was parsed out of it. A receiver that raises undoes
+# the processing of the whole message.
+# Arguments: email (Email; message, mailbox and mailbox.domain loaded), recipients (list of its Recipient, alias and
+# alias.domain loaded), attachments (list of its Attachment), parsed (mime.ParsedMail).
 email_processed = Signal()

@@ -1,26 +1,26 @@
 """What every test can use."""
 
-import os
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests import environment
+from tests.installation import Installation
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`services` tests without servers are skipped, and fail where REQUIRE_SERVICES=1 says that there are some."""
-    marked = [item for item in items if item.get_closest_marker("services")]
-    if not marked or services_reachable():
-        return
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        raise pytest.UsageError("REQUIRE_SERVICES=1, but PostgreSQL or Redis does not answer")
-    for item in marked:
-        item.add_marker(pytest.mark.skip(reason="no PostgreSQL and Redis here (TEST_DATABASE_URL, TEST_REDIS_URL)"))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that is about one of the two databases belongs to that run alone; it is not skipped in the other."""
+    foreign = "on_sqlite" if environment.ON_POSTGRES else "on_postgres"
+    chosen = [item for item in items if not item.get_closest_marker(foreign)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
 
 
 def services_reachable() -> bool:
+    """Whether the second run, on PostgreSQL and Redis, is possible here."""
     return all(map(answers, (environment.POSTGRES_URL, environment.REDIS_URL)))
 
 
@@ -31,3 +31,18 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A running installation of the module's own, with a sample alias, webhook, receiver and key."""
+    with Installation(tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES) as running:
+        running.start()
+        yield running
+
+
+@pytest.fixture
+def stopped_installation(tmp_path: Path) -> Iterator[Installation]:
+    """An installation that the test starts itself."""
+    with Installation(tmp_path, on_postgres=environment.ON_POSTGRES) as prepared:
+        yield prepared

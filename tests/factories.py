@@ -1,11 +1,16 @@
 """Rows for tests: valid by default, keyword arguments for what a test is about."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
-from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.models import Alias, Domain, Email, Mailbox, Message
 from mailboxes.services import provision
+from mailboxes.services.receive import Envelope, receive_message
+from mailboxes.services.route import route
+from webhooks.models import Delivery, Event, EventBody, Webhook
+from webhooks.services import webhooks
 
 RAW = (
     b"From: Ada Lovelace <ada@example.net>\r\n"
@@ -34,5 +39,39 @@ def make_alias(*, address: str = "help@example.com", mailbox: Mailbox | None = N
     return provision.create_alias(address=address, mailbox=mailbox)
 
 
-def in_days(days: float) -> "timezone.datetime":
+def in_days(days: float) -> datetime:
     return timezone.now() + timedelta(days=days)
+
+
+def make_message(*, raw: bytes = RAW, to: tuple[str, ...] = ("support@example.com",), mail_from: str = "ada@example.net") -> Message:
+    """A mail as the listener stores it: accepted, and waiting to be processed."""
+    return receive_message(
+        envelope=Envelope(mail_from=mail_from, client_ip="192.0.2.1", helo="mail.example.net"),
+        routes=[route(address) for address in to],
+        raw=raw,
+    )
+
+
+def make_email(*, raw: bytes = RAW, to: str = "support@example.com") -> Email:
+    """A processed email."""
+    from mailboxes.services import process as processing  # the parser: few tests need it
+
+    message = make_message(raw=raw, to=(to,))
+    processing.drain(linger=timedelta(0))
+    return message.emails.get()
+
+
+def make_webhook(*, url: str = "http://127.0.0.1:9/", **binding: Any) -> Webhook:
+    """Bound to what is given. Loopback has to be allowed: the fixture `loopback_allowed`."""
+    webhook, _ = webhooks.create_webhook(url=url, **(binding or {"mailbox": make_mailbox()}))
+    return webhook
+
+
+def make_delivery(webhook: Webhook, *, content: bytes = b"{}", **fields: Any) -> Delivery:
+    """Of an event of its own, due now; fields are the delivery's."""
+    mailbox = webhook.mailbox or Mailbox.objects.all()[0]
+    email = make_message(to=(mailbox.address,)).emails.get()
+    event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=timezone.now())
+    body = EventBody.objects.create(event=event, form=webhook.payload, body=content)
+    values = {"state": Delivery.State.PENDING, "due_at": timezone.now()} | fields
+    return Delivery.objects.create(event=event, webhook=webhook, body=body, **values)

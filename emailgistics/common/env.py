@@ -48,10 +48,29 @@ def ensure_generated(data_dir: Path) -> None:
         draft.unlink()
 
 
-def append_generated(data_dir: Path, name: str, value: str) -> None:
-    """Adds one variable to `DATA_DIR/env`."""
-    with (data_dir / GENERATED).open("a", encoding="utf-8") as file:
-        file.write(f"{name}={value}\n")
+def generated(data_dir: Path) -> dict[str, str]:
+    """What `DATA_DIR/env` says, without the environment above it."""
+    lines = (data_dir / GENERATED).read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def set_generated(data_dir: Path, name: str, value: str) -> None:
+    """Gives one variable of `DATA_DIR/env` a value, in place of the one it has. Whole or not at all."""
+    target = data_dir / GENERATED
+    lines = target.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.partition("=")[0].strip() != name]
+    replace_private(target, "\n".join([*kept, f"{name}={value}"]) + "\n")
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Writes path with mode 0600, over what is there, so that nobody ever reads half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        write_private(draft, text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -66,7 +85,9 @@ def write_private(path: Path, text: str) -> None:
 def refuse_if_shared(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise ImproperlyConfigured(f"{path} holds secrets and others can read it (mode {mode:04o}): run chmod 600 on it.")
+        raise ImproperlyConfigured(
+            f"{path} holds secrets and others can read it (mode {mode:04o}): run chmod 600 on it."
+        )
 
 
 def _random_key() -> str:

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 from celery import current_app
 
@@ -19,23 +20,72 @@ log = get_logger(__name__)
 AT_MOST_EVERY = timedelta(milliseconds=100)  # a worker that is awake looks around by itself
 AGAIN_AFTER = timedelta(seconds=1)  # a broker that refused
 STALE_AFTER = timedelta(seconds=5)  # by then a sweep has come past
+ENOUGH = 20  # nudges that nobody has read yet: while workers are away, a queue does not grow
+# For a connection that only publishes. It may give up sooner than a worker's, which has to outwait its own blocking
+# read; and it tries once, because who publishes comes back by himself.
+PUBLISHER_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 1, "max_retries": 0}
+
+
+class Publisher:
+    """A broker connection for nudges. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    def publish(self, task: str) -> None:
+        """Publishes one nudge, unless plenty are waiting to be read. Raises after about a second if it cannot."""
+        try:
+            self._publish(task)
+        except Exception:
+            # the next one begins with a new connection, whatever became of this one
+            self.close()
+            raise
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # not release(): that would talk to a broker that may not answer
+            connection.collect(socket_timeout=PUBLISHER_OPTIONS["socket_timeout"])
+
+    def _publish(self, task: str) -> None:
+        if self._connection is None:
+            self._connection = current_app.connection(transport_options=PUBLISHER_OPTIONS)
+        queue = current_app.amqp.router.route({}, task)["queue"].name
+        if self._connection.default_channel.queue_declare(queue).message_count >= ENOUGH:
+            return
+        current_app.send_task(
+            task,
+            connection=self._connection,
+            retry=False,
+            ignore_result=True,
+            expires=STALE_AFTER.total_seconds(),
+        )
 
 
 class Nudger:
-    """Sets of task names waiting to be published: bounded by the number of names, whatever the traffic."""
+    """Names of tasks waiting to be published: as many as there are tasks, whatever the traffic."""
 
-    def __init__(self) -> None:
-        self._waiting: set[str] = set()
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
         self._changed = threading.Condition()
-        self._process = 0
+        self._waiting: set[str] = set()
+        self._is_running = False
+        # a fork inherits this object, but not its thread, and a condition that the thread may have held
+        os.register_at_fork(after_in_child=self._start_anew)
 
     def nudge(self, task: str) -> None:
         with self._changed:
             self._waiting.add(task)
             self._changed.notify()
-            if self._process != os.getpid():  # a fork inherits this object, not its thread
-                self._process = os.getpid()
+            if not self._is_running:
+                self._is_running = True
                 threading.Thread(target=self._run, name="nudger", daemon=True).start()
+
+    def _start_anew(self) -> None:
+        self._publisher = Publisher()
+        self._changed = threading.Condition()
+        self._waiting = set()
+        self._is_running = False
 
     def _run(self) -> None:
         while True:
@@ -44,19 +94,14 @@ class Nudger:
                 tasks, self._waiting = self._waiting, set()
             try:
                 for task in tasks:
-                    publish(task)
+                    self._publisher.publish(task)
             except Exception as error:  # noqa: BLE001 - whatever a broker's client throws, this thread goes on
                 log.warning("nudge.not_sent", error=type(error).__name__)
-                time.sleep(AGAIN_AFTER.total_seconds())
                 with self._changed:
                     self._waiting |= tasks
+                time.sleep(AGAIN_AFTER.total_seconds())
             time.sleep(AT_MOST_EVERY.total_seconds())
 
 
-def publish(task: str) -> None:
-    """Publishes one nudge now, or raises. Blocks as long as the broker's client does; `nudge` does not."""
-    current_app.send_task(task, ignore_result=True, retry=False, expires=STALE_AFTER.total_seconds())
-
-
-_nudger = Nudger()
+_nudger = Nudger(Publisher())
 nudge = _nudger.nudge

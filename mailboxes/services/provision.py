@@ -1,6 +1,9 @@
 """Domains, mailboxes and aliases: making them, and marking them deleted."""
 
+from datetime import timedelta
+
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
@@ -71,9 +74,9 @@ def create_alias(*, address: str, mailbox: Mailbox, description: str = "") -> Al
 
 @transaction.atomic
 def delete_domain(domain: Domain) -> None:
-    """Marks the domain with all its mailboxes and aliases deleted. What they received stays."""
+    """Marks the domain with all its mailboxes deleted, and all aliases of and to them. What they received stays."""
     now = timezone.now()
-    domain.aliases.live().update(deleted_at=now)
+    Alias.objects.live().filter(Q(domain=domain) | Q(mailbox__domain=domain)).update(deleted_at=now)
     domain.mailboxes.live().update(deleted_at=now)
     Domain.objects.live().filter(pk=domain.pk).update(deleted_at=now)
 
@@ -117,7 +120,8 @@ def _take_address(
 ) -> None:
     """Gives the address to its new owner; the unique constraint decides between two who want it at once."""
     key = addresses.local_key(local_part)
-    rested = timezone.now() - ADDRESS_RESTS_FOR
+    # the catch-all need not rest: what it takes was never meant for one owner
+    rested = timezone.now() - (timedelta(0) if local_part == CATCH_ALL else ADDRESS_RESTS_FOR)
     rows = Address.objects.filter(domain=domain, local_key=key)
     rows.filter(mailbox__deleted_at__lte=rested).delete()
     rows.filter(alias__deleted_at__lte=rested).delete()

@@ -1,0 +1,1 @@
+"""The listener: SMTP on asyncio (aiosmtpd), storing through `mailboxes.services`."""

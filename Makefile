@@ -1,0 +1,59 @@
+# What to run: make run, make test. Needs Python 3.11 or later and nothing else.
+# Variables of the environment hold (DATA_DIR, HTTP_PORT, DATABASE_URL, ...), also as in `make run HTTP_PORT=8080`.
+
+# the first of these that is new enough; PYTHON=... chooses another one
+PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3 python
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: setup run test lint bench lock
+.DEFAULT_GOAL := run
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/python manage.py up
+
+setup: $(VENV)/dev.stamp
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@templates=$$(find templates */templates -name '*.html' 2>/dev/null); [ -z "$$templates" ] || $(BIN)/djade --check --target-version 5.2 $$templates
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	@found=; for script in benchmarks/*.py; do \
+		[ -f "$$script" ] || continue; found=yes; \
+		echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
+	done; [ "$$found" ] || echo "There are no benchmarks yet: benchmarks/ holds none."
+
+# exact versions with hashes, from requirements/*.in; without addresses, so that any index can serve them
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv, which resolves for all platforms at once; install it first." >&2; exit 1; }
+	for name in run dev; do \
+		uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --quiet \
+			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
+	done
+
+$(VENV)/bin/python:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv $(VENV) && exit 0; \
+			echo "'$$python -m venv' failed (on Debian and Ubuntu: install python3-venv)." >&2; rm -rf $(VENV); exit 1; \
+		fi; \
+	done; echo "Python 3.11 or later is needed, and none of these is: $(PYTHONS). Install one, or say PYTHON=/path/to/it." >&2; exit 1
+
+$(VENV)/run.stamp: requirements/run.txt | $(VENV)/bin/python
+	@echo "Installing what it needs to run (once)"
+	@$(PIP) install --require-hashes --requirement requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "Installing what developing and testing need (once)"
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@

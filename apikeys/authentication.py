@@ -1,0 +1,137 @@
+"""Who calls the API: the key in the request, looked up in one query, so that a revoked one ends with the next call."""
+
+import hmac
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
+from apikeys.models import ApiKey
+from emailgistics.common.access import Principal, Scope
+from emailgistics.common.crypto import peppered_digest
+from emailgistics.common.logs import get_logger
+from emailgistics.common.problems import REALM
+
+log = get_logger(__name__)
+
+SCHEME = "bearer"
+HEADER = "X-API-KEY"
+KEY_COLUMNS = ("pk", "digest", "pepper", "scopes", "all_mailboxes", "has_expired", "revoked_at")
+HOW = "Send it as Authorization: Bearer <key>."
+
+
+class KeyRefusedError(exceptions.AuthenticationFailed):
+    """401, with the challenge of RFC 6750 section 3; its error attribute is for requests that had a key."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail, code)
+        self.challenge = f'Bearer realm="{REALM}"'
+        if code != "missing_credentials":
+            self.challenge += f', error="invalid_token", error_description="{detail}"'
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>`, or `X-API-KEY: <key>`. Never the query string: those end up in logs."""
+
+    def authenticate(self, request: Request) -> tuple[None, Principal]:
+        plaintext = credentials(request)
+        try:
+            identifier = parse_key(plaintext)
+        except MalformedKeyError as error:
+            raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
+        return None, lookup(identifier, plaintext)
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+        return f'Bearer realm="{REALM}"'
+
+
+def credentials(request: Request) -> str:
+    """The key as the request carries it, unchecked. Raises KeyRefusedError if there is none, or two that differ."""
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    if scheme.startswith(KEY_PREFIX):
+        raise KeyRefusedError("malformed_key", "Put the word Bearer before the key.")
+    given = {key.strip() for key in [request.headers.get(HEADER)] if key is not None}
+    if scheme.lower() == SCHEME:
+        given.add(token.strip())
+    if not given:
+        raise KeyRefusedError("missing_credentials", f"This needs an API key. {HOW}")
+    if len(given) > 1:
+        raise KeyRefusedError("malformed_key", f"Authorization and {HEADER} hold different keys; send one.")
+    return given.pop()
+
+
+def lookup(identifier: str, plaintext: str) -> Principal:
+    """The key's principal. Raises KeyRefusedError; how a key ended is told only to those who have all of it."""
+    rows = list(
+        ApiKey.objects.filter(identifier=identifier)
+        .annotate(
+            # the database's clock: hosts need not agree on the moment
+            has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField())
+        )
+        .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
+    )
+    if not rows or not _is_the_key(plaintext, digest=bytes(rows[0][1]), pepper=rows[0][2]):
+        raise KeyRefusedError("invalid_key", "There is no such API key.")
+    pk, _, _, scopes, all_mailboxes, has_expired, revoked_at, *_ = rows[0]
+    if revoked_at is not None:
+        raise KeyRefusedError("key_revoked", "This API key was revoked.")
+    if has_expired:
+        raise KeyRefusedError("key_expired", "This API key has expired.")
+    return Principal(
+        key_id=pk,
+        identifier=identifier,
+        scopes=widen(scopes),
+        all_mailboxes=all_mailboxes,
+        mailbox_ids=_live_mailboxes((row[-2], row[-1]) for row in rows),
+    )
+
+
+def widen(names: Iterable[str]) -> frozenset[Scope]:
+    """What scopes let their holder do: write includes read of the same resource. Names we do not know open nothing."""
+    scopes = {Scope(name) for name in names if name in Scope.values}
+    reads = {scope.value.replace(":write", ":read") for scope in scopes}
+    return frozenset(scopes | {Scope(name) for name in reads if name in Scope.values})
+
+
+def _is_the_key(plaintext: str, *, digest: bytes, pepper: int) -> bool:
+    try:
+        _, expected = peppered_digest(plaintext, pepper=pepper)
+    except KeyError:
+        log.error("apikey.pepper_missing", pepper=pepper)  # noqa: TRY400 - all is said
+        return False
+    return hmac.compare_digest(digest, expected)
+
+
+def _live_mailboxes(rows: Iterable[tuple[UUID | None, object]]) -> frozenset[UUID]:
+    # a key without an allowlist still has one row, with nothing in it
+    return frozenset(mailbox for mailbox, deleted_at in rows if mailbox is not None and deleted_at is None)
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document tells of keys; each operation lists the scopes that it needs."""
+
+    target_class = "apikeys.authentication.ApiKeyAuthentication"
+    name = ["bearer", "apiKeyHeader"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "emgk_<id>_<secret>", "description": HOW},
+            {"type": "apiKey", "in": "header", "name": HEADER, "description": "The same key in a header of its own."},
+        ]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, Any]]:
+        required = required_scopes(auto_schema.view, auto_schema.view.action) or ()
+        return [{name: [scope.value for scope in required]} for name in self.name]
+
+
+def required_scopes(view: Any, action: str) -> tuple[Scope, ...] | None:
+    """What the view says that the action needs; None when it says nothing."""
+    required = getattr(view, "required_scopes", {}).get(action)
+    return (required,) if isinstance(required, Scope) else required

@@ -1,0 +1,150 @@
+"""Making keys and ending them. Nothing else about a key ever changes."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apikeys.credentials import new_key
+from apikeys.models import ApiKey, ApiKeyMailbox
+from emailgistics.common.access import Scope
+from emailgistics.common.crypto import peppered_digest
+from emailgistics.common.errors import RefusedError
+from mailboxes.models import Mailbox
+
+FULL = "full"
+MAX_NAME_LENGTH = 200
+DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[hd])")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+BASE_LIMITS = {"minute": 100, "hour": 1000, "day": 10_000}  # requests of one key
+PLAN_FACTORS = {ApiKey.Plan.STANDARD: 1, ApiKey.Plan.PRO: 2, ApiKey.Plan.ENTERPRISE: 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests that one key may make."""
+
+    minute: int
+    hour: int
+    day: int
+
+
+def limits_of(key: ApiKey) -> Limits:
+    factor = PLAN_FACTORS[ApiKey.Plan(key.rate_plan)]
+    return Limits(**{window: factor * base for window, base in BASE_LIMITS.items()})
+
+
+def create_api_key(
+    *,
+    name: str,
+    expires_at: datetime,
+    scopes: Iterable[Scope],
+    mailboxes: Sequence[Mailbox] | None,
+    plan: str = ApiKey.Plan.STANDARD,
+) -> tuple[ApiKey, str]:
+    """A key and its plaintext, which exists only in this answer.
+
+    mailboxes is the allowlist; None stands for all mailboxes, also future ones. Raises RefusedError, with the field.
+    """
+    name = name.strip()
+    chosen = sorted(set(scopes))
+    _check_name(name)
+    _check_expiry(expires_at, now=timezone.now())
+    if not chosen:
+        raise RefusedError("A key needs at least one scope.", field="scopes")
+    if plan not in ApiKey.Plan.values:
+        raise RefusedError(f"plan is one of {', '.join(ApiKey.Plan.values)}.", field="plan")
+    if mailboxes is not None:
+        _check_allowlist(mailboxes)
+    fresh = new_key()
+    pepper, digest = peppered_digest(fresh.plaintext)
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            identifier=fresh.identifier,
+            digest=digest,
+            pepper=pepper,
+            name=name,
+            scopes=[scope.value for scope in chosen],
+            all_mailboxes=mailboxes is None,
+            expires_at=expires_at,
+            rate_plan=plan,
+        )
+        distinct = {mailbox.pk: mailbox for mailbox in mailboxes or ()}
+        ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in distinct.values())
+    return key, fresh.plaintext
+
+
+def revoke_api_key(key: ApiKey) -> None:
+    """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
+    ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now())
+    key.refresh_from_db(fields=["revoked_at"])
+
+
+def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
+    """Scopes by name; `full` is all that there are today. Raises RefusedError, with field scopes."""
+    scopes: set[Scope] = set()
+    for name in names:
+        if name == FULL:
+            scopes.update(Scope)
+        elif name in Scope.values:
+            scopes.add(Scope(name))
+        else:
+            raise RefusedError(
+                f"There is no scope {name!r}. There are: {FULL}, {', '.join(Scope.values)}.", field="scopes"
+            )
+    return frozenset(scopes)
+
+
+def parse_expiry(text: str, *, now: datetime) -> datetime:
+    """When a key ends: `12h`, `30d`, a date (at its start in TIME_ZONE) or an instant with its offset.
+
+    Raises RefusedError, with field expires_at, for any other text.
+    """
+    text = text.strip()
+    try:
+        if match := DURATION.fullmatch(text):
+            count = int(match["count"])
+            return now + (timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count))
+        if DATE.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), time(), tzinfo=ZoneInfo(settings.TIME_ZONE))
+        instant = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise RefusedError(
+            "An expiry is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
+            field="expires_at",
+        )
+    return instant
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise RefusedError("A key needs a name: say what uses it.", field="name")
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise RefusedError(f"A name is one line of at most {MAX_NAME_LENGTH} characters.", field="name")
+
+
+def _check_expiry(expires_at: datetime, *, now: datetime) -> None:
+    if expires_at <= now:
+        raise RefusedError("The expiry is in the past; a key ends in the future.", field="expires_at")
+    if expires_at > now + timedelta(days=settings.APIKEY_MAX_DAYS):
+        raise RefusedError(
+            f"A key lasts at most {settings.APIKEY_MAX_DAYS} days (APIKEY_MAX_DAYS); shorter is safer.",
+            field="expires_at",
+        )
+
+
+def _check_allowlist(mailboxes: Sequence[Mailbox]) -> None:
+    if not mailboxes:
+        raise RefusedError("Name at least one mailbox that the key may open, or choose all of them.", field="mailboxes")
+    for mailbox in mailboxes:
+        if mailbox.deleted_at is not None:
+            raise RefusedError(f"The mailbox {mailbox.address} is deleted; choose another one.", field="mailboxes")

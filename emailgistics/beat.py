@@ -1,0 +1,34 @@
+"""The sweep: wakes every worker every few seconds, for whatever a lost nudge left behind.
+
+Keeps nothing on disk. Several may run; more sweeps do no harm.
+"""
+
+from typing import Any
+
+from celery.beat import ScheduleEntry, Scheduler
+
+from emailgistics.common.logs import get_logger
+from emailgistics.common.nudge import Publisher
+
+log = get_logger(__name__)
+
+
+class Sweeper(Scheduler):
+    """Celery's in-memory scheduler, publishing as nudges are published: it waits a second for a broker, no longer."""
+
+    # Scheduler.producer would wait for the broker, inside a tick
+    producer = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._publisher = Publisher()
+        super().__init__(*args, **kwargs)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:  # noqa: ARG002 - Celery's signature
+        try:
+            self._publisher.publish(entry.task)
+        except Exception as error:  # noqa: BLE001 - the next sweep comes anyway
+            log.warning("sweep.not_sent", task=entry.task, error=type(error).__name__)
+
+    def close(self) -> None:
+        super().close()
+        self._publisher.close()

@@ -1,0 +1,146 @@
+"""The base of commands that look after one kind of thing: `manage.py domains create|list|show|delete …`.
+
+With --json a command prints the object that the API answers for the thing. Exit status: 0 done, 1 refused or not
+found, 2 wrong usage.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Model
+from rest_framework.serializers import BaseSerializer
+
+from emailgistics.common.errors import DomainError
+
+Row = TypeVar("Row", bound=Model)
+Json = Mapping[str, Any]
+GAP = "  "
+
+
+class ResourceCommand(BaseCommand, Generic[Row]):
+    """Subclasses say what the thing is, and how it is made, listed, found and ended, each by one service call."""
+
+    # they stand between nobody and his data; `manage.py check` is for the installation
+    requires_system_checks = ()
+
+    noun: ClassVar[str]  # "domain", in help and messages
+    handle_help: ClassVar[str]  # what show and delete take: "an id or a name"
+    end_verb: ClassVar[str] = "delete"
+    serializer: ClassVar[type[BaseSerializer[Any]]]
+    columns: ClassVar[Sequence[str]]  # of the list for people: names out of the JSON
+
+    def add_create_arguments(self, parser: CommandParser) -> None:
+        raise NotImplementedError
+
+    def create(self, options: Json) -> tuple[Row, Json]:
+        """The new thing, and what is shown this once (`{"key": …}`). Raises DomainError."""
+        raise NotImplementedError
+
+    def rows(self) -> Iterable[Row]:
+        """The things that there are."""
+        raise NotImplementedError
+
+    def find(self, text: str) -> Row:
+        """Raises NotFoundError, or another DomainError for a text that names nothing of the kind."""
+        raise NotImplementedError
+
+    def end(self, row: Row) -> None:
+        """Deletes or revokes it. Raises DomainError."""
+        raise NotImplementedError
+
+    def add_verbs(self, verbs: "Verbs") -> None:
+        """For what a kind of thing can do beyond the four."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = Verbs(parser)
+        self.add_create_arguments(verbs.add("create", "make one", self._create))
+        verbs.add("list", "list them all", self._list)
+        for verb, help_text, run in (
+            ("show", f"show one {self.noun}", self._show),
+            (self.end_verb, f"{self.end_verb} one {self.noun}", self._end),
+        ):
+            verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
+        self.add_verbs(verbs)
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+        run: Callable[[Json], None] = options["run"]
+        try:
+            run(options)
+        except DomainError as error:
+            raise CommandError(error.message) from error
+
+    def print_one(self, row: Row, options: Json, **once: str) -> None:
+        """The thing, as JSON or for people, with what is shown this once."""
+        thing = {**self.json_of(row), **once}
+        if options["json"]:
+            self.stdout.write(json.dumps(thing, indent=2))
+            return
+        width = max(map(len, thing))
+        for name, value in thing.items():
+            self.stdout.write(f"{name:<{width}}{GAP}{readable(value)}")
+        for name in once:
+            self.stdout.write(f"\nCopy the {name} now: it is not shown again.")
+
+    def json_of(self, row: Row) -> dict[str, Any]:
+        return dict(self.serializer(row).data)
+
+    def _create(self, options: Json) -> None:
+        row, once = self.create(options)
+        self.print_one(row, options, **once)
+
+    def _list(self, options: Json) -> None:
+        things = [self.json_of(row) for row in self.rows()]
+        if options["json"]:
+            self.stdout.write(json.dumps({"data": things}, indent=2))
+            return
+        table = [[readable(thing[name]) for name in self.columns] for thing in things]
+        for line in aligned([list(self.columns), *table]):
+            self.stdout.write(line)
+
+    def _show(self, options: Json) -> None:
+        self.print_one(self.find(options["which"]), options)
+
+    def _end(self, options: Json) -> None:
+        row = self.find(options["which"])
+        thing = self.json_of(row)
+        self.end(row)
+        if options["json"]:
+            self.stdout.write(json.dumps(thing, indent=2))
+        else:
+            self.stdout.write(f"{self.end_verb.removesuffix('e')}ed {thing['id']}")
+
+
+class Verbs:
+    """The sub-commands of a command; each takes --json and names the function that runs it."""
+
+    def __init__(self, parser: CommandParser) -> None:
+        self._parsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def add(self, verb: str, help_text: str, run: Callable[[Json], None]) -> CommandParser:
+        parser: CommandParser = self._parsers.add_parser(verb, help=help_text)
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(run=run)
+        return parser
+
+
+def readable(value: Any) -> str:
+    """A value out of the JSON on one line, without anything that a terminal would obey."""
+    match value:
+        case None:
+            text = "-"
+        case bool():
+            text = "yes" if value else "no"
+        case list():
+            text = ", ".join(map(readable, value)) or "-"
+        case dict():
+            text = " ".join(f"{name}={readable(entry)}" for name, entry in value.items())
+        case _:
+            text = str(value)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

@@ -1,0 +1,216 @@
+"""Errors as RFC 9457 problems: one shape for whatever goes wrong under /v1, wherever it goes wrong.
+
+`code` is for programs and never changes; `detail` is for people, and `message` repeats it for tools that look there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, TypedDict
+
+from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import OpenApiResponse
+from rest_framework import exceptions, serializers
+
+from emailgistics.common import errors
+from emailgistics.common.access import Scope
+from emailgistics.common.logs import get_logger
+
+log = get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+REALM = "Emailgistics API"
+# one text for what does not exist, what the key may not see and what is no id at all
+NOT_FOUND = "There is nothing here, or nothing that this key may see."
+
+Responses = dict[int | tuple[int, str], Any]
+
+STATUS_OF_KIND: Mapping[type[errors.DomainError], int] = {
+    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.RefusedError: HTTPStatus.BAD_REQUEST,
+    errors.LimitReachedError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class FieldProblem(TypedDict):
+    """pointer is a JSON pointer (RFC 6901) into the body, or `/name` for a query parameter."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class FieldProblemSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(help_text="JSON pointer into the body, or /name of a query parameter")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """What went wrong (RFC 9457). Programs look at `code`, people at `detail`."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="stable, for programs")
+    detail = serializers.CharField(help_text="for people")
+    message = serializers.CharField(help_text="the same as detail")
+    errors = FieldProblemSerializer(  # type: ignore[assignment]  # a field: DRF takes it off the class
+        many=True, required=False, help_text="with validation_error"
+    )
+    required_scopes = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="with insufficient_scope"
+    )
+    request_id = serializers.CharField(required=False, help_text="with 5xx; always in X-Request-Id")
+
+
+def described(status: int, description: str) -> Responses:
+    return {(status, CONTENT_TYPE): OpenApiResponse(ProblemSerializer, description)}
+
+
+# for `extend_schema(responses=…)`
+BAD_REQUEST = described(400, "`validation_error` with `errors`, or `page_too_deep`.")
+NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
+ACCESS_PROBLEMS = described(
+    401, "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate."
+) | described(403, "`insufficient_scope` with `required_scopes`, whether or not the thing exists.")
+
+
+class BadRequestError(exceptions.APIException):
+    """A request that is wrong as a whole, with a code of its own."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+
+class InsufficientScopeError(exceptions.PermissionDenied):
+    """The key lacks a scope that this needs (RFC 6750 section 3.1)."""
+
+    def __init__(self, required: Sequence[Scope]) -> None:
+        self.required = [scope.value for scope in required]
+        listed = ", ".join(self.required)
+        super().__init__(f"This needs a key with the scope {listed}.", "insufficient_scope")
+        self.challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{" ".join(self.required)}"'
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
+    """The answer itself. Not a DRF response: what the client accepts has no say in how it is told of a mistake."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "message": detail,
+        **more,
+    }
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+
+
+def not_found() -> HttpResponse:
+    return problem(HTTPStatus.NOT_FOUND, "not_found", NOT_FOUND)
+
+
+@csrf_exempt
+def unknown_route(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """For every path under /v1 that leads nowhere, whatever the method."""
+    return not_found()
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """Any exception of an API view as a problem; what nobody expected is logged, and told without details."""
+    request = context["request"]
+    match exc:
+        case errors.NotFoundError() | Http404() | exceptions.NotFound():
+            return not_found()
+        case errors.DomainError():
+            return _of_domain_error(exc, request)
+        case exceptions.APIException():
+            return _of_api_exception(exc)
+        case PermissionDenied():
+            return _of_api_exception(exceptions.PermissionDenied())
+    return _of_unexpected(exc, request)
+
+
+def fault(
+    request: Any,
+    *,
+    status: int = 500,
+    code: str = "internal_error",
+    detail: str = "Something went wrong on our side. The operator finds it in the log by the request id.",
+) -> HttpResponse:
+    return problem(status, code, detail, request_id=getattr(request, "request_id", None))
+
+
+def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
+    status = next((status for kind, status in STATUS_OF_KIND.items() if isinstance(exc, kind)), None)
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("api.unavailable", code=exc.code, exc_info=exc)
+        return fault(request, status=status or 500, code=exc.code, detail=exc.message)
+    if status == HTTPStatus.BAD_REQUEST:
+        pointer = "/" + _escaped(exc.field) if exc.field else ""
+        found: list[FieldProblem] = [{"pointer": pointer, "code": exc.code, "detail": exc.message}]
+        return problem(status, "validation_error", exc.message, errors=found)
+    return problem(status, exc.code, exc.message)
+
+
+def _of_unexpected(exc: Exception, request: Any) -> HttpResponse:
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        log.error("api.database_away", exc_info=exc)
+        return fault(request, status=503, code="unavailable", detail="Try again in a moment.")
+    log.error("api.failed", exc_info=exc)
+    got_request_exception.send(sender=None, request=request)
+    return fault(request)
+
+
+def _of_api_exception(exc: exceptions.APIException) -> HttpResponse:
+    if isinstance(exc, exceptions.ValidationError):
+        found = list(_field_problems(exc.get_full_details()))
+        return problem(exc.status_code, "validation_error", _summary(found), errors=found)
+    code, detail = exc.default_code, str(exc.detail)
+    codes = exc.get_codes()
+    if isinstance(codes, str):
+        code = codes
+    more: dict[str, Any] = {}
+    match exc:
+        case InsufficientScopeError():
+            more["required_scopes"] = exc.required
+        case exceptions.UnsupportedMediaType():
+            detail = "Send the body as application/json, and say so in Content-Type."
+        case exceptions.Throttled():
+            code = "rate_limited"
+    answer = problem(exc.status_code, code, detail, **more)
+    if challenge := getattr(exc, "challenge", None) or getattr(exc, "auth_header", None):
+        answer["WWW-Authenticate"] = challenge
+    if (wait := getattr(exc, "wait", None)) is not None:
+        answer["Retry-After"] = str(wait)
+    return answer
+
+
+def _field_problems(details: Any, pointer: str = "") -> Iterator[FieldProblem]:
+    """The leaves of DRF's tree of errors, each with the way to it."""
+    if isinstance(details, list):
+        for index, entry in enumerate(details):
+            # a list of messages belongs to one field, a list of trees to the items of a list
+            yield from _field_problems(entry, pointer if _is_leaf(entry) else f"{pointer}/{index}")
+    elif _is_leaf(details):
+        yield {"pointer": pointer, "code": details["code"], "detail": str(details["message"])}
+    else:
+        for name, entry in details.items():
+            yield from _field_problems(entry, pointer if name == "non_field_errors" else f"{pointer}/{_escaped(name)}")
+
+
+def _is_leaf(details: Any) -> bool:
+    return isinstance(details, dict) and details.keys() == {"message", "code"} and isinstance(details["message"], str)
+
+
+def _escaped(name: object) -> str:
+    return str(name).replace("~", "~0").replace("/", "~1")
+
+
+def _summary(found: Sequence[FieldProblem]) -> str:
+    return " ".join(f"{entry['pointer'].lstrip('/')}: {entry['detail']}".removeprefix(": ") for entry in found)

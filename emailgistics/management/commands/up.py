@@ -1,0 +1,159 @@
+"""The whole installation in one command: every part, supervised."""
+
+import errno
+import http.client
+import os
+import shlex
+import smtplib
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from emailgistics import lifeline
+from emailgistics.management.commands.quickstart import allow_receiver, reachable, receiver_url
+from emailgistics.supervisor import Output, Part, Supervisor
+
+# Orphans of a killed supervisor look for it twice a second, then let go of its lock and its ports.
+WAIT_FOR_ORPHANS_S = 3
+ANSWER_WITHIN_S = 2
+LOOPBACK = "127.0.0.1"
+
+# What runs on a server too, one process each: the Procfile has the same lines.
+COMMANDS = {
+    "web": "python manage.py web",
+    "smtp": "python manage.py smtpd",
+    "worker": "python -m celery -q -A emailgistics worker -Q mail -n mail@%h --concurrency 2 --time-limit 40 "
+    "--without-gossip --without-mingle --without-heartbeat",
+    "dispatcher": "python -m celery -q -A emailgistics worker -Q webhooks -n webhooks@%h --pool solo "
+    "--without-gossip --without-mingle --without-heartbeat",
+    "beat": "python -m celery -q -A emailgistics beat",
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the whole installation until Ctrl-C: web, SMTP, workers, scheduler and, with the embedded database, a "
+        "receiver for webhooks. Makes the samples on the first start.  Example: HTTP_PORT=8080 manage.py up"
+    )
+    requires_system_checks = "__all__"
+
+    def handle(self, *args: object, **options: object) -> None:
+        settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = Output(sys.stdout.fileno())
+        supervisor = Supervisor(output)
+        try:
+            with supervisor.stopped_by_signals(), _lifeline() as variables:
+                _refuse_taken_ports()
+                call_command("migrate", verbosity=0, interactive=False)
+                if settings.EMBEDDED:
+                    allow_receiver()
+                    call_command("quickstart", stdout=self.stdout)
+                    _flush_stdout()
+                supervisor.say(_where_it_listens())
+                supervisor.run(list(_parts()), folder=settings.BASE_DIR, environment=_environment() | variables)
+        finally:
+            output.close()
+
+
+def _parts() -> Iterator[Part]:
+    answers = {
+        "web": lambda: _answers_http(settings.HTTP_HOST, settings.HTTP_PORT),
+        "smtp": lambda: _answers_smtp(settings.SMTP_HOST, settings.SMTP_PORT),
+        "sink": lambda: _answers_http(LOOPBACK, settings.SINK_PORT),
+    }
+    commands = {name: [sys.executable, *shlex.split(command)[1:]] for name, command in COMMANDS.items()}
+    if settings.EMBEDDED:
+        record = str(settings.DATA_DIR / "received.jsonl")
+        commands["sink"] = [sys.executable, "manage.py", "webhook_sink", "--record", record]
+    for name, command in commands.items():
+        yield Part(name, command, answers.get(name))
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    environment.pop("WEBHOOK_ALLOW_NETWORKS_FILE", None)  # it would win over what follows
+    return environment | {
+        "DATA_DIR": str(settings.DATA_DIR),
+        "WEBHOOK_ALLOW_NETWORKS": ",".join(settings.WEBHOOK_ALLOW_NETWORKS),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _lifeline() -> Iterator[dict[str, str]]:
+    try:
+        with lifeline.held(settings.DATA_DIR / "up.lock", wait_s=WAIT_FOR_ORPHANS_S) as variables:
+            yield variables
+    except lifeline.AlreadyHeldError as error:
+        raise CommandError(
+            f"Another `up` is running on {settings.DATA_DIR}: stop that one, or give this one a DATA_DIR of its own."
+        ) from error
+
+
+def _refuse_taken_ports() -> None:
+    with ExitStack() as bound:  # all at once, so that two variables with the same port are found too
+        _bind(bound, "HTTP_PORT", settings.HTTP_HOST, settings.HTTP_PORT)
+        _bind(bound, "SMTP_PORT", settings.SMTP_HOST, settings.SMTP_PORT)
+        if settings.EMBEDDED:
+            _bind(bound, "SINK_PORT", LOOPBACK, settings.SINK_PORT)
+
+
+def _bind(bound: ExitStack, variable: str, host: str, port: int) -> None:
+    until = time.monotonic() + WAIT_FOR_ORPHANS_S
+    while True:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listener = bound.enter_context(socket.socket(family, kind, protocol))
+            # closed connections of the last start linger on the port, and are no reason to refuse it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < until:
+                time.sleep(0.2)
+                continue
+            why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+            raise CommandError(
+                f"{variable}: port {port} on {host} {why}. Give another one, as in {variable}=1{port}."
+            ) from error
+        return
+
+
+def _where_it_listens() -> str:
+    places = [f"web {settings.BASE_URL}", f"smtp {settings.SMTP_HOST}:{settings.SMTP_PORT}"]
+    if settings.EMBEDDED:
+        places.append(f"webhook receiver {receiver_url()}")
+    return f"{', '.join(places)}; data in {settings.DATA_DIR}; Ctrl-C stops"
+
+
+def _answers_http(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(reachable(host), port, timeout=ANSWER_WITHIN_S)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _answers_smtp(host: str, port: int) -> bool:
+    try:
+        smtplib.SMTP(reachable(host), port, timeout=ANSWER_WITHIN_S).quit()
+    except (OSError, smtplib.SMTPException):
+        return False
+    return True
+
+
+def _flush_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # whoever read it is gone; that is no reason for mail to stop
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

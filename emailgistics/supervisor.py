@@ -1,0 +1,192 @@
+"""Runs the parts of an installation as child processes: starts again what dies, stops all of them together.
+
+Knows nothing of what the parts are; `manage.py up` says that.
+"""
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # the last for all further ones
+STEADY_AFTER_S = 30  # a part that ran so long begins again at the first delay
+STOP_WITHIN_S = 15  # then what is left is killed
+LINE_BYTES = 16 * 1024  # a longer one is printed in pieces
+LINES_WAITING = 10_000
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A command to keep running; `answers` says whether it can be used by now, where that can be asked."""
+
+    name: str
+    command: Sequence[str]
+    answers: Callable[[], bool] | None = None
+
+
+class Output:
+    """Whole lines to a descriptor, from a thread of its own.
+
+    A terminal that somebody paused, or a pipe that nobody reads, must not stop a part: lines wait in a bounded queue,
+    and are dropped when it is full. Once the descriptor is broken it is left alone.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes | None] = queue.Queue(LINES_WAITING)
+        self._thread = threading.Thread(target=self._write_lines, name="output", daemon=True)
+        self._thread.start()
+
+    def line(self, name: str, text: str) -> None:
+        with suppress(queue.Full):
+            self._lines.put_nowait(f"{name:<10} | {_printable(text)}\n".encode())
+
+    def close(self) -> None:
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=1)
+        self._thread.join(timeout=1)
+
+    def _write_lines(self) -> None:
+        is_broken = False
+        while (line := self._lines.get()) is not None:
+            try:
+                while line and not is_broken:
+                    line = line[os.write(self._descriptor, line) :]
+            except OSError:
+                is_broken = True
+
+
+class Supervisor:
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._asked = 0
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Ctrl-C, SIGTERM or a closed terminal ask `run` to stop; asked twice, it kills at once."""
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            # and no more: an event's lock may be held by the very code that a signal interrupts
+            self._asked += 1
+
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            # nohup means it; the SIGINT that a shell takes from its background jobs is wanted all the same
+            if number != signal.SIGHUP or before[number] != signal.SIG_IGN:
+                signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def say(self, text: str) -> None:
+        self._output.line("up", text)
+
+    def run(self, parts: Sequence[Part], *, folder: Path, environment: Mapping[str, str]) -> None:
+        """Keeps all parts running until asked to stop, and returns when every process of theirs is gone."""
+        started_at = time.monotonic()
+        keepers = [threading.Thread(target=self._keep, args=(part, folder, environment)) for part in parts]
+        for keeper in keepers:
+            keeper.start()
+        threading.Thread(target=self._tell_when_ready, args=(parts, started_at), daemon=True).start()
+        while not self._asked:
+            time.sleep(0.1)
+        self._stop.set()
+        self.say("stopping")
+        self._signal_all(lambda process: process.terminate())
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while any(keeper.is_alive() for keeper in keepers):
+            if self._asked > 1 or time.monotonic() > deadline:
+                self._signal_all(lambda process: _kill_group(process.pid))
+            time.sleep(0.05)
+        self.say("stopped")
+
+    def _keep(self, part: Part, folder: Path, environment: Mapping[str, str]) -> None:
+        deaths = 0
+        while (process := self._start(part, folder, environment)) is not None:
+            started_at = time.monotonic()
+            reader = threading.Thread(target=self._print_lines, args=(part.name, process.stdout), daemon=True)
+            reader.start()
+            code = process.wait()
+            # what it forked would hold its port, or work on beside its successor
+            _kill_group(process.pid)
+            reader.join(timeout=1)
+            if self._stop.is_set():
+                return
+            lived_s = time.monotonic() - started_at
+            deaths = 0 if lived_s >= STEADY_AFTER_S else deaths
+            pause_s = AGAIN_AFTER_S[min(deaths, len(AGAIN_AFTER_S) - 1)]
+            deaths += 1
+            self.say(f"{part.name} {_how_it_ended(code)} after {lived_s:.0f} s; starting it again in {pause_s:g} s")
+            self._stop.wait(pause_s)
+
+    def _start(self, part: Part, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+        with self._lock:  # so that none is started behind the back of _signal_all
+            if self._stop.is_set():
+                return None
+            process = subprocess.Popen(  # noqa: S603 - the commands of `up`
+                part.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=environment,
+                # a group of its own: Ctrl-C reaches the supervisor only, and the group can be killed as one
+                start_new_session=True,
+            )
+            self._running[part.name] = process
+            return process
+
+    def _signal_all(self, send: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        """To each part's first process, which knows how to stop the others of its group."""
+        with self._lock:
+            for process in self._running.values():
+                if process.poll() is None:
+                    with suppress(ProcessLookupError):
+                        send(process)
+
+    def _print_lines(self, name: str, stream: IO[bytes]) -> None:
+        with suppress(ValueError), stream:
+            for line in iter(lambda: stream.readline(LINE_BYTES), b""):
+                self._output.line(name, line.decode(errors="backslashreplace").rstrip("\r\n"))
+
+    def _tell_when_ready(self, parts: Sequence[Part], started_at: float) -> None:
+        waiting = [part.answers for part in parts if part.answers]
+        while waiting and not self._stop.wait(0.1):
+            waiting = [answers for answers in waiting if not answers()]
+        if not self._stop.is_set():
+            self.say(f"ready in {time.monotonic() - started_at:.1f} s")
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says EPERM for zombies
+        os.killpg(group, signal.SIGKILL)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    with suppress(ValueError):
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"was killed by signal {-code}"
+
+
+def _printable(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal would act on."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else repr(character)[1:-1] for character in text
+    )

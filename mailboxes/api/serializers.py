@@ -1,0 +1,220 @@
+"""The JSON of domains, mailboxes, aliases and emails, as the API answers it and the commands print it."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypedDict
+
+from django.conf import settings
+from django.db.models import Model
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from emailgistics.common.access import Principal
+from emailgistics.common.ids import encode_id
+from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient
+
+
+class InstantField(serializers.DateTimeField):
+    """Always UTC, in milliseconds: `2030-01-31T18:00:00.000Z`, as in webhooks."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class PublicIdField(serializers.CharField):
+    """A typed id. Of the row itself, or (`source="mailbox_id"`) of a row that it refers to."""
+
+    def __init__(self, model: type[Model] | None = None, **kwargs: Any) -> None:
+        self.prefix = getattr(model, "ID_PREFIX", None)
+        if model is None:
+            kwargs["source"] = "public_id"
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: Any) -> str:
+        return encode_id(self.prefix, value) if self.prefix else super().to_representation(value)
+
+
+class RetentionSerializer(serializers.Serializer[Any]):
+    """Days until something is pruned; null keeps it."""
+
+    raw_days = serializers.IntegerField(allow_null=True)
+    content_days = serializers.IntegerField(allow_null=True)
+    log_days = serializers.IntegerField(allow_null=True)
+
+
+class DomainSerializer(serializers.Serializer[Domain]):
+    id = PublicIdField()
+    created_at = InstantField()
+    name = serializers.CharField()
+    active = serializers.BooleanField(source="is_active")
+    test = serializers.BooleanField(source="is_test")
+    default_mailbox_id = serializers.SerializerMethodField()
+    status = serializers.SerializerMethodField()
+
+    def get_default_mailbox_id(self, domain: Domain) -> str | None:
+        """Null for a key whose allowlist lacks it: ids in answers obey the allowlist too."""
+        caller: Principal | None = self.context.get("principal")
+        pk = domain.default_mailbox_id
+        is_visible = caller is None or caller.all_mailboxes or pk in caller.mailbox_ids
+        return encode_id(Mailbox.ID_PREFIX, pk) if pk and is_visible else None
+
+    def get_status(self, domain: Domain) -> str:  # noqa: ARG002
+        return "unchecked"  # nothing looks at a domain's DNS records yet
+
+
+class MailboxSerializer(serializers.Serializer[Mailbox]):
+    id = PublicIdField()
+    created_at = InstantField()
+    address = serializers.CharField()
+    name = serializers.CharField()
+    domain_id = PublicIdField(Domain)
+    active = serializers.BooleanField(source="is_active")
+    time_zone = serializers.SerializerMethodField()
+    retention = serializers.SerializerMethodField()
+
+    def get_time_zone(self, mailbox: Mailbox) -> str:  # noqa: ARG002
+        return str(settings.TIME_ZONE)
+
+    @extend_schema_field(RetentionSerializer)
+    def get_retention(self, mailbox: Mailbox) -> dict[str, int | None]:  # noqa: ARG002
+        return {"raw_days": None, "content_days": None, "log_days": None}  # nothing is pruned yet
+
+
+class AliasSerializer(serializers.Serializer[Alias]):
+    id = PublicIdField()
+    created_at = InstantField()
+    address = serializers.CharField()
+    name = serializers.CharField(help_text="local part; * is the catch-all")
+    domain_id = PublicIdField(Domain)
+    mailbox_id = PublicIdField(Mailbox)
+    description = serializers.CharField()
+    kind = serializers.CharField(help_text="exact or catch_all")
+    active = serializers.BooleanField(source="is_active")
+
+
+class Person(TypedDict):
+    """Somebody in a header; name is empty when the header gives only an address."""
+
+    name: str
+    address: str
+
+
+class RecipientSerializer(serializers.Serializer[Recipient]):
+    address = serializers.CharField(help_text="as in RCPT TO")
+    alias_id = PublicIdField(Alias, allow_null=True)
+    kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, catch_all")
+    tag = serializers.SerializerMethodField(help_text="what stood after + in the local part")
+
+    def get_tag(self, recipient: Recipient) -> str | None:
+        return recipient.tag or None
+
+
+class EmailSerializer(serializers.Serializer[Any]):
+    """An email in a list: the log, not what the mail says."""
+
+    id = PublicIdField()
+    created_at = InstantField(source="received_at")
+    message_id = serializers.SerializerMethodField(help_text="the Message-ID header")
+    mailbox_id = PublicIdField(Mailbox)
+    recipients = RecipientSerializer(many=True, help_text="only those that led to this mailbox")
+    mail_from = serializers.CharField(source="message.mail_from", help_text="envelope sender; empty is the null sender")
+    # a keyword, so a class body has no plainer way to say it
+    locals()["from"] = serializers.SerializerMethodField(help_text="the From header")
+    subject = serializers.CharField()
+    date = InstantField(allow_null=True, help_text="the Date header")
+    received_at = InstantField()
+    size = serializers.IntegerField(help_text="octets of the raw")
+    status = serializers.CharField(help_text="waiting, processed, or parked: not to be opened, its raw is safe")
+    kind = serializers.CharField()
+    has_attachment = serializers.BooleanField()
+
+    def get_message_id(self, email: Email) -> str | None:
+        return email.message_id_header or None
+
+    def get_from(self, email: Email) -> Person | None:
+        if not (email.from_name or email.from_address):
+            return None
+        return {"name": email.from_name, "address": email.from_address}
+
+
+class EnvelopeSerializer(serializers.Serializer[Message]):
+    mail_from = serializers.CharField(help_text="empty is the null sender")
+    client_ip = serializers.CharField(allow_null=True)
+    helo = serializers.CharField()
+    tls = serializers.SerializerMethodField(help_text="protocol version; null without TLS")
+
+    def get_tls(self, message: Message) -> str | None:
+        return message.tls or None
+
+
+class ParseSerializer(serializers.Serializer[Message]):
+    status = serializers.CharField(source="parse_status", help_text="ok, partial, failed; empty while waiting")
+    defects = serializers.ListField(source="parse_defects", child=serializers.CharField())
+
+
+class RawSerializer(serializers.Serializer[Message]):
+    size = serializers.IntegerField()
+    sha256 = serializers.CharField()
+
+
+class EmailDetailSerializer(EmailSerializer):
+    """One email, still without what it says. Needs `message` and `content`, whose large fields may be deferred."""
+
+    to = serializers.SerializerMethodField()
+    cc = serializers.SerializerMethodField()
+    accepted_as = PublicIdField(Message, source="message_id", help_text="the id in the 250 of SMTP")
+    source = serializers.CharField(source="message.source")  # type: ignore[assignment]  # DRF takes it off the class
+    envelope = EnvelopeSerializer(source="message")
+    parse = ParseSerializer(source="message")
+    raw = RawSerializer(source="message")
+
+    def get_to(self, email: Email) -> list[Person]:
+        return _people(email, "to")
+
+    def get_cc(self, email: Email) -> list[Person]:
+        return _people(email, "cc")
+
+
+class EmailWithContentSerializer(EmailDetailSerializer):
+    """One email. What it says is there as far as `include` asks for it (context["include"]; all, if that is absent)."""
+
+    PARTS: ClassVar = {"text": ("text", "text_truncated"), "html": ("html", "html_truncated"), "headers": ("headers",)}
+
+    # null while the email waits to be opened
+    text = serializers.CharField(source="content.text", required=False, allow_null=True)
+    text_truncated = serializers.BooleanField(source="content.text_truncated", required=False, allow_null=True)
+    html = serializers.CharField(source="content.html", required=False, allow_null=True)
+    html_truncated = serializers.BooleanField(source="content.html_truncated", required=False, allow_null=True)
+    headers = serializers.ListField(
+        source="content.headers",
+        child=serializers.ListField(child=serializers.CharField(), min_length=2, max_length=2),
+        required=False,
+        allow_null=True,
+        help_text="[name, value] in their order, decoded",
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        include = self.context.get("include", self.PARTS)
+        dropped = {name for part, names in self.PARTS.items() if part not in include for name in names}
+        return {name: field for name, field in super().get_fields().items() if name not in dropped}
+
+
+class AttachmentSerializer(serializers.Serializer[Any]):
+    id = PublicIdField()
+    created_at = InstantField(source="email.received_at")
+    filename = serializers.CharField()
+    content_type = serializers.CharField(help_text="as declared in the mail")
+    size = serializers.IntegerField(help_text="octets once decoded")
+    sha256 = serializers.CharField(help_text="of the decoded octets")
+    inline = serializers.BooleanField(source="is_inline")
+
+
+class AttachmentListSerializer(serializers.Serializer[Any]):
+    data = AttachmentSerializer(many=True)  # type: ignore[assignment]  # DRF takes it off the class
+
+
+def _people(email: Email, header: str) -> list[Person]:
+    try:
+        people: list[Person] = email.content.addresses.get(header, [])
+    except EmailContent.DoesNotExist:  # it waits
+        return []
+    return people

@@ -1,0 +1,202 @@
+"""Emails over HTTP. A key sees the emails of its mailboxes; all others do not exist for it."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from emailgistics.common.access import Scope, principal
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, NOT_FOUND_PROBLEM, InsufficientScopeError
+from emailgistics.common.requests import find
+from mailboxes import raw
+from mailboxes.api.serializers import (
+    AttachmentListSerializer,
+    AttachmentSerializer,
+    EmailDetailSerializer,
+    EmailSerializer,
+    EmailWithContentSerializer,
+)
+from mailboxes.models import Alias, Attachment, Email, Mailbox, Recipient
+
+RAW_TYPE = "message/rfc822"
+# RFC 6838 section 4.2; what a mail declares goes into a header of ours
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+
+
+class EmailViews(GenericViewSet[Email]):
+    """What all views of emails share: the rows that the key may see, and that nobody keeps a copy on the way."""
+
+    serializer_class = EmailSerializer
+    required_scopes: ClassVar[Mapping[str, Scope | tuple[Scope, ...]]] = {}
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return super().default_response_headers | {"Cache-Control": "no-store"}
+
+    def get_queryset(self) -> QuerySet[Email]:
+        return Email.objects.visible_to(principal(self.request))
+
+
+class EmailViewSet(EmailViews):
+    required_scopes: ClassVar = {
+        "list": Scope.EMAILS_READ,
+        "retrieve": Scope.EMAILS_READ,
+        "attachments": Scope.EMAILS_CONTENT,
+    }
+
+    @extend_schema(
+        summary="List emails, newest first",
+        description="The log of the mailboxes that the key may open: what came, from whom, and where it stands.",
+        parameters=[
+            OpenApiParameter("alias_id", str, description="Only mail that came by this alias."),
+            OpenApiParameter("mailbox_id", str, description="Only mail in this mailbox."),
+        ],
+        responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def list(self, request: Request) -> Response:
+        rows = self._filtered(request).select_related("message").prefetch_related("recipients")
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(EmailSerializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Read one email",
+        description="Without what the mail says, unless `include` asks for it.",
+        parameters=[
+            OpenApiParameter("id", str, OpenApiParameter.PATH),
+            OpenApiParameter(
+                "include",
+                str,
+                description="text, html, headers, separated by commas. Needs the scope emails:content.",
+                many=True,
+                explode=False,
+                enum=[*EmailWithContentSerializer.PARTS],
+            ),
+        ],
+        responses={200: EmailWithContentSerializer, **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
+        include = [part for part in request.query_params.get("include", "").split(",") if part]
+        if include and not principal(request).may(Scope.EMAILS_CONTENT):
+            raise InsufficientScopeError([Scope.EMAILS_CONTENT])
+        large = [f"content__{part}" for part in EmailWithContentSerializer.PARTS if part not in include]
+        email = find(self.get_queryset().select_related("message", "content").defer(*large), id)
+        if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
+            raise ValidationError(
+                {"include": f"There is no {', '.join(sorted(unknown))}; there is text, html, headers."}
+            )
+        if not include:
+            return Response(EmailDetailSerializer(email).data)
+        return Response(EmailWithContentSerializer(email, context={"include": include}).data)
+
+    @extend_schema(
+        operation_id="emails_attachments_list",
+        summary="List an email's attachments",
+        description="All of them, in the order of the mail.",
+        parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)],
+        responses={200: AttachmentListSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        filters=False,
+    )
+    def attachments(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
+        email = find(self.get_queryset(), id)
+        rows = email.attachments.select_related("email").order_by("position")
+        return Response({"data": AttachmentSerializer(rows, many=True).data})
+
+    def _filtered(self, request: Request) -> QuerySet[Email]:
+        """Raises NotFoundError for an alias or a mailbox that the key may not see."""
+        rows, caller = self.get_queryset(), principal(request)
+        if (alias_id := request.query_params.get("alias_id")) is not None:
+            alias = find(Alias.objects.visible_to(caller), alias_id)
+            # not a join: an alias may have led one email here twice, as help+a and as help+b
+            rows = rows.filter(pk__in=Recipient.objects.filter(alias=alias).values("email"))
+        if (mailbox_id := request.query_params.get("mailbox_id")) is not None:
+            rows = rows.filter(mailbox=find(Mailbox.objects.visible_to(caller), mailbox_id))
+        return rows
+
+
+class AnyTypeNegotiation(BaseContentNegotiation):
+    """A file is what it is, whatever the client says that it accepts."""
+
+    def select_renderer(
+        self,
+        request: Request,  # noqa: ARG002
+        renderers: Any,
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ARG002
+        return parsers[0]
+
+
+class EmailFileViewSet(EmailViews):
+    """The octets of an email and of its attachments."""
+
+    content_negotiation_class = AnyTypeNegotiation
+    required_scopes: ClassVar = {"raw": Scope.EMAILS_CONTENT, "attachment": Scope.EMAILS_CONTENT}
+
+    @extend_schema(
+        operation_id="emails_raw",
+        summary="Download the raw mail",
+        description="Exactly the octets that were accepted over SMTP.",
+        parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)],
+        responses={(200, RAW_TYPE): OpenApiTypes.BINARY, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def raw(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
+        email = find(self.get_queryset().select_related("message"), id)
+        return download(
+            request,
+            lambda: raw.read_raw(email.message),
+            content_type=RAW_TYPE,
+            filename=f"{email.public_id}.eml",
+            sha256=email.message.sha256,
+        )
+
+    @extend_schema(
+        operation_id="emails_attachments_download",
+        summary="Download an attachment",
+        description="Decoded, with the type that the mail declares.",
+        parameters=[
+            OpenApiParameter("id", str, OpenApiParameter.PATH),
+            OpenApiParameter("attachment_id", str, OpenApiParameter.PATH),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def attachment(self, request: Request, id: str, attachment_id: str) -> HttpResponseBase:  # noqa: A002
+        email = find(self.get_queryset(), id)
+        rows = Attachment.objects.filter(email=email).select_related("email__message")
+        found = find(rows, attachment_id)
+        is_plain = MEDIA_TYPE.fullmatch(found.content_type)
+        return download(
+            request,
+            lambda: raw.attachment_octets(found),
+            content_type=found.content_type if is_plain else "application/octet-stream",
+            filename=found.filename,
+            sha256=found.sha256,
+        )
+
+
+def download(
+    request: Request, octets: Callable[[], bytes], *, content_type: str, filename: str, sha256: str
+) -> HttpResponseBase:
+    """A file to be saved, never shown in the browser's page of ours; octets are read only if the client lacks them."""
+    etag = f'"{sha256}"'
+    response = get_conditional_response(request._request, etag=etag)  # noqa: SLF001 - DRF has no public name for it
+    if response is None:
+        response = HttpResponse(octets(), content_type=content_type)
+        response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=filename) or ""
+    response["ETag"] = etag
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return response

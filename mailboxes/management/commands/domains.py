@@ -1,0 +1,55 @@
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from django.core.management.base import CommandParser
+
+from emailgistics.common.commands import ResourceCommand
+from emailgistics.common.errors import NotFoundError
+from emailgistics.common.ids import decode_id
+from mailboxes import addresses
+from mailboxes.api.serializers import DomainSerializer
+from mailboxes.models import Domain
+from mailboxes.services import provision
+
+
+def find_domain(text: str) -> Domain:
+    """By id or name. Raises NotFoundError, InvalidAddressError."""
+    live = Domain.objects.live()
+    pk = decode_id(Domain.ID_PREFIX, text)
+    domain = (live.filter(pk=pk) if pk else live.filter(name=addresses.domain_key(text))).first()
+    if domain is None:
+        raise NotFoundError(f"There is no domain {addresses.shown(text)}.")
+    return domain
+
+
+class Command(ResourceCommand[Domain]):
+    help = "Domains that mail is taken for.  Example: manage.py domains create example.com"
+    noun = "domain"
+    handle_help = "its id or its name"
+    serializer = DomainSerializer
+    columns: ClassVar = ("id", "name", "active", "test")
+
+    def add_create_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="such as example.com")
+        parser.add_argument("--test", action="store_true", help="for trying things out; marked as such everywhere")
+        parser.add_argument(
+            "--default-mailbox",
+            default=provision.DEFAULT_MAILBOX,
+            metavar="LOCAL-PART",
+            help="the mailbox for what belongs nowhere else (%(default)s)",
+        )
+
+    def create(self, options: Mapping[str, Any]) -> tuple[Domain, Mapping[str, Any]]:
+        domain = provision.create_domain(
+            name=options["name"], is_test=options["test"], default_local_part=options["default_mailbox"]
+        )
+        return domain, {}
+
+    def rows(self) -> Iterable[Domain]:
+        return Domain.objects.live()
+
+    def find(self, text: str) -> Domain:
+        return find_domain(text)
+
+    def end(self, row: Domain) -> None:
+        provision.delete_domain(row)

@@ -1,0 +1,13 @@
+"""A mail's octets -> what it says. Pure Python, no Django; whatever the octets are, `parse` gives an answer.
+
+The way through: `structure` walks the raw by offset and finds the leaf parts (`fields` reads their header blocks),
+`bodies` says which of them are text and which attachments, `charsets` and `words` turn octets into text,
+`people` reads addresses, `filenames` makes names safe. `budget` carries the limits and collects the defects.
+"""
+
+from mailboxes.mime.budget import Defect
+from mailboxes.mime.parse import VERSION, parse
+from mailboxes.mime.parsed import NameAddress, ParsedAttachment, ParsedMail
+from mailboxes.mime.transfer import decode_transfer
+
+__all__ = ["VERSION", "Defect", "NameAddress", "ParsedAttachment", "ParsedMail", "decode_transfer", "parse"]

@@ -1,0 +1,223 @@
+"""From stored octets to emails that can be read and told about.
+
+A worker claims messages by a committed lease before it opens them, so that octets that kill it cannot kill the next one
+for ever: a message whose worker was lost twice is opened alone, and one that was lost alone is parked: visible, its raw
+safe, its webhooks told so.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from emailgistics.common import leases
+from emailgistics.common.logs import get_logger
+from mailboxes import mime, raw
+from mailboxes.mime import NameAddress, ParsedMail
+from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
+from mailboxes.signals import email_processed
+
+log = get_logger(__name__)
+
+LEASE_KIND = "mail"
+BATCH = 20
+SLICE = timedelta(seconds=10)  # no message is begun after it; Celery's hard limit leaves the last one 30 s more
+LINGER = timedelta(seconds=0.5)  # mail comes in swarms: staying awake is cheaper than being woken
+LOOK_EVERY = timedelta(milliseconds=20)
+ALONE_FROM_LOSSES = 2
+PARK_FROM_LOSSES = ALONE_FROM_LOSSES + 1
+
+
+def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
+    """Processes what waits, until nothing has come for `linger` or the time is up. Returns how many were done."""
+    if not claimable().exists():
+        return 0
+    done = 0
+    until = time.monotonic() + for_at_most.total_seconds()
+    with leases.held(LEASE_KIND) as lease:
+        done += _work_off(claim(lease.id, alone=True), lease, until)
+        idle_since = time.monotonic()
+        while time.monotonic() < until and not lease.is_lost:
+            if claimed := claim(lease.id):
+                done += _work_off(claimed, lease, until)
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > linger.total_seconds():
+                break
+            else:
+                time.sleep(LOOK_EVERY.total_seconds())
+    return done
+
+
+def claimable() -> QuerySet[Message]:
+    """Messages that wait and that no living worker holds."""
+    held = leases.alive().filter(pk=OuterRef("lease_id"))
+    return Message.objects.filter(state=Message.State.WAITING).filter(Q(lease_id=None) | ~Exists(held))
+
+
+def claim(lease_id: UUID, *, alone: bool = False) -> list[UUID]:
+    """Marks up to BATCH messages as ours (one, if alone is asked for: of those that were lost before), oldest first.
+
+    The loss is written down now and taken back by success: a worker that is killed cannot write anything.
+    """
+    suspicious = Q(losses__gte=ALONE_FROM_LOSSES)
+    wanted = claimable().filter(suspicious if alone else ~suspicious).order_by("losses", "id")
+    if not wanted.exists():  # a plain read: no write lock on SQLite while there is nothing to do
+        return []
+    with transaction.atomic():
+        # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
+        ids = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True)[: 1 if alone else BATCH])
+        Message.objects.filter(pk__in=ids).update(lease_id=lease_id, losses=F("losses") + 1)
+    return ids
+
+
+def release(ids: Sequence[UUID], lease_id: UUID) -> None:
+    """Gives back claimed messages that were not begun; that is no loss."""
+    ours = Message.objects.filter(pk__in=ids, lease_id=lease_id)
+    ours.update(lease_id=None, losses=F("losses") - 1)
+
+
+def process_message(message_id: UUID, lease_id: UUID) -> bool:
+    """Opens one claimed message and stores what is in it. False if the claim was lost meanwhile, and nothing changed."""
+    message = Message.objects.get(pk=message_id)
+    if message.losses > PARK_FROM_LOSSES:
+        log.error("message.parked", message=message.public_id, losses=message.losses - 1)
+        return store(message, unparsed("processing_lost"), lease_id=lease_id, state=Message.State.PARKED)
+    try:
+        octets = raw.read_raw(message)
+    except raw.CorruptRawError as error:
+        log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
+        return store(message, unparsed("raw_unreadable"), lease_id=lease_id, state=Message.State.PARKED)
+    return store(message, mime.parse(octets), lease_id=lease_id, state=Message.State.PROCESSED)
+
+
+@transaction.atomic
+def store(message: Message, parsed: ParsedMail, *, lease_id: UUID, state: Message.State) -> bool:
+    """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
+    ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
+    if not ours.update(
+        state=state,
+        lease_id=None,
+        processed_at=timezone.now(),
+        parse_status=parsed.status,
+        parse_defects=list(parsed.defects),
+        parse_version=mime.VERSION,
+    ):
+        log.warning("message.claim_lost", message=message.public_id)
+        return False
+    message.refresh_from_db()
+    recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
+    for email in Email.objects.filter(message=message).select_related("mailbox__domain"):
+        email.message = message
+        attachments = _store_email(email, parsed, status=Email.Status(state.value))
+        email_processed.send(
+            Email,
+            email=email,
+            recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
+            attachments=attachments,
+            parsed=parsed,
+        )
+    return True
+
+
+def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:
+    email.status = status
+    email.kind = parsed.kind
+    email.subject = parsed.subject
+    email.from_name = parsed.from_.name if parsed.from_ else ""
+    email.from_address = parsed.from_.address if parsed.from_ else ""
+    email.date = parsed.date
+    email.message_id_header = parsed.message_id
+    email.has_attachment = any(not attachment.is_inline for attachment in parsed.attachments)
+    email.save()
+    EmailContent.objects.create(
+        email=email,
+        in_reply_to=parsed.in_reply_to,
+        references=list(parsed.references),
+        addresses=_addresses(parsed),
+        headers=[list(field) for field in parsed.headers],
+        text=parsed.text,
+        text_truncated=parsed.text_truncated,
+        html=parsed.html,
+        html_truncated=parsed.html_truncated,
+        preview=parsed.preview,
+    )
+    return Attachment.objects.bulk_create(
+        Attachment(
+            email=email,
+            position=position,
+            part=attachment.part,
+            filename=attachment.filename,
+            content_type=attachment.content_type,
+            is_inline=attachment.is_inline,
+            content_id=attachment.content_id,
+            size=attachment.size,
+            sha256=attachment.sha256,
+            encoding=attachment.encoding,
+            offset=attachment.offset,
+            length=attachment.length,
+        )
+        for position, attachment in enumerate(parsed.attachments)
+    )
+
+
+def _work_off(claimed: Sequence[UUID], lease: leases.HeldLease, until: float) -> int:
+    done = 0
+    for position, message_id in enumerate(claimed):
+        if time.monotonic() > until or lease.is_lost:
+            release(claimed[position:], lease.id)
+            break
+        try:
+            done += process_message(message_id, lease.id)
+        except (OperationalError, InterfaceError) as error:
+            # the database, not the mail: give all of it back, and let the next sweep try
+            log.warning("processing.database_away", error=type(error).__name__)
+            connection.close()
+            release(claimed[position:], lease.id)
+            raise
+        except Exception:
+            # a fault of ours in this one; it keeps its loss, so it is tried again at most twice, and then parked
+            log.exception("message.not_processed", message=str(message_id))
+            Message.objects.filter(pk=message_id, lease_id=lease.id).update(lease_id=None)
+    return done
+
+
+def unparsed(defect: str) -> ParsedMail:
+    """What is known of a mail that could not be opened: nothing but why."""
+    return ParsedMail(
+        status="failed",
+        defects=(defect,),
+        headers=(),
+        subject="",
+        date=None,
+        message_id="",
+        in_reply_to="",
+        references=(),
+        from_=None,
+        sender=None,
+        reply_to=(),
+        to=(),
+        cc=(),
+        text="",
+        text_truncated=False,
+        html="",
+        html_truncated=False,
+        preview="",
+        attachments=(),
+        kind="normal",
+    )
+
+
+def _addresses(parsed: ParsedMail) -> dict[str, object]:
+    def entry(one: NameAddress) -> dict[str, str]:
+        return {"name": one.name, "address": one.address}
+
+    return {
+        "sender": entry(parsed.sender) if parsed.sender else None,
+        "reply_to": [entry(one) for one in parsed.reply_to],
+        "to": [entry(one) for one in parsed.to],
+        "cc": [entry(one) for one in parsed.cc],
+    }

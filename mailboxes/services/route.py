@@ -1,0 +1,158 @@
+"""Which mailbox an envelope recipient leads to, and why. Headers have no say in it."""
+
+from dataclasses import dataclass
+from typing import Never
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from emailgistics.common.errors import NotFoundError, RefusedError
+from mailboxes import addresses
+from mailboxes.addresses import CATCH_ALL, RESERVED_LOCAL_KEYS, ParsedAddress
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Mailbox, Recipient
+from mailboxes.services.provision import UnknownDomainError
+
+POSTMASTER = "postmaster"
+Kind = Recipient.Kind
+
+
+class UnknownRecipientError(NotFoundError):
+    code = "unknown_recipient"
+
+
+class AddressDisabledError(RefusedError):
+    code = "address_disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one recipient leads. `address` is as the sender gave it; `explanation` the decisions in their order."""
+
+    address: str
+    domain_id: UUID
+    mailbox_id: UUID
+    alias_id: UUID | None
+    kind: Kind
+    tag: str
+    explanation: tuple[str, ...]
+
+
+def route(address: str) -> Route:
+    """Finds the mailbox for `local-part@domain`, or for `postmaster` without a domain (RFC 5321 section 4.5.1).
+
+    First that fits: the exact address, the address without its +tag, a reserved name, the catch-all. A match that is
+    disabled or was deleted lately ends the search: its mail is not for the catch-all's eyes. At most three queries.
+    Raises InvalidAddressError, UnknownDomainError, UnknownRecipientError, AddressDisabledError.
+    """
+    if address.strip().casefold() == POSTMASTER:
+        domain = _domain_for_bare_postmaster()
+        steps = (f"{POSTMASTER} without a domain is meant for {domain.name}, the oldest one",)
+        return _Search(address, POSTMASTER, domain, steps).result()
+    parsed = ParsedAddress.parse(address)
+    return _Search(address, parsed.local_part, _hosted(parsed.domain), ()).result()
+
+
+def _hosted(name: str) -> Domain:
+    domain = Domain.objects.live().select_related("default_mailbox__domain").filter(name=name).first()
+    if domain is None:
+        raise UnknownDomainError(f"{name} is not hosted here.")
+    return domain
+
+
+def _domain_for_bare_postmaster() -> Domain:
+    # the RFC wants it accepted, and one installation serves one organisation: any of its postmasters is the right one
+    hosted = Domain.objects.live().filter(is_active=True).select_related("default_mailbox__domain")
+    domain = hosted.order_by("id").first()
+    if domain is None:
+        raise UnknownRecipientError("No domain is hosted here, so nobody is its postmaster.")
+    return domain
+
+
+class _Search:
+    """One recipient's way through a domain. Every method that finds somebody returns the Route, or raises."""
+
+    def __init__(self, address: str, local_part: str, domain: Domain, steps: tuple[str, ...]) -> None:
+        self.address = address
+        self.domain = domain
+        self.steps = (*steps, f"{domain.name} is hosted")
+        self.written = addresses.join(local_part, domain.name)
+        self.key = addresses.local_key(local_part)
+        # the tag as it was written: it may be a token in which case counts
+        base, self.tag = addresses.split_tag(local_part) or (local_part, "")
+        self.base = addresses.local_key(base)
+
+    def result(self) -> Route:
+        if not self.domain.is_active:
+            raise AddressDisabledError(f"{self.domain.name} is disabled.")
+        owners = _owners(self.domain, {self.key, self.base, CATCH_ALL})
+        # nobody is called *, so mail to it is mail to an unknown name
+        catch_all = owners.pop(CATCH_ALL, None)
+        if owner := owners.get(self.key):
+            return self._to_owner(owner, Kind.EXACT, tag="")
+        if owner := owners.get(self.base):
+            self._note(f"{self.written} without its tag is {owner.address}")
+            return self._to_owner(owner, Kind.PLUS, tag=self.tag)
+        if self.base in RESERVED_LOCAL_KEYS:
+            return self._to_default_mailbox()
+        # a disabled catch-all is none: the name it would have caught is simply unknown
+        if isinstance(catch_all, Alias) and catch_all.is_active and catch_all.deleted_at is None:
+            self._note(f"{self.written} is no address of its own")
+            return self._to_owner(catch_all, Kind.CATCH_ALL, tag=self.tag)
+        return self._unknown()
+
+    def _to_owner(self, owner: Mailbox | Alias, kind: Kind, *, tag: str) -> Route:
+        if isinstance(owner, Mailbox):
+            return self._to_mailbox(owner, kind, f"{owner.address} is a mailbox", tag=tag)
+        if owner.deleted_at is not None:
+            self._unknown()
+        if not owner.is_active:
+            raise AddressDisabledError(f"The alias {owner.address} is disabled.")
+        what = "the catch-all" if owner.kind == Alias.Kind.CATCH_ALL else "an alias"
+        step = f"{owner.address} is {what} of {owner.mailbox.address}"
+        return self._to_mailbox(owner.mailbox, kind, step, tag=tag, alias=owner)
+
+    def _to_default_mailbox(self) -> Route:
+        mailbox = self.domain.default_mailbox
+        if mailbox is None:
+            self._unknown()
+        step = f"{self.base} is a reserved name, which the default mailbox {mailbox.address} takes"
+        return self._to_mailbox(mailbox, Kind.RESERVED, step, tag=self.tag)
+
+    def _to_mailbox(self, mailbox: Mailbox, kind: Kind, step: str, *, tag: str, alias: Alias | None = None) -> Route:
+        if mailbox.deleted_at is not None:
+            self._unknown()
+        if not mailbox.is_active:
+            raise AddressDisabledError(f"The mailbox {mailbox.address} is disabled.")
+        self._note(step)
+        return Route(
+            address=self.address,
+            domain_id=self.domain.pk,
+            mailbox_id=mailbox.pk,
+            alias_id=alias.pk if alias else None,
+            kind=kind,
+            tag=tag,
+            explanation=self.steps,
+        )
+
+    def _note(self, step: str) -> None:
+        self.steps = (*self.steps, step)
+
+    def _unknown(self) -> Never:
+        raise UnknownRecipientError(f"There is no {self.written} here.")
+
+
+def _owners(domain: Domain, keys: set[str]) -> dict[str, Mailbox | Alias]:
+    """Who has these addresses of the domain, lately deleted owners included."""
+    rested = timezone.now() - ADDRESS_RESTS_FOR
+    # RFC 5321 section 4.5.1 wants the reserved names answered, so a deleted owner of one does not hold it
+    free = Q(mailbox__deleted_at__lte=rested) | Q(alias__deleted_at__lte=rested)
+    rows = (
+        Address.objects.filter(domain=domain, local_key__in=keys)
+        .exclude(free)
+        .select_related("mailbox__domain", "alias__domain", "alias__mailbox__domain")
+    )
+    owners = {row.local_key: row.owner for row in rows}
+    return {
+        key: owner for key, owner in owners.items() if not (key in RESERVED_LOCAL_KEYS and owner.deleted_at is not None)
+    }

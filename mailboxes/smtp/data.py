@@ -1,0 +1,61 @@
+r"""Where a mail ends, and what it says: the DATA phase of RFC 5321 without sockets.
+
+The end is CRLF.CRLF and nothing like it: a bare LF or CR is an octet of the mail. A server that takes `\n.\n` for the
+end reads the rest of a mail as commands when the host before it did not, and mail can be forged that way.
+"""
+
+TERMINATOR = b"\r\n.\r\n"
+
+
+class DataScanner:
+    """Takes the octets after 354 in pieces of any size.
+
+    After `feed` has returned True, `rest` holds what came behind the terminator, and `octets` the mail: dots unstuffed,
+    the closing CRLF included, or None when it was larger than `limit` octets. Beyond the limit nothing is kept, but the
+    end is looked for in the same way.
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[bytes] = []
+        self._size = 0
+        # The octets that may turn out to begin the terminator. The mail begins at the start of a line, so it is read as
+        # if a CRLF stood before it, which is then taken away again.
+        self._held = b"\r\n"
+        self._is_first = True
+        self.rest = b""
+
+    @property
+    def octets(self) -> bytes | None:
+        return None if self._size > self._limit else b"".join(self._kept)
+
+    def feed(self, chunk: bytes) -> bool:
+        """True when the mail has ended. Feed nothing more after that."""
+        window = self._held + chunk
+        end = window.find(TERMINATOR)
+        if end >= 0:
+            self._take(window[: end + 2])
+            self.rest = window[end + len(TERMINATOR) :]
+            return True
+        self._held = window[len(window) - _length_of_possible_start(window) :]
+        self._take(window[: len(window) - len(self._held)])
+        return False
+
+    def _take(self, octets: bytes) -> None:
+        """Keeps octets that are certainly of the mail. They never end between a CRLF and the dot after it."""
+        if not octets:
+            return
+        unstuffed = octets.replace(b"\r\n.", b"\r\n")
+        if self._is_first:
+            self._is_first = False
+            unstuffed = unstuffed[2:]
+        self._size += len(unstuffed)
+        if self._size > self._limit:
+            self._kept.clear()
+        else:
+            self._kept.append(unstuffed)
+
+
+def _length_of_possible_start(window: bytes) -> int:
+    """How many octets at the end of window may be the beginning of the terminator."""
+    return next((n for n in range(len(TERMINATOR) - 1, 0, -1) if window.endswith(TERMINATOR[:n])), 0)

@@ -1,0 +1,69 @@
+# ruff: noqa: T201 - this is a command
+"""`python -m tests`: the whole suite on SQLite, and again on PostgreSQL and Redis where they answer.
+
+Arguments go to pytest. The last line sums up both runs.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its own process only
+
+from tests.conftest import services_reachable  # noqa: E402
+
+NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
+
+
+@dataclass(slots=True)
+class Tally:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def main(arguments: list[str]) -> int:
+    tally = Tally()
+    run("SQLite and the broker of files", arguments, {"TEST_ON": "sqlite"}, tally)
+    if services_reachable():
+        run("PostgreSQL and Redis", arguments, {"TEST_ON": "postgres"}, tally)
+    else:
+        print("\nNot run on PostgreSQL and Redis: they do not answer at TEST_DATABASE_URL and TEST_REDIS_URL.")
+        if ENVIRONMENT.get("REQUIRE_SERVICES") == "1":
+            print("REQUIRE_SERVICES=1, so this is a failure.")
+            tally.failed += 1
+    print(tally)
+    return 0 if tally.passed and not tally.failed else 1
+
+
+def run(title: str, arguments: list[str], variables: dict[str, str], tally: Tally) -> None:
+    print(f"\n=== on {title}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *arguments]
+        code = subprocess.run(command, env=ENVIRONMENT | variables, check=False).returncode
+        failed_before = tally.failed
+        if report.exists():
+            count(report, tally)
+    if code not in (0, NOTHING_COLLECTED) and tally.failed == failed_before:
+        tally.failed += 1  # pytest itself: it was interrupted, or could not begin
+
+
+def count(report: Path, tally: Tally) -> None:
+    for suite in ET.parse(report).getroot().iter("testsuite"):
+        failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
+        skipped = int(suite.attrib["skipped"])
+        tally.failed += failed
+        tally.skipped += skipped
+        tally.passed += max(0, int(suite.attrib["tests"]) - failed - skipped)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,221 @@
+"""Claims, losses and what is stored. The parser itself: test_mime.py."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from emailgistics.common import leases
+from emailgistics.common.models import Lease
+from mailboxes import mime
+from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage
+from mailboxes.services import process
+from mailboxes.signals import email_processed
+from tests.factories import RAW, make_alias, make_mailbox, make_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AT_ONCE = timedelta(0)
+
+
+@contextmanager
+def hearing(receiver: Any) -> Iterator[None]:
+    email_processed.connect(receiver, weak=False, dispatch_uid="test")
+    try:
+        yield
+    finally:
+        email_processed.disconnect(dispatch_uid="test")
+
+
+def dead_lease() -> Lease:
+    """Of a worker that was killed a while ago."""
+    lease = Lease(kind="mail", host="gone", pid=1)
+    lease.seen_at = Now() - leases.LEASE_FOR - timedelta(seconds=1)  # type: ignore[assignment]
+    lease.save()
+    return lease
+
+
+def test_what_the_mail_says_is_stored_with_each_mailbox() -> None:
+    make_mailbox()
+    make_mailbox(address="sales@example.com")
+    message = make_message(to=("support@example.com", "sales@example.com"))
+
+    assert process.drain(linger=AT_ONCE) == 1
+
+    message.refresh_from_db()
+    assert (message.state, message.parse_status, message.lease_id) == ("processed", "ok", None)
+    emails = list(Email.objects.order_by("mailbox__local_part"))
+    assert [email.mailbox.address for email in emails] == ["sales@example.com", "support@example.com"]
+    for email in emails:
+        assert (email.status, email.subject) == ("processed", "Broken engine")
+        assert (email.from_name, email.from_address) == ("Ada Lovelace", "ada@example.net")
+        assert email.date is not None
+        assert email.date.isoformat() == "2026-06-01T08:00:00+00:00"
+        assert email.content.text.strip() == "It does not turn."
+        assert email.content.headers[0] == ["From", "Ada Lovelace <ada@example.net>"]
+
+
+def test_each_email_is_told_about_once_inside_the_transaction() -> None:
+    make_alias()
+    make_mailbox(address="sales@example.com")
+    make_message(to=("help@example.com", "support@example.com", "sales@example.com"))
+    heard: list[tuple[str, list[str]]] = []
+
+    def listen(email: Email, recipients: list[Any], **_: Any) -> None:
+        heard.append((email.mailbox.address, sorted(recipient.address for recipient in recipients)))
+
+    with hearing(listen):
+        process.drain(linger=AT_ONCE)
+        process.drain(linger=AT_ONCE)
+    assert sorted(heard) == [
+        ("sales@example.com", ["sales@example.com"]),
+        ("support@example.com", ["help@example.com", "support@example.com"]),
+    ]
+
+
+def test_a_listener_that_fails_undoes_the_processing_and_the_next_mail_goes_on() -> None:
+    make_mailbox()
+    broken, fine = make_message(), make_message(raw=RAW.replace(b"Broken", b"Mended"))
+
+    def refuse(email: Email, **_: Any) -> None:
+        if email.subject == "Broken engine":
+            raise ValueError("a fault of ours")
+
+    with hearing(refuse):
+        assert process.drain(linger=AT_ONCE) == 1
+    broken.refresh_from_db()
+    fine.refresh_from_db()
+    assert (fine.state, broken.state) == ("processed", "waiting")
+    assert not EmailContent.objects.filter(email__message=broken).exists()
+
+
+def test_a_mail_that_can_never_be_processed_is_parked_where_it_can_be_seen() -> None:
+    make_mailbox()
+    message = make_message()
+
+    def refuse(parsed: mime.ParsedMail, **_: Any) -> None:
+        if parsed.status != "failed":
+            raise ValueError("a fault of ours")
+
+    with hearing(refuse):
+        for _ in range(5):
+            process.drain(linger=AT_ONCE)
+    message.refresh_from_db()
+    assert (message.state, message.parse_status, message.parse_defects) == ("parked", "failed", ["processing_lost"])
+    assert message.emails.get().status == "parked"
+    assert RawMessage.objects.filter(message=message).exists()
+
+
+def test_a_raw_that_is_not_what_was_accepted_is_parked_and_not_shown_as_a_mail() -> None:
+    make_mailbox()
+    message = make_message()
+    Message.objects.update(sha256="0" * 64)
+    assert process.drain(linger=AT_ONCE) == 1
+    message.refresh_from_db()
+    assert (message.state, message.parse_defects) == ("parked", ["raw_unreadable"])
+
+
+def test_two_workers_never_hold_the_same_message() -> None:
+    make_mailbox()
+    messages = {make_message().pk for _ in range(30)}
+    with leases.held("mail") as one, leases.held("mail") as two:
+        first, second = process.claim(one.id), process.claim(two.id)
+        assert len(first) == process.BATCH
+        assert set(first) | set(second) == messages
+        assert not set(first) & set(second)
+        assert process.claim(two.id) == []
+
+
+def test_what_a_killed_worker_held_is_taken_over_once_its_lease_has_run_out() -> None:
+    make_mailbox()
+    message = make_message()
+    gone = dead_lease()
+    Message.objects.update(lease_id=gone.pk, losses=1)
+    assert process.drain(linger=AT_ONCE) == 1
+    message.refresh_from_db()
+    assert message.state == "processed"
+
+
+def test_what_a_living_worker_holds_is_left_alone() -> None:
+    make_mailbox()
+    make_message()
+    with leases.held("mail") as other:
+        assert process.claim(other.id)
+        assert process.drain(linger=AT_ONCE) == 0
+
+
+def test_a_worker_that_comes_back_late_changes_nothing() -> None:
+    make_mailbox()
+    message = make_message()
+    stale = uuid4()
+    Message.objects.update(lease_id=stale, losses=1)
+    assert process.drain(linger=AT_ONCE) == 1
+    before = Message.objects.values().get()
+
+    assert process.process_message(message.pk, stale) is False
+    assert Message.objects.values().get() == before
+    assert EmailContent.objects.count() == 1
+
+
+def test_a_message_that_took_two_workers_along_is_opened_alone() -> None:
+    make_mailbox()
+    suspicious, *innocent = [make_message() for _ in range(4)]
+    Message.objects.filter(pk=suspicious.pk).update(losses=2)
+    with leases.held("mail") as lease:
+        assert process.claim(lease.id) == [message.pk for message in innocent]
+        assert process.claim(lease.id, alone=True) == [suspicious.pk]
+
+
+def test_a_message_that_took_a_worker_along_while_alone_is_parked_unopened(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    message = make_message()
+    Message.objects.update(losses=process.PARK_FROM_LOSSES, lease_id=dead_lease().pk)
+    monkeypatch.setattr(process.mime, "parse", lambda _: pytest.fail("it was opened again"))
+    process.drain(linger=AT_ONCE)
+    message.refresh_from_db()
+    assert message.state == "parked"
+
+
+def test_a_database_that_goes_away_costs_a_message_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    message = make_message()
+
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("server closed the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "process_message", away)
+        for _ in range(5):
+            with pytest.raises(OperationalError):
+                process.drain(linger=AT_ONCE)
+    message.refresh_from_db()
+    assert (message.state, message.losses, message.lease_id) == ("waiting", 0, None)
+
+
+def test_what_does_not_fit_into_a_slice_is_given_back_without_a_loss() -> None:
+    make_mailbox()
+    for _ in range(3):
+        make_message()
+    assert process.drain(for_at_most=timedelta(0), linger=AT_ONCE) == 0
+    assert set(Message.objects.values_list("lease_id", "losses")) == {(None, 0)}
+
+
+def test_attachments_are_rows_that_point_into_the_raw() -> None:
+    make_mailbox()
+    raw = (
+        b"Subject: Two\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nSee below.\r\n"
+        b"--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n"
+        b"Content-Disposition: attachment; filename=a.pdf\r\n\r\nJVBERi0xLjQ=\r\n--b--\r\n"
+    )
+    make_message(raw=raw)
+    process.drain(linger=AT_ONCE)
+    attachment = Attachment.objects.get()
+    assert (attachment.filename, attachment.content_type, attachment.size) == ("a.pdf", "application/pdf", 8)
+    assert raw[attachment.offset : attachment.offset + attachment.length].startswith(b"JVBERi0xLjQ=")
+    assert Email.objects.get().has_attachment is True

@@ -1,0 +1,156 @@
+"""The way of one email over real sockets and processes: SMTP in, signed webhook out, read back with a key."""
+
+import hashlib
+import os
+import signal
+import threading
+from email.message import EmailMessage
+from importlib import resources
+
+import pytest
+
+from tests.installation import Installation, answers, processes_of, send_octets, simple_mail, wait_for
+
+
+def test_a_mail_arrives_verified_within_two_seconds_and_is_read_back_octet_for_octet(
+    installation: Installation,
+) -> None:
+    raw = simple_mail("First light", body="One.\r\n.leading dot\r\nlong " + "x" * 3000)
+    took = []
+    for number in range(3):
+        mail = raw.replace(b"First light", b"First light %d" % number)
+        installation.send(mail)
+        took.append(installation.wait_until_received({f"First light {number}"}, within_s=20))
+        (entry,) = [e for e in installation.received() if e["subject"] == f"First light {number}"]
+        assert entry["verified"] is True
+        assert installation.get(f"/v1/emails/{entry['email_id']}/raw") == mail
+    assert min(took) < 2
+
+    listed = installation.get_json("/v1/emails")
+    assert [email["subject"] for email in listed["data"]] == ["First light 2", "First light 1", "First light 0"]
+    assert {email["status"] for email in listed["data"]} == {"processed"}
+
+
+def test_any_mail_client_will_do(installation: Installation) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "ada@example.net", "help@example.com", "Sent by smtplib"
+    message.set_content("Hello.\n.dots and “quotes”\n")
+    with installation.smtp() as client:
+        client.send_message(message)
+    installation.wait_until_received({"Sent by smtplib"}, within_s=20)
+
+
+def test_a_ten_megabyte_attachment_goes_through_whole(installation: Installation) -> None:
+    content = os.urandom(10 * 1024 * 1024)
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "ada@example.net", "help@example.com", "Ten megabytes"
+    message.set_content("See the attachment.")
+    message.add_alternative("<p>See the <b>attachment</b>.</p>", subtype="html")
+    message.add_attachment(content, maintype="application", subtype="zip", filename="Pläne.zip")
+    raw = message.as_bytes().replace(b"\n", b"\r\n")
+
+    installation.send(raw)
+    installation.wait_until_received({"Ten megabytes"}, within_s=60)
+    (entry,) = [e for e in installation.received() if e["subject"] == "Ten megabytes"]
+    assert installation.get(f"/v1/emails/{entry['email_id']}/raw") == raw
+    (attachment,) = installation.get_json(f"/v1/emails/{entry['email_id']}/attachments")["data"]
+    assert (attachment["filename"], attachment["size"]) == ("Pläne.zip", len(content))
+    assert attachment["sha256"] == hashlib.sha256(content).hexdigest()
+    assert installation.get(f"/v1/emails/{entry['email_id']}/attachments/{attachment['id']}") == content
+
+
+def test_every_mail_of_the_standard_librarys_own_tests_goes_through(installation: Installation) -> None:
+    mails = standard_library_mails()
+    before = len(installation.received())
+    with installation.smtp() as client:
+        ids = [send_octets(client, mail, to=["help@example.com"]) for mail in mails]
+    assert len(set(ids)) == len(mails)
+    wait_for(lambda: len(installation.received()) >= before + len(mails), within_s=60, what=installation.tail())
+    arrived = installation.received()[before:]
+    assert all(entry["verified"] for entry in arrived)
+    octets = [installation.get(f"/v1/emails/{entry['email_id']}/raw") for entry in arrived]
+    assert sorted(octets) == sorted(mail if mail.endswith(b"\r\n") else mail + b"\r\n" for mail in mails)
+
+
+def test_200_mails_survive_the_death_of_each_process_in_turn(installation: Installation) -> None:
+    subjects = {f"Survivor {number}" for number in range(200)}
+    sender = Sender(installation, sorted(subjects))
+    sender.start()
+    for name in ("smtp", "worker", "dispatcher", "beat", "web", "sink" if not installation.on_postgres else "worker"):
+        victim = installation.pids()[name][0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(
+            lambda name=name, victim=victim: installation.pids().get(name, [victim])[0] != victim,
+            within_s=15,
+            what=f"a new {name}; {installation.tail()}",
+        )
+    sender.join(timeout=120)
+    assert sender.accepted == len(subjects)
+    installation.wait_until_received(subjects, within_s=90)
+
+    by_subject: dict[str, set[str]] = {}
+    for entry in installation.received():
+        if entry["subject"] in subjects:
+            by_subject.setdefault(entry["subject"], set()).add(entry["webhook_id"])
+    # the sender sends again what it got no answer for, and that may have been stored: two mails, two ids, no more
+    doubled = {subject for subject, ids in by_subject.items() if len(ids) > 1}
+    assert doubled <= sender.sent_again
+    assert installation.get_json("/v1/emails?limit=1")["pagination"]["total"] >= len(subjects)
+
+
+@pytest.mark.on_sqlite
+def test_ctrl_c_leaves_no_process_and_a_second_start_goes_on_without_showing_a_secret(
+    stopped_installation: Installation,
+) -> None:
+    stopped_installation.start()
+    first_run = stopped_installation.first_run()
+    stopped_installation.send(simple_mail("Before the break"))
+    stopped_installation.wait_until_received({"Before the break"}, within_s=20)
+    assert stopped_installation.stop(number=signal.SIGINT) == 0
+    assert list(processes_of(stopped_installation.data_dir)) == []
+
+    secrets = (stopped_installation.key, stopped_installation.webhook_secret)
+    stopped_installation.start()
+    stopped_installation.send(simple_mail("After the break"))
+    stopped_installation.wait_until_received({"After the break"}, within_s=20)
+    listed = stopped_installation.get_json("/v1/emails")["data"]
+    assert [email["subject"] for email in listed] == ["After the break", "Before the break"]
+    assert stopped_installation.first_run() == first_run
+    assert not any(secret in stopped_installation.log() for secret in secrets)
+
+
+class Sender(threading.Thread):
+    """Sends mails one after the other, each again until it is accepted, as any mail server would."""
+
+    def __init__(self, installation: Installation, subjects: list[str]) -> None:
+        super().__init__(daemon=True)
+        self._installation = installation
+        self._subjects = subjects
+        self.accepted = 0
+        self.sent_again: set[str] = set()
+
+    def run(self) -> None:
+        for subject in self._subjects:
+            while True:
+                try:
+                    self._installation.send(simple_mail(subject))
+                except (OSError, AssertionError):
+                    self.sent_again.add(subject)
+                    wait_for(lambda: answers(self._installation.smtp_port), within_s=30, what="smtp")
+                else:
+                    self.accepted += 1
+                    break
+            threading.Event().wait(0.05)
+
+
+def standard_library_mails() -> list[bytes]:
+    """The messages in `test.test_email.data`, as they are but for CRLF line ends."""
+    try:
+        folder = resources.files("test.test_email.data")
+    except ModuleNotFoundError:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip("this Python comes without its own tests")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".txt"))
+    assert len(names) > 40
+    return [(folder / name).read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for name in names]

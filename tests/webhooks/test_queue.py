@@ -1,0 +1,218 @@
+"""Claims, fences and what follows from an answer; no HTTP here."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from emailgistics.common import leases
+from emailgistics.common.models import Lease
+from tests.factories import make_delivery, make_mailbox, make_webhook
+from webhooks import retry
+from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.services import queue, webhooks
+from webhooks.services.queue import Claimed, Result
+from webhooks.transport import Answer
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
+
+
+def answer(status: int | None = 204, **fields: Any) -> Answer:
+    return Answer(started_at=datetime.now(UTC), status=status, total_ms=3, **fields)
+
+
+def claim_one(lease: leases.HeldLease) -> Claimed:
+    (claimed,) = queue.claim(lease.id, in_flight={})
+    return claimed
+
+
+def test_a_claim_spends_an_attempt_number_and_nobody_else_gets_the_delivery() -> None:
+    webhook = make_webhook()
+    delivery = make_delivery(webhook)
+    with leases.held("dispatch") as one, leases.held("dispatch") as two:
+        claimed = claim_one(one)
+        assert (claimed.delivery_id, claimed.n, claimed.url) == (delivery.pk, 1, webhook.url)
+        assert claimed.event_id == delivery.event.public_id
+        assert claimed.secret is not None
+        assert claimed.secret.startswith("whsec_")
+        assert queue.claim(two.id, in_flight={}) == []
+
+
+def test_only_what_is_due_is_claimed() -> None:
+    webhook = make_webhook()
+    make_delivery(webhook, due_at=timezone.now() + timedelta(minutes=1))
+    make_delivery(webhook, state="delivered")
+    make_delivery(webhook, state="held")
+    with leases.held("dispatch") as lease:
+        assert queue.claim(lease.id, in_flight={}) == []
+
+
+@pytest.mark.parametrize("end", [webhooks.pause_webhook, webhooks.delete_webhook])
+def test_nothing_starts_for_a_webhook_that_is_off(end: Any) -> None:
+    webhook = make_webhook()
+    make_delivery(webhook)
+    end(webhook)
+    with leases.held("dispatch") as lease:
+        assert queue.claim(lease.id, in_flight={}) == []
+
+
+def test_a_webhook_gets_no_more_than_its_share_and_the_others_get_theirs() -> None:
+    mailbox = make_mailbox()
+    noisy, quiet = make_webhook(mailbox=mailbox), make_webhook(mailbox=mailbox)
+    for _ in range(queue.MAX_IN_FLIGHT_PER_WEBHOOK + 5):
+        make_delivery(noisy)
+    late = make_delivery(quiet)
+    with leases.held("dispatch") as lease:
+        claimed = queue.claim(lease.id, in_flight={})
+        assert sum(one.webhook_id == noisy.pk for one in claimed) == queue.MAX_IN_FLIGHT_PER_WEBHOOK
+        assert late.pk in {one.delivery_id for one in claimed}
+        full = {noisy.pk: queue.MAX_IN_FLIGHT_PER_WEBHOOK}
+        assert queue.claim(lease.id, in_flight=full) == []
+
+
+def test_the_last_quarter_of_the_pool_is_kept_for_new_mail() -> None:
+    webhook, other = make_webhook(), uuid4()
+    make_delivery(webhook, attempts=5, failures=5)
+    fresh = make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        claimed = queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT - queue.RESERVED_FOR_NEW})
+        assert [one.delivery_id for one in claimed] == [fresh.pk]
+        assert queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT}) == []
+
+
+def test_a_success_is_the_end_and_is_on_record() -> None:
+    delivery = make_delivery(make_webhook())
+    with leases.held("dispatch") as lease:
+        queue.record([Result(claim_one(lease), answer(200, peer_ip="127.0.0.1", response_excerpt=b"\xffok\x00"))], lease.id)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, delivery.last_status, delivery.lease_id) == ("delivered", 1, 200, None)
+    assert delivery.delivered_at is not None
+    attempt = Attempt.objects.get()
+    assert (attempt.n, attempt.status, attempt.peer_ip, bytes(attempt.response_excerpt)) == (1, 200, "127.0.0.1", b"\xffok\x00")
+
+
+@pytest.mark.parametrize("status", [None, 301, 400, 404, 500, 503])
+def test_everything_else_is_tried_again_later(status: int | None) -> None:
+    delivery = make_delivery(make_webhook())
+    error = "" if status else "connect"
+    before = timezone.now()
+    with leases.held("dispatch") as lease:
+        queue.record([Result(claim_one(lease), answer(status, error=error, detail="why"))], lease.id)
+        assert queue.claim(lease.id, in_flight={}) == []
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.failures, delivery.last_status, delivery.last_error) == ("pending", 1, status, error)
+    assert delivery.due_at >= before + retry.DELAYS[0]
+    assert delivery.reason == "why"
+
+
+def test_after_the_last_delay_it_has_failed_and_says_so() -> None:
+    delivery = make_delivery(make_webhook(), attempts=15, failures=15)
+    with leases.held("dispatch") as lease:
+        queue.record([Result(claim_one(lease), answer(500))], lease.id)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, delivery.reason) == ("failed", 16, "exhausted after 16 attempts")
+
+
+def test_a_result_that_comes_after_a_take_over_decides_nothing() -> None:
+    delivery = make_delivery(make_webhook())
+    with leases.held("dispatch") as late:
+        claimed = claim_one(late)
+    assert queue.take_over() == 1  # the lease ended without a word about the delivery
+    with leases.held("dispatch") as other:
+        again = claim_one(other)
+        assert again.n == 2
+        queue.record([Result(claimed, answer(500))], late.id)
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.failures, delivery.lease_id) == ("pending", 0, other.id)
+        queue.record([Result(again, answer(204))], other.id)
+    delivery.refresh_from_db()
+    assert delivery.state == "delivered"
+    assert list(Attempt.objects.values_list("n", "error", "status")) == [(1, "lost", None), (2, "", 204)]
+
+
+def test_a_lost_lease_is_written_down_and_does_not_move_the_schedule() -> None:
+    delivery = make_delivery(make_webhook(), attempts=3, failures=3)
+    gone = Lease(kind="dispatch", host="gone", pid=1)
+    gone.seen_at = Now() - leases.LEASE_FOR - timedelta(seconds=1)  # type: ignore[assignment]
+    gone.save()
+    Delivery.objects.update(lease_id=gone.pk, attempts=4)
+    assert queue.take_over() == 1
+    delivery.refresh_from_db()
+    assert (delivery.attempts, delivery.failures, delivery.lease_losses) == (4, 3, 1)
+    assert Attempt.objects.get().error == "lost"
+
+
+def test_what_a_living_dispatcher_holds_is_not_taken_over() -> None:
+    make_delivery(make_webhook())
+    with leases.held("dispatch") as lease:
+        claim_one(lease)
+        assert queue.take_over() == 0
+
+
+def test_a_delivery_that_took_two_dispatchers_along_runs_with_nothing_beside_it() -> None:
+    webhook = make_webhook()
+    suspicious = make_delivery(webhook, lease_losses=2)
+    innocent = make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        assert claim_one(lease).delivery_id == innocent.pk
+        assert queue.claim(lease.id, in_flight={webhook.pk: 1}) == []
+        claimed = claim_one(lease)
+    assert (claimed.delivery_id, claimed.is_suspicious) == (suspicious.pk, True)
+
+
+def test_handing_back_returns_the_attempt_number_too() -> None:
+    delivery = make_delivery(make_webhook())
+    with leases.held("dispatch") as lease:
+        queue.hand_back([claim_one(lease)], lease.id)
+    delivery.refresh_from_db()
+    assert (delivery.attempts, delivery.lease_id) == (0, None)
+
+
+def test_pausing_holds_what_waits_and_resuming_makes_it_due() -> None:
+    webhook = make_webhook()
+    delivery = make_delivery(webhook, due_at=timezone.now() + timedelta(hours=1))
+    webhooks.pause_webhook(webhook)
+    queue.settle()
+    delivery.refresh_from_db()
+    assert delivery.state == "held"
+    webhooks.resume_webhook(webhook)
+    queue.settle()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.due_at <= timezone.now()) == ("pending", True)
+
+
+def test_deleting_a_webhook_cancels_what_it_had_not_delivered_with_a_reason() -> None:
+    webhook = make_webhook()
+    done, waiting, held = make_delivery(webhook, state="delivered"), make_delivery(webhook), make_delivery(webhook, state="held")
+    webhooks.delete_webhook(webhook)
+    late = make_delivery(webhook)  # of a mail that was being processed meanwhile
+    queue.settle()
+    states = dict(Delivery.objects.values_list("pk", "state"))
+    assert states == {done.pk: "delivered", waiting.pk: "canceled", held.pk: "canceled", late.pk: "canceled"}
+    assert set(Delivery.objects.filter(state="canceled").values_list("reason", flat=True)) == {"the webhook was deleted"}
+
+
+def test_one_answer_that_cannot_be_stored_takes_no_other_along() -> None:
+    webhook = make_webhook()
+    for _ in range(3):
+        make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        first, second, third = queue.claim(lease.id, in_flight={})
+        poison = answer(204, detail="x\x00" * 10, peer_ip="not an address")
+        try:
+            queue.record([Result(first, answer()), Result(second, poison), Result(third, answer())], lease.id)
+        except OperationalError as error:  # pragma: no cover - would mean a retry for ever
+            pytest.fail(str(error))
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_a_secret_that_does_not_open_is_a_failed_attempt_and_not_a_crash() -> None:
+    webhook = make_webhook()
+    Webhook.objects.update(sealed_secret=b"\x01\x00\x01" + b"0" * 40)
+    make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        assert claim_one(lease).secret is None

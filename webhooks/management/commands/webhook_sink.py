@@ -1,0 +1,41 @@
+import asyncio
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from webhooks import signing, sink
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs a local receiver that verifies signed webhooks and prints them. "
+        "Example: manage.py webhook_sink --port 9000 --secret whsec_…"
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=settings.SINK_PORT)
+        parser.add_argument("--secret", default=settings.SINK_SECRET, help="default: SINK_SECRET")
+        parser.add_argument("--record", type=Path, help="append one line of JSON for each request to this file")
+
+    def handle(self, **options: Any) -> None:
+        host, port, secret = options["host"], options["port"], options["secret"]
+        try:
+            signing.secret_octets(secret)
+        except ValueError as error:
+            raise CommandError(f"--secret (or SINK_SECRET) is needed to verify anything: {error}") from error
+        receiver = sink.Sink(secret=secret, record=options["record"], say=self._say)
+        try:
+            asyncio.run(
+                sink.serve(receiver, host=host, port=port, ready=lambda: self._say(f"listening on http://{host}:{port}/"))
+            )
+        except OSError as error:
+            raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}; choose another SINK_PORT.") from error
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

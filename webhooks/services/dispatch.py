@@ -1,0 +1,217 @@
+"""Sends due deliveries: many at once, none waiting for another, each one written down as soon as it ends.
+
+One engine a process. A nudge or a sweep wakes it; it runs in a thread of its own until it has found nothing to do for a
+second. Celery's worker stays free meanwhile: further nudges find the engine awake and cost nothing, and a slow endpoint
+never stands between the end of one Celery task and the start of the next.
+"""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connections
+
+from emailgistics.common import leases
+from emailgistics.common.logs import get_logger
+from webhooks import signing
+from webhooks.services import queue
+from webhooks.services.queue import Claimed, Result
+from webhooks.transport import TOTAL_S, Answer, Outgoing, Transport
+
+log = get_logger(__name__)
+
+CLAIM_EVERY = timedelta(milliseconds=50)
+IDLE_FOR = timedelta(seconds=1)
+SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
+TAKE_OVER_EVERY = timedelta(seconds=5)
+DATABASE_AWAY_FOR = timedelta(seconds=1)
+JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Starts a run when woken, and knows whether one is going on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._woken = False
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Returns at once. If a run is just ending, it looks once more."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._woken = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing is claimed from now on; what is in flight has until its deadline."""
+        self._stopping = True
+
+    def join(self, timeout: timedelta = JOIN_WITHIN) -> None:
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout.total_seconds())
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._woken or self._stopping:
+                    self._thread = None
+                    return
+                self._woken = False
+            try:
+                run_until_idle(should_stop=lambda: self._stopping)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("dispatch.database_away", error=type(error).__name__)
+            except Exception:
+                # the next nudge or sweep starts it again; what was claimed is taken over
+                log.exception("dispatch.failed")
+            finally:
+                connections.close_all()
+
+
+engine = Engine()
+
+
+def run_until_idle(*, idle_for: timedelta = IDLE_FOR, should_stop: Callable[[], bool] = lambda: False) -> None:
+    """Sends what is due, and what becomes due meanwhile, until nothing was for `idle_for`."""
+    queue.take_over()
+    queue.settle()
+    if not queue.due().exists():
+        return
+    with leases.held(queue.LEASE_KIND) as lease:
+        asyncio.run(Run(lease, idle_for=idle_for, should_stop=should_stop).until_idle())
+
+
+class Run:
+    """The state of one run: what is in flight, and what has ended and is not written down yet."""
+
+    def __init__(self, lease: leases.HeldLease, *, idle_for: timedelta, should_stop: Callable[[], bool]) -> None:
+        self._lease = lease
+        self._idle_for = idle_for.total_seconds()
+        self._should_stop = should_stop
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._per_webhook: Counter[UUID] = Counter()
+        self._alone = False
+        self._ended: list[Result] = []
+        self._something_ended = asyncio.Event()
+        # one thread for the database: the loop never waits for it, and its statements keep their order
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="dispatch-db")
+
+    async def until_idle(self) -> None:
+        try:
+            async with Transport() as transport:
+                await self._claim_and_send(transport)
+                await self._finish()
+        finally:
+            await self._in_database(connections.close_all)
+            self._database.shutdown(wait=False)
+
+    async def _claim_and_send(self, transport: Transport) -> None:
+        worked_at = time.monotonic()
+        upkeep_at = {queue.settle: worked_at, queue.take_over: worked_at}
+        while not (self._should_stop() or self._lease.is_lost):
+            try:
+                await self._record()
+                for upkeep, every in ((queue.settle, SETTLE_EVERY), (queue.take_over, TAKE_OVER_EVERY)):
+                    if time.monotonic() - upkeep_at[upkeep] > every.total_seconds():
+                        await self._in_database(upkeep)
+                        upkeep_at[upkeep] = time.monotonic()
+                claimed = await self._claim()
+            except (OperationalError, InterfaceError) as error:
+                # what has ended is still in self._ended; nothing more is begun until it is written down
+                log.warning("dispatch.database_away", error=type(error).__name__)
+                await self._in_database(connections.close_all)
+                await asyncio.sleep(DATABASE_AWAY_FOR.total_seconds())
+                continue
+            for one in claimed:
+                self._start(one, transport)
+            if self._in_flight or self._ended:
+                worked_at = time.monotonic()
+            elif time.monotonic() - worked_at > self._idle_for:
+                return
+            await self._some_ended(within=CLAIM_EVERY)
+
+    async def _claim(self) -> list[Claimed]:
+        if self._alone:
+            return []
+        in_flight = dict(self._per_webhook)
+        return await self._in_database(lambda: queue.claim(self._lease.id, in_flight=in_flight))
+
+    def _start(self, claimed: Claimed, transport: Transport) -> None:
+        self._per_webhook[claimed.webhook_id] += 1
+        self._alone = claimed.is_suspicious
+        task = asyncio.create_task(self._attempt(claimed, transport))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    async def _attempt(self, claimed: Claimed, transport: Transport) -> None:
+        try:
+            answer = await attempt(claimed, transport)
+        except Exception as error:
+            log.exception("attempt.failed", delivery=str(claimed.delivery_id))
+            answer = Answer.of_fault("internal", f"a fault of ours: {type(error).__name__}")
+        self._ended.append(Result(claimed, answer))
+        self._per_webhook[claimed.webhook_id] -= 1
+        if not self._per_webhook[claimed.webhook_id]:
+            del self._per_webhook[claimed.webhook_id]
+        self._alone = False
+        self._something_ended.set()
+
+    async def _some_ended(self, *, within: timedelta) -> None:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._something_ended.wait()
+        except TimeoutError:
+            return
+        self._something_ended.clear()
+
+    async def _record(self) -> None:
+        if batch := list(self._ended):
+            await self._in_database(lambda: queue.record(batch, self._lease.id))
+            del self._ended[: len(batch)]
+
+    async def _finish(self) -> None:
+        """Waits for what is in flight, each up to its own deadline, and writes it down."""
+        give_up_at = time.monotonic() + JOIN_WITHIN.total_seconds()
+        while self._in_flight or self._ended:
+            if self._in_flight:
+                await asyncio.wait(set(self._in_flight), return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await self._record()
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > give_up_at:
+                    raise  # our lease runs out, and these are taken over as lost
+                await self._in_database(connections.close_all)
+                await asyncio.sleep(DATABASE_AWAY_FOR.total_seconds())
+
+    async def _in_database(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._database, work)
+
+
+async def attempt(claimed: Claimed, transport: Transport) -> Answer:
+    """One signed request. Never raises for what the receiver does."""
+    if claimed.secret is None:
+        return Answer.of_fault("secret_unreadable", "the webhook's secret does not decrypt: check ENCRYPTION_KEYS")
+    headers = signing.headers(
+        event_id=claimed.event_id,
+        timestamp=int(time.time()),
+        attempt=claimed.n,
+        body=claimed.body,
+        secrets=[claimed.secret],
+        version=settings.VERSION,
+    )
+    return await transport.post(Outgoing(url=claimed.url, headers=headers, body=claimed.body))

@@ -1,0 +1,58 @@
+"""One processed email becomes one event, and a delivery for each webhook that is bound to where it went."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from emailgistics.common.nudge import nudge
+from mailboxes.models import Attachment, Email, Recipient
+from webhooks import payloads
+from webhooks.models import Delivery, Event, EventBody, Webhook
+
+if TYPE_CHECKING:  # the parser belongs to the mail worker; other processes need not load it
+    from mailboxes.mime import ParsedMail
+
+DISPATCH = "webhooks.tasks.dispatch"
+
+
+def fan_out_email(
+    *, email: Email, recipients: Sequence[Recipient], attachments: Sequence[Attachment], parsed: "ParsedMail"
+) -> None:
+    """Stores the event and its deliveries in the caller's transaction; nothing, if no webhook wants it."""
+    webhooks = list(matching(email, recipients))
+    if not webhooks:
+        return
+    now = timezone.now()
+    event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=now)
+    full = payloads.email_received(event, email=email, recipients=recipients, attachments=attachments, parsed=parsed)
+    bodies = {
+        form: EventBody.objects.create(event=event, form=form, body=payloads.render(payloads.in_form(full, form)))
+        for form in sorted({webhook.payload for webhook in webhooks})
+    }
+    Delivery.objects.bulk_create(
+        Delivery(
+            event=event,
+            webhook=webhook,
+            body=bodies[webhook.payload],
+            # held, not skipped: a webhook that is off for a while misses nothing
+            state=Delivery.State.PENDING if webhook.state == Webhook.State.ACTIVE else Delivery.State.HELD,
+            reason="" if webhook.state == Webhook.State.ACTIVE else f"the webhook is {webhook.state}",
+            due_at=now,
+        )
+        for webhook in webhooks
+    )
+    transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
+
+
+def matching(email: Email, recipients: Sequence[Recipient]) -> QuerySet[Webhook]:
+    """Live webhooks bound to the email's mailbox, or to an alias or a domain that one of its recipients named."""
+    aliases = [recipient.alias for recipient in recipients if recipient.alias]
+    domains = {alias.domain_id for alias in aliases}
+    if len(aliases) < len(recipients):
+        domains.add(email.mailbox.domain_id)
+    return Webhook.objects.live().filter(
+        Q(mailbox=email.mailbox_id) | Q(alias__in=[alias.pk for alias in aliases]) | Q(domain__in=domains)
+    )

@@ -1,0 +1,256 @@
+"""The delivery table as a queue: claiming what is due, writing down what came of it, and owning whatever is stuck.
+
+All of it is synchronous and short; the dispatcher calls it from one thread of its own. Every write to a claimed row
+matches the lease that claimed it, so that a dispatcher that comes back late changes nothing.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from emailgistics.common import leases
+from emailgistics.common.crypto import DecryptionError
+from emailgistics.common.ids import encode_id
+from emailgistics.common.logs import get_logger
+from webhooks import retry
+from webhooks.models import Attempt, Delivery, Event, Webhook
+from webhooks.services.webhooks import secret_of
+from webhooks.transport import Answer
+
+log = get_logger(__name__)
+
+LEASE_KIND = "dispatch"
+MAX_IN_FLIGHT = 100
+MAX_IN_FLIGHT_PER_WEBHOOK = 20
+RESERVED_FOR_NEW = MAX_IN_FLIGHT // 4  # so that old trouble cannot fill the pool
+NEW_UP_TO_ATTEMPTS = 2
+ALONE_FROM_LOSSES = 2
+
+State = Delivery.State
+ACTIVE = Q(webhook__in=Webhook.objects.live().filter(state=Webhook.State.ACTIVE))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that is ours to attempt: attempt number n, already spent."""
+
+    delivery_id: UUID
+    webhook_id: UUID
+    event_id: str
+    url: str
+    secret: str | None  # None: it does not decrypt, which is an attempt that fails
+    body: bytes
+    n: int
+    failures: int
+    is_suspicious: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    claimed: Claimed
+    answer: Answer
+
+
+def due() -> QuerySet[Delivery]:
+    return Delivery.objects.filter(ACTIVE, state=State.PENDING, lease_id=None, due_at__lte=Now())
+
+
+def claim(lease_id: UUID, *, in_flight: Mapping[UUID, int]) -> list[Claimed]:
+    """Claims as many due deliveries as can be begun now, given how many are in flight for each webhook.
+
+    Commits before it returns. The webhook's state is part of the question, so nothing starts for a paused one.
+    """
+    free = MAX_IN_FLIGHT - sum(in_flight.values())
+    if free <= 0:
+        return []
+    full = [webhook for webhook, count in in_flight.items() if count >= MAX_IN_FLIGHT_PER_WEBHOOK]
+    wanted = due().exclude(webhook__in=full).filter(lease_losses__lt=ALONE_FROM_LOSSES).order_by("due_at")
+    if free <= RESERVED_FOR_NEW:
+        wanted = wanted.filter(attempts__lt=NEW_UP_TO_ATTEMPTS)
+    if not wanted.exists():  # a plain read: no write lock on SQLite while there is nothing to do
+        return [] if in_flight else _claim_alone(lease_id)
+    with transaction.atomic():
+        # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
+        candidates = wanted.select_for_update(skip_locked=True).values_list("pk", "webhook_id")[: 4 * free]
+        return _take(lease_id, _fair(candidates, in_flight=in_flight, free=free))
+
+
+def _claim_alone(lease_id: UUID) -> list[Claimed]:
+    """One delivery whose dispatcher was lost with it, twice: nothing else may be in flight beside it."""
+    suspicious = due().filter(lease_losses__gte=ALONE_FROM_LOSSES).order_by("due_at")
+    if not suspicious.exists():
+        return []
+    with transaction.atomic():
+        return _take(lease_id, list(suspicious.select_for_update(skip_locked=True).values_list("pk", flat=True)[:1]))
+
+
+def _fair(candidates: QuerySet[Delivery, tuple[UUID, UUID]], *, in_flight: Mapping[UUID, int], free: int) -> list[UUID]:
+    """The oldest first, but of no webhook more than it may have in flight."""
+    begun = Counter(in_flight)
+    chosen = []
+    for delivery, webhook in candidates:
+        if len(chosen) < free and begun[webhook] < MAX_IN_FLIGHT_PER_WEBHOOK:
+            begun[webhook] += 1
+            chosen.append(delivery)
+    return chosen
+
+
+def _take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
+    ours = Delivery.objects.filter(pk__in=ids)
+    ours.update(lease_id=lease_id, attempts=F("attempts") + 1)
+    return [_claimed(delivery) for delivery in ours.select_related("webhook", "body").order_by("due_at")]
+
+
+def _claimed(delivery: Delivery) -> Claimed:
+    try:
+        secret = secret_of(delivery.webhook)
+    except DecryptionError as error:
+        log.error("webhook.secret_unreadable", webhook=delivery.webhook.public_id, error=str(error))  # noqa: TRY400
+        secret = None
+    return Claimed(
+        delivery_id=delivery.pk,
+        webhook_id=delivery.webhook_id,
+        event_id=encode_id(Event.ID_PREFIX, delivery.event_id),
+        url=delivery.webhook.url,
+        secret=secret,
+        body=bytes(delivery.body.body),
+        n=delivery.attempts,
+        failures=delivery.failures,
+        is_suspicious=delivery.lease_losses >= ALONE_FROM_LOSSES,
+    )
+
+
+def hand_back(claimed: Sequence[Claimed], lease_id: UUID) -> None:
+    """Gives back what was claimed and not begun: the attempt's number too."""
+    ours = Delivery.objects.filter(pk__in=[one.delivery_id for one in claimed], lease_id=lease_id)
+    ours.update(lease_id=None, attempts=F("attempts") - 1)
+
+
+def record(results: Sequence[Result], lease_id: UUID) -> None:
+    """Writes down attempts and what follows from them, in one transaction.
+
+    What the database refuses for its content is written again one by one, at last without what the receiver sent. An
+    OperationalError goes to the caller: then nothing was written.
+    """
+    try:
+        _record(results, lease_id)
+    except (DataError, IntegrityError, ValueError):
+        for result in results:
+            try:
+                _record([result], lease_id)
+            except (DataError, IntegrityError, ValueError):
+                log.exception("attempt.recorded_bare", delivery=str(result.claimed.delivery_id))
+                answer = replace(result.answer, response_headers=b"", response_excerpt=b"", detail="", peer_ip=None)
+                _record([replace(result, answer=answer)], lease_id)
+
+
+@transaction.atomic
+def _record(results: Sequence[Result], lease_id: UUID) -> None:
+    now = timezone.now()
+    Attempt.objects.bulk_create((_attempt(result) for result in results), ignore_conflicts=True)
+    delivered: dict[int, list[UUID]] = {}
+    written = 0
+    for result in results:
+        status = result.answer.status
+        if status is not None and retry.is_success(status):
+            delivered.setdefault(status, []).append(result.claimed.delivery_id)
+        else:
+            ours = Delivery.objects.filter(pk=result.claimed.delivery_id, lease_id=lease_id)
+            written += ours.update(lease_id=None, **_after_failure(result, now=now))
+    for status, ids in delivered.items():
+        written += Delivery.objects.filter(pk__in=ids, lease_id=lease_id).update(
+            state=State.DELIVERED, reason="", lease_id=None, last_status=status, last_error="", delivered_at=now
+        )
+    if written < len(results):
+        # canceled meanwhile, or taken over: the attempt stays on record, and decides nothing
+        log.warning("delivery.stale_results", count=len(results) - written)
+
+
+def _after_failure(result: Result, *, now: datetime) -> dict[str, object]:
+    answer, failures = result.answer, result.claimed.failures + 1
+    delay = retry.next_delay(
+        failures,
+        status=answer.status,
+        retry_after=retry.parse_retry_after(answer.retry_after, now=now),
+        jitter=random.random,
+    )
+    fate: dict[str, object] = {
+        "failures": failures,
+        "last_status": answer.status,
+        "last_error": answer.error,
+        "reason": answer.detail[:200],
+    }
+    if delay is None:
+        return fate | {"state": State.FAILED, "reason": f"exhausted after {result.claimed.n} attempts"}
+    return fate | {"due_at": now + delay}
+
+
+def _attempt(result: Result) -> Attempt:
+    answer = result.answer
+    return Attempt(
+        delivery_id=result.claimed.delivery_id,
+        n=result.claimed.n,
+        started_at=answer.started_at,
+        status=answer.status,
+        error=answer.error,
+        detail=answer.detail,
+        dns_ms=answer.dns_ms,
+        connect_ms=answer.connect_ms,
+        first_byte_ms=answer.first_byte_ms,
+        total_ms=answer.total_ms,
+        peer_ip=answer.peer_ip,
+        response_headers=answer.response_headers,
+        response_excerpt=answer.response_excerpt,
+    )
+
+
+def take_over() -> int:
+    """Frees what a dead dispatcher held: its attempt is written down as lost, and is due again at once.
+
+    The retry schedule does not move: whether the receiver was at fault, nobody knows.
+    """
+    alive = leases.alive().filter(pk=OuterRef("lease_id"))
+    orphans = Delivery.objects.filter(lease_id__isnull=False).filter(~Exists(alive))
+    if not orphans.exists():
+        return 0
+    with transaction.atomic():
+        lost = list(orphans.select_for_update(skip_locked=True))
+        now = timezone.now()
+        Attempt.objects.bulk_create(
+            (Attempt(delivery=delivery, n=delivery.attempts, started_at=now, error="lost") for delivery in lost),
+            ignore_conflicts=True,
+        )
+        Delivery.objects.filter(pk__in=[delivery.pk for delivery in lost]).update(
+            lease_id=None, lease_losses=F("lease_losses") + 1, due_at=now
+        )
+    log.warning("delivery.taken_over", count=len(lost))
+    return len(lost)
+
+
+def settle() -> None:
+    """Brings waiting deliveries in line with their webhooks: off means held, on again means due, gone means canceled.
+
+    It looks again and again, because a mail that is being processed while somebody pauses or resumes may store its
+    delivery after any single UPDATE that the pausing made.
+    """
+    gone = Q(webhook__in=Webhook.objects.exclude(deleted_at=None))
+    idle = Delivery.objects.filter(lease_id=None)
+    now = timezone.now()
+    for rows, fate in (
+        (idle.filter(gone, state__in=[State.PENDING, State.HELD]), {"state": State.CANCELED, "reason": WEBHOOK_DELETED}),
+        (idle.filter(~ACTIVE, ~gone, state=State.PENDING), {"state": State.HELD, "reason": "the webhook is off"}),
+        (idle.filter(ACTIVE, state=State.HELD), {"state": State.PENDING, "reason": "", "due_at": now}),
+    ):
+        if rows.exists():
+            rows.update(**fate)
+
+
+WEBHOOK_DELETED = "the webhook was deleted"

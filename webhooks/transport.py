@@ -1,0 +1,346 @@
+"""One signed request to a receiver that nobody trusts, and what came of it.
+
+Whatever the receiver does, a call takes at most TOTAL_S and a bounded amount of memory, follows no redirect, speaks
+TLS that is verified, and dials only addresses that `webhooks.guard` lets through.
+"""
+
+import asyncio
+import inspect
+import io
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import aiohttp
+from aiohttp.connector import Connection
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from yarl import URL
+
+from emailgistics.common.logs import get_logger
+from webhooks import guard
+from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, system_lookup
+
+log = get_logger(__name__)
+
+TOTAL_S = 15.0  # resolve, connect, send, read
+CONNECT_S = 5.0  # TCP and TLS, after the name is resolved
+KEEP_ALIVE_S = 15.0
+DNS_CACHE_S = 10
+MAX_EXCERPT_BYTES = 16 * 1024
+MAX_HEADERS_BYTES = 8 * 1024  # kept; what is read is bounded by the three below
+MAX_HEADER_LINE_BYTES = 8190
+MAX_HEADER_LINES = 100
+READ_BUFFER_BYTES = 16 * 1024
+MAX_DETAIL = 300  # webhooks.models.Attempt.detail
+
+if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
+    raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known after one request.
+
+    status: of the HTTP answer as soon as its headers were read, whatever became of its body; then error is "".
+    error: a code if there was no answer: timeout, dns, connect, tls, forbidden_address, invalid_url, closed, protocol,
+    internal. detail: one line for people, without secrets or resolved addresses. Times count from started_at, except
+    dns_ms and connect_ms (TCP and TLS), which are durations, and None on a connection that was reused.
+    """
+
+    started_at: datetime
+    status: int | None = None
+    error: str = ""
+    detail: str = ""
+    retry_after: str | None = None
+    dns_ms: int | None = None
+    connect_ms: int | None = None
+    first_byte_ms: int | None = None
+    total_ms: int | None = None
+    peer_ip: str | None = None
+    response_headers: bytes = b""
+    response_excerpt: bytes = b""
+
+    @classmethod
+    def of_fault(cls, error: str, detail: str) -> Self:
+        """For a request that was never sent."""
+        return cls(started_at=datetime.now(UTC), error=error, detail=one_line(detail))
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request while it goes on."""
+
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+    lap: float = 0.0
+    is_reused: bool = False
+    status: int | None = None
+    error: str = ""
+    detail: str = ""
+    retry_after: str | None = None
+    dns_ms: int | None = None
+    connect_ms: int | None = None
+    first_byte_ms: int | None = None
+    peer_ip: str | None = None
+    response_headers: bytes = b""
+    excerpt: bytearray = field(default_factory=bytearray)
+
+    def ms(self, since: float) -> int:
+        return round((time.monotonic() - since) * 1000)
+
+    def fail(self, error: str, detail: str) -> None:
+        """After an answer it is a remark on the answer: the receiver has said what it makes of the request."""
+        if self.status is None:
+            self.error, self.detail = error, detail
+        elif not self.detail:
+            self.detail = f"The answer's body broke off ({error})."
+
+    def answer(self) -> Answer:
+        return Answer(
+            started_at=self.started_at,
+            status=self.status,
+            error=self.error,
+            detail=one_line(self.detail),
+            retry_after=self.retry_after,
+            dns_ms=self.dns_ms,
+            connect_ms=self.connect_ms,
+            first_byte_ms=self.first_byte_ms,
+            total_ms=self.ms(self.clock),
+            peer_ip=self.peer_ip,
+            response_headers=self.response_headers[:MAX_HEADERS_BYTES],
+            response_excerpt=bytes(self.excerpt[:MAX_EXCERPT_BYTES]),
+        )
+
+
+# how aiohttp's hooks, also those that run in tasks of its own, find what they report on
+exchange_now: ContextVar[Exchange] = ContextVar("exchange_now")
+
+
+class Response(aiohttp.ClientResponse):
+    """Knows who answered: an answer without a body has let go of its connection before anybody could ask."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        peer = connection.transport.get_extra_info("peername") if connection.transport else None
+        exchange_now.get().peer_ip = peer[0] if peer else None
+        return await super().start(connection)
+
+
+class Transport:
+    """Sends requests from one event loop. `async with Transport() as transport: await transport.post(outgoing)`.
+
+    The number of requests at once is the caller's to bound. http and https have sessions of their own, because plain
+    http is judged more strictly where the socket is made.
+    """
+
+    JUDGES: ClassVar[Mapping[str, guard.Judge]] = {"https": guard.judge, "http": guard.judge_plain}
+
+    def __init__(
+        self, *, total_s: float = TOTAL_S, connect_s: float = CONNECT_S, lookup: Lookup = system_lookup
+    ) -> None:
+        self._total_s = total_s
+        self._connect_s = connect_s
+        self._lookup = lookup
+        self._tls = tls_context()
+
+    async def __aenter__(self) -> Self:
+        self._lookups = Lookups(self._lookup)
+        self._pooled = {scheme: self._session(scheme, keepalive_timeout=KEEP_ALIVE_S) for scheme in self.JUDGES}
+        self._fresh = {scheme: self._session(scheme, force_close=True) for scheme in self.JUDGES}
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for session in (*self._pooled.values(), *self._fresh.values()):
+            await session.close()
+        self._lookups.close()
+
+    async def post(self, outgoing: Outgoing) -> Answer:
+        """Never raises but CancelledError; ends within total_s."""
+        exchange = Exchange()
+        token = exchange_now.set(exchange)
+        try:
+            async with asyncio.timeout(self._total_s):
+                await self._exchange(outgoing, exchange)
+        except Exception as error:  # noqa: BLE001 - each becomes a code; those without one are logged
+            exchange.fail(*self._failure(error, exchange))
+        finally:
+            exchange_now.reset(token)
+        return exchange.answer()
+
+    async def _exchange(self, outgoing: Outgoing, exchange: Exchange) -> None:
+        url = guard.parse_url(outgoing.url)
+        response = await self._send(url, outgoing, exchange)
+        try:
+            exchange.first_byte_ms = exchange.ms(exchange.clock)
+            exchange.status = response.status
+            exchange.detail = remark(response, url)
+            exchange.retry_after = response.headers.get("Retry-After")
+            exchange.response_headers = b"\r\n".join(b"%b: %b" % pair for pair in response.raw_headers)
+            async for chunk in response.content.iter_any():
+                exchange.excerpt += chunk
+                if len(exchange.excerpt) > MAX_EXCERPT_BYTES:
+                    break
+        finally:
+            # read to its end, the connection is in the pool again by now; else it is of no more use
+            if not response.content.at_eof():
+                response.close()
+
+    async def _send(self, url: URL, outgoing: Outgoing, exchange: Exchange) -> aiohttp.ClientResponse:
+        request: dict[str, Any] = {"headers": outgoing.headers, "allow_redirects": False}
+        try:
+            return await self._pooled[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if not exchange.is_reused or isinstance(getattr(error, "message", None), aiohttp.http.RawResponseMessage):
+                raise
+        # An idle connection that the receiver closed as we wrote to it, and no answer began: once more on a new one.
+        # aiohttp does so for idempotent methods only. Ours may be repeated: the receiver knows it by its webhook-id.
+        exchange.is_reused = False
+        return await self._fresh[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
+
+    def _session(self, scheme: str, **connector: Any) -> aiohttp.ClientSession:
+        judged_by = self.JUDGES[scheme]
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                ssl=self._tls,
+                resolver=guard.VettingResolver(self._lookups, judged_by=judged_by),
+                socket_factory=partial(guard.guarded_socket, judged_by=judged_by),
+                ttl_dns_cache=DNS_CACHE_S,
+                **connector,
+            ),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            # the deadline of the whole is ours, in post
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=DNS_TIMEOUT_S + self._connect_s, sock_connect=self._connect_s
+            ),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            response_class=Response,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_LINE_BYTES,
+            max_field_size=MAX_HEADER_LINE_BYTES,
+            max_headers=MAX_HEADER_LINES,
+            trace_configs=[stopwatch()],
+        )
+
+    def _failure(self, error: Exception, exchange: Exchange) -> tuple[str, str]:  # noqa: C901, PLR0911 - a table
+        """(code, detail) of what ended a request."""
+        match error:
+            case guard.RefusedUrlError():
+                return "invalid_url", error.message
+            case aiohttp.InvalidURL():
+                return "invalid_url", "The URL cannot be dialled."
+            case aiohttp.ClientConnectorError(os_error=guard.ForbiddenAddressError() as forbidden):
+                return "forbidden_address", forbidden_detail(forbidden)
+            case aiohttp.ClientConnectorDNSError():
+                return "dns", f"{error.host} could not be resolved: {error.os_error.strerror}."
+            case aiohttp.ClientConnectorCertificateError():
+                reason = getattr(error.certificate_error, "verify_message", "") or "unknown reason"
+                return "tls", f"The certificate of {error.host} is not valid: {reason}."
+            case aiohttp.ClientSSLError():
+                reason = getattr(error.os_error, "reason", "") or "the handshake failed"
+                return "tls", f"No TLS connection to {error.host}: {reason}."
+            case aiohttp.ClientConnectorError():
+                reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no address of it answers"
+                return "connect", f"No connection to {error.host}: {reason}."
+            case aiohttp.ConnectionTimeoutError():
+                return "timeout", f"No connection within {self._connect_s:g} s."
+            case TimeoutError():
+                what = "answer" if exchange.peer_ip else "connection"
+                return "timeout", f"No {what} within {self._total_s:g} s."
+            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+                return "closed", "The receiver closed the connection without an answer."
+            case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
+                return (
+                    "protocol",
+                    f"What the receiver answered is not HTTP as we read it: {getattr(error, 'message', '')}",
+                )
+            case _:
+                log.error("transport.failed", exc_info=error)
+                return "internal", f"A fault of ours: {type(error).__name__}."
+
+
+def tls_context() -> ssl.SSLContext:
+    """The system's authorities and those in WEBHOOK_CA_BUNDLE. Raises ImproperlyConfigured."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.WEBHOOK_CA_BUNDLE:
+        try:
+            context.load_verify_locations(cafile=settings.WEBHOOK_CA_BUNDLE)
+        except (OSError, ssl.SSLError) as error:
+            raise ImproperlyConfigured(
+                f"WEBHOOK_CA_BUNDLE: {settings.WEBHOOK_CA_BUNDLE} is not a readable file of PEM certificates: {error}"
+            ) from error
+    return context
+
+
+def stopwatch() -> aiohttp.TraceConfig:
+    """Notes the times of an exchange. On a reused connection only the reuse is reported; for literals no DNS."""
+
+    async def lap(*_: object) -> None:
+        exchange_now.get().lap = time.monotonic()
+
+    async def resolved(*_: object) -> None:
+        exchange = exchange_now.get()
+        exchange.dns_ms = exchange.ms(exchange.lap)
+        exchange.lap = time.monotonic()
+
+    async def connected(*_: object) -> None:
+        exchange = exchange_now.get()
+        exchange.connect_ms = exchange.ms(exchange.lap)
+
+    async def reused(*_: object) -> None:
+        exchange_now.get().is_reused = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(lap)
+    trace.on_dns_resolvehost_start.append(lap)
+    trace.on_dns_resolvehost_end.append(resolved)
+    trace.on_dns_cache_hit.append(lap)
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(reused)
+    return trace
+
+
+def forbidden_detail(error: guard.ForbiddenAddressError) -> str:
+    if error.can_be_allowed:
+        return f"The URL leads to a private address; an operator can allow private networks with {guard.VARIABLE}."
+    return f"The URL leads to {error.reason}."
+
+
+def remark(response: aiohttp.ClientResponse, url: URL) -> str:
+    """What a person has to know about an answer; nothing about a success."""
+    if response.status < 300:  # noqa: PLR2004
+        return ""
+    answered = f"The receiver answered {response.status}"
+    location = response.headers.get("Location")
+    if not (300 <= response.status < 400 and location):  # noqa: PLR2004
+        return f"{answered}."
+    try:
+        # without query and user-info: tokens live there
+        target = url.join(URL(location)).with_query(None).with_fragment(None).with_user(None)
+    except ValueError:
+        return f"{answered}. Redirects are not followed: update the webhook's URL."
+    return f"{answered}. Redirects are not followed: update the webhook's URL to {target}"
+
+
+def one_line(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable if len(printable) <= MAX_DETAIL else f"{printable[: MAX_DETAIL - 1]}…"
