@@ -117,28 +117,38 @@ class Supervisor:
 
     def _keep(self, part: Part, folder: Path, environment: Mapping[str, str]) -> None:
         deaths = 0
-        while (process := self._start(part, folder, environment)) is not None:
+        while not self._stop.is_set():
             started_at = time.monotonic()
-            reader = threading.Thread(target=self._print_lines, args=(part.name, process.stdout), daemon=True)
-            reader.start()
-            code = process.wait()
-            # what it forked would hold its port, or work on beside its successor
-            _kill_group(process.pid)
-            reader.join(timeout=1)
-            if self._stop.is_set():
-                return
+            end = self._run_once(part, folder, environment)
             lived_s = time.monotonic() - started_at
             deaths = 0 if lived_s >= STEADY_AFTER_S else deaths
             pause_s = AGAIN_AFTER_S[min(deaths, len(AGAIN_AFTER_S) - 1)]
             deaths += 1
-            self.say(f"{part.name} {_how_it_ended(code)} after {lived_s:.0f} s; starting it again in {pause_s:g} s")
-            self._stop.wait(pause_s)
+            if not self._stop.is_set():
+                self.say(f"{part.name} {end} after {lived_s:.0f} s; starting it again in {pause_s:g} s")
+                self._stop.wait(pause_s)
+
+    def _run_once(self, part: Part, folder: Path, environment: Mapping[str, str]) -> str:
+        """Until the part has ended, and says how."""
+        try:
+            process = self._start(part, folder, environment)
+        except OSError as error:  # no memory, no more processes, no such program (any more)
+            return f"could not be started ({error})"
+        if process is None:
+            return "was not wanted any more"
+        reader = threading.Thread(target=self._print_lines, args=(part.name, process.stdout), daemon=True)
+        reader.start()
+        code = process.wait()
+        # what it forked would hold its port, or work on beside its successor
+        _kill_group(process.pid)
+        reader.join(timeout=1)
+        return _how_it_ended(code)
 
     def _start(self, part: Part, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
         with self._lock:  # so that none is started behind the back of _signal_all
             if self._stop.is_set():
                 return None
-            process = subprocess.Popen(  # noqa: S603 - the commands of `up`
+            self._running[part.name] = subprocess.Popen(  # noqa: S603 - the commands of `up`
                 part.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -148,8 +158,7 @@ class Supervisor:
                 # a group of its own: Ctrl-C reaches the supervisor only, and the group can be killed as one
                 start_new_session=True,
             )
-            self._running[part.name] = process
-            return process
+            return self._running[part.name]
 
     def _signal_all(self, send: Callable[[subprocess.Popen[bytes]], None]) -> None:
         """To each part's first process, which knows how to stop the others of its group."""

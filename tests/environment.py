@@ -12,7 +12,14 @@ POSTGRES_URL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 ON_POSTGRES = os.environ.get("TEST_ON") == "postgres"
 
-for name in ("DATABASE_URL", "REDIS_URL", "WEBHOOK_ALLOW_NETWORKS", "BASE_URL", "SINK_SECRET", "EMAILGISTICS_ADMIN_PASSWORD"):
+for name in (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "WEBHOOK_ALLOW_NETWORKS",
+    "BASE_URL",
+    "SINK_SECRET",
+    "EMAILGISTICS_ADMIN_PASSWORD",
+):
     os.environ.pop(name, None)
 folder = tempfile.mkdtemp(prefix="emailgistics-tests-")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)

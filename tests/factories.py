@@ -43,7 +43,9 @@ def in_days(days: float) -> datetime:
     return timezone.now() + timedelta(days=days)
 
 
-def make_message(*, raw: bytes = RAW, to: tuple[str, ...] = ("support@example.com",), mail_from: str = "ada@example.net") -> Message:
+def make_message(
+    *, raw: bytes = RAW, to: tuple[str, ...] = ("support@example.com",), mail_from: str = "ada@example.net"
+) -> Message:
     """A mail as the listener stores it: accepted, and waiting to be processed."""
     return receive_message(
         envelope=Envelope(mail_from=mail_from, client_ip="192.0.2.1", helo="mail.example.net"),

@@ -1,5 +1,6 @@
 """A whole installation of its own for a test: real processes, real sockets, a data folder, ports and (on PostgreSQL) a
-database and a Redis that nobody else uses."""
+database and a Redis that nobody else uses.
+"""
 
 import contextlib
 import json
@@ -122,7 +123,11 @@ class Installation:
     def manage(self, *arguments: str) -> Any:
         """The JSON that a command prints."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments, "--json"], cwd=ROOT, env=self.env, capture_output=True, check=False
+            [sys.executable, "manage.py", *arguments, "--json"],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)

@@ -27,7 +27,8 @@ PAGE = """<!doctype html>
 <link rel="icon" href="data:,">
 <style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2937}}
-table{{border-collapse:collapse;width:100%}} th,td{{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #e5e7eb}}
+table{{border-collapse:collapse;width:100%}}
+th,td{{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #e5e7eb}}
 th{{font-weight:600}} .ok{{color:#047857}} .no{{color:#b91c1c}} code{{font-size:.85em;word-break:break-all}}
 @media (prefers-color-scheme:dark){{body{{background:#111827;color:#e5e7eb}}th,td{{border-color:#374151}}
 .ok{{color:#34d399}}.no{{color:#f87171}}}}

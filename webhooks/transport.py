@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import io
 import os
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -45,6 +46,14 @@ if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
     raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
 
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class InvalidHeaderError(ValueError):
+    """A header that is no token, or whose value is not visible ASCII. aiohttp lets some of them through."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     url: str
@@ -57,9 +66,10 @@ class Answer:
     """What is known after one request.
 
     status: of the HTTP answer as soon as its headers were read, whatever became of its body; then error is "".
-    error: a code if there was no answer: timeout, dns, connect, tls, forbidden_address, invalid_url, closed, protocol,
-    internal. detail: one line for people, without secrets or resolved addresses. Times count from started_at, except
-    dns_ms and connect_ms (TCP and TLS), which are durations, and None on a connection that was reused.
+    error: a code if there was no answer: timeout, dns, connect, tls, forbidden_address, closed, protocol, invalid_url,
+    invalid_headers, internal. detail: one line for people, without secrets or resolved addresses.
+    first_byte_ms (the headers are read) and total_ms count from started_at; dns_ms and connect_ms (TCP and TLS) are
+    durations, None on a reused connection, dns_ms also for a literal or a name that is still known.
     """
 
     started_at: datetime
@@ -185,6 +195,7 @@ class Transport:
 
     async def _exchange(self, outgoing: Outgoing, exchange: Exchange) -> None:
         url = guard.parse_url(outgoing.url)
+        check_headers(outgoing.headers)
         response = await self._send(url, outgoing, exchange)
         try:
             exchange.first_byte_ms = exchange.ms(exchange.clock)
@@ -240,26 +251,17 @@ class Transport:
             trace_configs=[stopwatch()],
         )
 
-    def _failure(self, error: Exception, exchange: Exchange) -> tuple[str, str]:  # noqa: C901, PLR0911 - a table
+    def _failure(self, error: Exception, exchange: Exchange) -> tuple[str, str]:  # noqa: PLR0911 - a table
         """(code, detail) of what ended a request."""
         match error:
             case guard.RefusedUrlError():
                 return "invalid_url", error.message
             case aiohttp.InvalidURL():
                 return "invalid_url", "The URL cannot be dialled."
-            case aiohttp.ClientConnectorError(os_error=guard.ForbiddenAddressError() as forbidden):
-                return "forbidden_address", forbidden_detail(forbidden)
-            case aiohttp.ClientConnectorDNSError():
-                return "dns", f"{error.host} could not be resolved: {error.os_error.strerror}."
-            case aiohttp.ClientConnectorCertificateError():
-                reason = getattr(error.certificate_error, "verify_message", "") or "unknown reason"
-                return "tls", f"The certificate of {error.host} is not valid: {reason}."
-            case aiohttp.ClientSSLError():
-                reason = getattr(error.os_error, "reason", "") or "the handshake failed"
-                return "tls", f"No TLS connection to {error.host}: {reason}."
+            case InvalidHeaderError():
+                return "invalid_headers", str(error)
             case aiohttp.ClientConnectorError():
-                reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no address of it answers"
-                return "connect", f"No connection to {error.host}: {reason}."
+                return connect_failure(error)
             case aiohttp.ConnectionTimeoutError():
                 return "timeout", f"No connection within {self._connect_s:g} s."
             case TimeoutError():
@@ -268,13 +270,29 @@ class Transport:
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
                 return "closed", "The receiver closed the connection without an answer."
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-                return (
-                    "protocol",
-                    f"What the receiver answered is not HTTP as we read it: {getattr(error, 'message', '')}",
-                )
+                why = str(getattr(error, "message", "")).partition("\n")[0]
+                return "protocol", f"What the receiver answered is not HTTP as we read it: {why}"
             case _:
                 log.error("transport.failed", exc_info=error)
                 return "internal", f"A fault of ours: {type(error).__name__}."
+
+
+def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
+    """(code, detail), in words of ours: those of the libraries hold the address."""
+    reason = error.os_error
+    match error:
+        case aiohttp.ClientConnectorError(os_error=guard.ForbiddenAddressError() as forbidden):
+            return "forbidden_address", forbidden_detail(forbidden)
+        case aiohttp.ClientConnectorDNSError():
+            return "dns", f"{error.host} could not be resolved: {reason.strerror}."
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or "unknown reason"
+            return "tls", f"The certificate of {error.host} is not valid: {why}."
+        case aiohttp.ClientSSLError():
+            return "tls", f"No TLS connection to {error.host}: {getattr(reason, 'reason', '') or 'handshake failed'}."
+        case _:
+            why = os.strerror(reason.errno) if reason.errno else "no address of it answers"
+            return "connect", f"No connection to {error.host}: {why}."
 
 
 def tls_context() -> ssl.SSLContext:
@@ -289,6 +307,13 @@ def tls_context() -> ssl.SSLContext:
                 f"WEBHOOK_CA_BUNDLE: {settings.WEBHOOK_CA_BUNDLE} is not a readable file of PEM certificates: {error}"
             ) from error
     return context
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises InvalidHeaderError, which names the header and not its value."""
+    for name, value in headers.items():
+        if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
+            raise InvalidHeaderError(f"The header {name!r} cannot be sent.")
 
 
 def stopwatch() -> aiohttp.TraceConfig:

@@ -1,4 +1,7 @@
-"""Where settings come from: the environment, `NAME_FILE`, then `DATA_DIR/env`, which the embedded default writes itself."""
+"""Where settings come from: the environment, `NAME_FILE`, then `DATA_DIR/env`.
+
+That file is written by the embedded default itself.
+"""
 
 import base64
 import os

@@ -17,7 +17,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
-from typing import Any, ClassVar
+from typing import Any
 
 from kombu.transport import virtual
 
@@ -29,7 +29,7 @@ POLL_EVERY_S = 0.02
 MAX_MESSAGE_BYTES = 64 * 1024  # a wake-up has about 1 KiB; a larger file is not ours
 ABANDONED_AFTER_S = 60  # a draft or a taken file lives for milliseconds, unless its process was killed
 LOOK_FOR_ABANDONED_EVERY_S = 30
-TRIES = 5  # to write into a folder that somebody keeps deleting
+TRIES = 10  # to write into a folder that somebody keeps deleting
 
 SUFFIX = ".msg"
 
@@ -62,7 +62,7 @@ class Channel(virtual.Channel):
             else:
                 return
 
-    def _get(self, queue: str) -> dict[str, Any]:
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - kombu's signature
         # a listing is used up before the next one: a backlog is not read anew for each of its messages
         names = self._listed.get(queue)
         if not names:
@@ -143,7 +143,7 @@ class Transport(virtual.Transport):
     polling_interval = POLL_EVERY_S
     driver_type = driver_name = "embedded"
     # a full disk or a file where the folder should be: the worker reconnects until that is over, as with any broker
-    connection_errors: ClassVar = (*virtual.Transport.connection_errors, OSError)
+    connection_errors = (*virtual.Transport.connection_errors, OSError)
 
     def driver_version(self) -> str:
         return "1"
@@ -154,6 +154,8 @@ def _is_message(entry: os.DirEntry[str]) -> bool:
 
 
 def _make(folder: Path) -> None:
-    # one by one: mkdir would give its mode to the last only, and whoever can write here can start tasks
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Makes the folder. It may be gone again at any moment: whoever needs it tries what it needs it for, and sees."""
+    with suppress(FileNotFoundError, FileExistsError):
+        # one by one: mkdir would give its mode to the last only, and whoever can write here can start tasks
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)

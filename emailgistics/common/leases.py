@@ -37,7 +37,7 @@ def held(kind: str) -> Iterator["HeldLease"]:
     The lease ends with the block, and what its holder did not let go of is free at once.
     """
     row = Lease(kind=kind, host=socket.gethostname()[:255], pid=os.getpid())
-    row.seen_at = Now()  # type: ignore[assignment]  # an expression, evaluated by the database on insert
+    row.seen_at = Now()
     row.save(force_insert=True)
     lease = HeldLease(row.pk)
     renewing = threading.Thread(target=lease.renew_until_stopped, name=f"lease-{kind}", daemon=True)

@@ -6,7 +6,7 @@ The way through: `structure` walks the raw by offset and finds the leaf parts (`
 """
 
 from mailboxes.mime.budget import Defect
-from mailboxes.mime.parse import VERSION, parse
+from mailboxes.mime.mail import VERSION, parse
 from mailboxes.mime.parsed import NameAddress, ParsedAttachment, ParsedMail
 from mailboxes.mime.transfer import decode_transfer
 

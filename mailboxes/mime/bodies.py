@@ -95,14 +95,15 @@ def joined(raw: bytes, texts: Iterable[Leaf], budget: Budget, *, too_long: Defec
     left = MAX_BODY_CHARACTERS
     is_cut = False
     for leaf in texts:
+        if left == 0:
+            is_cut = True
+            break
         text, was_cut = _text(raw, leaf, budget)
-        if pieces and not pieces[-1].endswith("\n"):
+        if pieces and text and not pieces[-1].endswith("\n"):
             text = "\n" + text
         is_cut |= was_cut or len(text) > left
         pieces.append(text[:left])
         left -= len(pieces[-1])
-        if left == 0:
-            break
     if is_cut:
         budget.note(too_long)
     return "".join(pieces), is_cut

@@ -62,6 +62,8 @@ class Defect(StrEnum):
 class Budget:
     """What one mail may still cost, and its defects so far."""
 
+    sample: bytes = b""  # the first octets of the mail, for its header's charset where that is not UTF-8
+    header_codec: str | None = None  # once it has been asked for
     addresses: int = MAX_ADDRESSES
     guess_octets: int = MAX_GUESS_OCTETS
     _defects: dict[Defect, None] = field(default_factory=dict)

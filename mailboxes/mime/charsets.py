@@ -9,12 +9,11 @@ import charset_normalizer
 from mailboxes.mime.budget import GUESS_OCTETS, Budget, Defect
 
 # codecs that Python knows by name and that are no charsets, or (UTF-7) hide what they say from everything that looks
-_NO_CHARSETS = frozenset(
-    ("base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec")
-    + ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "charmap", "mbcs", "oem", "utf_7")
-)
+_NO_CHARSETS = {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"}
+_NO_CHARSETS |= {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "charmap", "mbcs", "oem"}
+_NO_CHARSETS |= {"utf_7"}
 _WITHOUT_ALIAS = ("koi8_t", "koi8_u", "cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "utf_8_sig")
-_AS_WRITTEN = {
+CODECS = {
     **{alias: codec for alias, codec in aliases.items() if codec not in _NO_CHARSETS},
     **{codec: codec for codec in (*aliases.values(), *_WITHOUT_ALIAS) if codec not in _NO_CHARSETS},
 }
@@ -52,6 +51,7 @@ _BY_OTHER_NAMES = {
 # what senders write who do not know their charset: the same as writing none
 _NO_ANSWERS = frozenset(("", "unknown", "unknown_8bit", "x_unknown", "8bit", "default", "default_charset", "none"))
 
+LATIN = "cp1252"
 # charset-normalizer chooses well between these, and badly once it may also choose among Latin ones
 _GUESSES = ["cp1251", "koi8_r", "koi8_u", "cp932", "euc_jp", "gb18030", "big5", "cp949"]
 _GUESSES += ["cp1253", "cp1255", "cp1256", "cp874"]
@@ -78,7 +78,7 @@ def clean_line(text: str) -> str:
 def codec_of(charset: str) -> str | None:
     """The name of Python's text codec for a charset label; None when there is none. No lookup, no import."""
     key = _key(charset)
-    codec = _BY_OTHER_NAMES.get(key) or _AS_WRITTEN.get(key) or _AS_WRITTEN.get(key.replace("_", ""))
+    codec = _BY_OTHER_NAMES.get(key) or CODECS.get(key) or CODECS.get(key.replace("_", ""))
     return _MEANT.get(codec, codec) if codec else None
 
 
@@ -97,7 +97,21 @@ def decode(octets: bytes, charset: str, budget: Budget, *, is_cut: bool = False)
                 budget.note(Defect.WRONG_CHARSET)
             return text.removeprefix("\ufeff")
     budget.note(Defect.WRONG_CHARSET)
-    return _mostly(octets, codec or "utf_8") or octets.decode(_guess(octets, budget) or "cp1252", errors="replace")
+    return _mostly(octets, codec or "utf_8") or octets.decode(_guess(octets, budget), errors="replace")
+
+
+def decode_header(octets: bytes, budget: Budget) -> str:
+    """Raw octets of a header, which has no label: UTF-8, else a guess from the whole beginning of the mail.
+
+    One subject alone is too short to tell KOI8-R from Shift_JIS.
+    """
+    text = _strictly(octets, "utf_8", is_cut=False)
+    if text is not None:
+        return text
+    budget.note(Defect.WRONG_CHARSET)
+    if budget.header_codec is None:
+        budget.header_codec = _guess(budget.sample, budget)
+    return _mostly(octets, "utf_8") or octets.decode(budget.header_codec, errors="replace")
 
 
 def _key(charset: str) -> str:
@@ -120,8 +134,8 @@ def _mostly(octets: bytes, codec: str) -> str | None:
     return text if high and text.count("\ufffd") <= high * _MOST_ERRORS else None
 
 
-def _guess(octets: bytes, budget: Budget) -> str | None:
-    """The codec of a text in another than the Latin script; None when it looks Latin or like nothing at all.
+def _guess(octets: bytes, budget: Budget) -> str:
+    """The codec of a text in another than the Latin script; Windows-1252 when it looks Latin or like nothing at all.
 
     Single letters above 127 between ASCII ones are Latin; other scripts have them in runs.
     """
@@ -129,12 +143,12 @@ def _guess(octets: bytes, budget: Budget) -> str | None:
     high = len(sample) - _count(sample, _ASCII)
     in_runs = sum(len(run) for run in _HIGH_RUN.findall(sample))
     if high < _FEWEST_HIGH or in_runs < high / 2:
-        return None
+        return LATIN
     budget.guess_octets -= len(sample)
     if len(sample) < len(octets):
         sample = sample[: sample.rfind(b"\n") + 1] or sample  # not within a character
     match = charset_normalizer.from_bytes(sample, cp_isolation=_GUESSES).best()
-    return match.encoding if match and match.encoding in _GUESSES else None
+    return match.encoding if match and match.encoding in _GUESSES else LATIN
 
 
 def _count(octets: bytes, of: bytes) -> int:

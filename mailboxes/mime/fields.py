@@ -15,14 +15,14 @@ from mailboxes.mime.charsets import decode
 Field = tuple[bytes, bytes]  # name and value as in the raw
 
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
-_MBOX_LINE = re.compile(rb">?From [^\n]*+(?:\n|\Z)")  # left by mbox files; a field's name is followed by a colon
+_MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+(?:\n|\Z)")  # left by mbox files
 _EMPTY_LINE = re.compile(rb"\r?(?:\n|\Z)")
 _END_OF_BLOCK = re.compile(rb"\n\r?\n")
 
 _PARAMETER = re.compile(
     r";\s*+([^\s=;*\"]++)(?:\*(\d{1,4}))?(\*?)\s*+=\s*+(?:\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)\"|([^;]*+))", re.DOTALL
 )
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\([\"\\])")  # only these: many write a Windows path without escaping it
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class _Reader:
             return True
         elif symbol == ":" and not self._has_at:
             self._start()  # what was before it names a group
-        else:
+        elif symbol != ">":
             self._has_at |= symbol == "@"
             self._add(symbol, shown=symbol)
         return False

@@ -44,7 +44,7 @@ def decoded_chunks(encoded: memoryview, encoding: str) -> Iterator[bytes | memor
 
 
 def is_clean_base64(encoded: memoryview) -> bool:
-    """Only the alphabet and white space, and no group cut off."""
+    """Only the alphabet and white space, and whole groups of four in all."""
     digits = 0
     for start in range(0, len(encoded), CHUNK_OCTETS):
         chunk = bytes(encoded[start : start + CHUNK_OCTETS])

@@ -4,7 +4,7 @@ import binascii
 import re
 
 from mailboxes.mime.budget import MAX_WORDS, Budget, Defect
-from mailboxes.mime.charsets import decode
+from mailboxes.mime.charsets import decode, decode_header
 from mailboxes.mime.transfer import decode_transfer
 
 # blanks within are against section 2, and some senders have them; the part after * is a language (RFC 2231 section 5)
@@ -14,7 +14,7 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 def unfold(value: bytes, budget: Budget) -> str:
     """The value of a field on one line; its encoded words stay encoded. Octets above 127 are UTF-8, or guessed."""
-    return decode(_FOLD.sub(b"", value).strip(), "", budget)
+    return decode_header(_FOLD.sub(b"", value).strip(), budget)
 
 
 def decode_words(text: str, budget: Budget) -> str:

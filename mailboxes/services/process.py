@@ -81,7 +81,7 @@ def release(ids: Sequence[UUID], lease_id: UUID) -> None:
 
 
 def process_message(message_id: UUID, lease_id: UUID) -> bool:
-    """Opens one claimed message and stores what is in it. False if the claim was lost meanwhile, and nothing changed."""
+    """Opens one claimed message and stores what is in it. False if the claim was lost meanwhile: nothing changed."""
     message = Message.objects.get(pk=message_id)
     if message.losses > PARK_FROM_LOSSES:
         log.error("message.parked", message=message.public_id, losses=message.losses - 1)

@@ -28,6 +28,7 @@ class UnknownDomainError(NotFoundError):
 def create_domain(*, name: str, is_test: bool = False, default_local_part: str = DEFAULT_MAILBOX) -> Domain:
     """A domain with its default mailbox. Raises InvalidAddressError, ConflictError."""
     key = addresses.domain_key(name)
+    default_local_part = addresses.parse_local_part(default_local_part)
     rests_until = timezone.now() - ADDRESS_RESTS_FOR
     if Domain.objects.filter(name=key, deleted_at__gt=rests_until).exists():
         raise ConflictError(
@@ -107,7 +108,6 @@ def _live_domain(name: str) -> Domain:
 
 
 def _add_mailbox(domain: Domain, *, local_part: str, name: str) -> Mailbox:
-    local_part = addresses.parse_local_part(local_part)
     if local_part == CATCH_ALL:
         raise RefusedError("A mailbox needs a name of its own; * is an alias that catches the rest.", field="address")
     mailbox = Mailbox.objects.create(domain=domain, local_part=local_part, name=name)

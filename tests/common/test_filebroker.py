@@ -1,4 +1,6 @@
+import contextlib
 import os
+import shutil
 import stat
 import tempfile
 import threading
@@ -173,7 +175,7 @@ def test_publishing_survives_a_folder_that_is_deleted_all_the_time(connect: Conn
         connection = connect()
         for number in range(200):
             publish(connection, str(number))
-            read_all_at_once(connection.default_channel)
+            read_all_at_once(channel_of(connection))
     finally:
         stop.set()
         deleting.join()
@@ -196,7 +198,7 @@ def test_a_folder_that_cannot_be_is_a_broken_connection_to_the_worker(connect: C
 def test_a_backlog_is_counted_and_purged(connect: Connect, folder: Path) -> None:
     for number in range(3):
         publish(connect(), str(number))
-    channel = connect().default_channel
+    channel = channel_of(connect())
     assert channel.queue_declare(QUEUE).message_count == 3
     assert channel.queue_declare("webhooks").message_count == 0
     channel.queue_purge(QUEUE)
@@ -219,23 +221,18 @@ def test_nothing_is_left_in_the_system_s_temporary_folder(
     assert list(temporary.iterdir()) == []
 
 
+def channel_of(connection: kombu.Connection) -> Channel:
+    channel = connection.default_channel
+    assert isinstance(channel, Channel)
+    return channel
+
+
 def read_all_at_once(channel: Channel) -> None:
-    try:
+    with contextlib.suppress(Empty):
         while True:
             channel._get(QUEUE)
-    except Empty:
-        pass
 
 
 def remove(folder: Path) -> None:
     """Like rm -r, whatever others do in there meanwhile."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        try:
-            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-        except OSError:
-            continue
-    if folder.exists():
-        try:
-            folder.rmdir()
-        except OSError:
-            pass
+    shutil.rmtree(folder, ignore_errors=True)

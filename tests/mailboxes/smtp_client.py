@@ -77,7 +77,8 @@ class Running:
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._is_stopped = False
         self._thread.start()
 
     @property
@@ -87,8 +88,13 @@ class Running:
     def run(self, call: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(call, self._loop).result(timeout=60)
 
+    def stop(self, *, within_s: float = 5) -> bool:
+        self._is_stopped = True
+        return self.run(self.listener.stop(within_s=within_s))
+
     def end(self) -> None:
-        self.run(self.listener.stop(within_s=5))
+        if not self._is_stopped:
+            assert self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -88,7 +88,9 @@ def test_a_tag_begins_at_the_first_plus(key: str, split: tuple[str, str] | None)
 @given(local_part=st.text(min_size=1, max_size=20))
 def test_what_is_joined_is_read_back(local_part: str) -> None:
     try:
-        written = addresses.join(addresses.parse_local_part(addresses.join(local_part, "x").removesuffix("@x")), "e.test")
+        written = addresses.join(
+            addresses.parse_local_part(addresses.join(local_part, "x").removesuffix("@x")), "e.test"
+        )
     except InvalidAddressError:
         return
     assert ParsedAddress.parse(written) == ParsedAddress(local_part=local_part, domain="e.test")

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ def scan(stream: bytes, *, cuts: list[int] | None = None, limit: int = UNLIMITED
     """(ended, octets, rest) of a stream that arrives cut at these places; what comes after the end is not fed."""
     scanner = DataScanner(limit=limit)
     places = sorted({0, *(cuts or []), len(stream)})
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in itertools.pairwise(places):
         if scanner.feed(stream[start:stop]):
             return True, scanner.octets, scanner.rest + stream[stop:]
     return False, scanner.octets, b""
@@ -86,7 +88,9 @@ def test_the_end_of_an_oversize_mail_is_found_as_strictly() -> None:
 
 
 # few octets, so that terminators and what resembles them come up all the time
-streams = st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"a"]), max_size=25).map(b"".join)
+streams = st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"a"]), max_size=25).map(
+    b"".join
+)
 
 
 @given(stream=streams, cuts=st.lists(st.integers(0, 60), max_size=20), limit=st.sampled_from([0, 1, 5, 10, UNLIMITED]))

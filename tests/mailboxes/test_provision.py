@@ -39,7 +39,9 @@ def test_a_deleted_domain_rests_and_can_then_be_hosted_again() -> None:
     assert provision.create_domain(name="example.com") != domain
 
 
-@pytest.mark.parametrize("address", ["support@example.com", "Support@EXAMPLE.com", "help@example.com", '"help"@example.com'])
+@pytest.mark.parametrize(
+    "address", ["support@example.com", "Support@EXAMPLE.com", "help@example.com", '"help"@example.com']
+)
 @pytest.mark.parametrize(
     "create",
     [
@@ -86,6 +88,12 @@ def test_a_mailbox_needs_an_address_of_a_hosted_domain(address: str, error: type
     with pytest.raises(error):
         provision.create_mailbox(address=address)
     assert Mailbox.objects.count() == 1
+
+
+def test_a_mailbox_may_have_a_name_that_needs_quotes() -> None:
+    make_domain()
+    mailbox = provision.create_mailbox(address='"front desk"@example.com')
+    assert (mailbox.local_part, mailbox.address) == ("front desk", '"front desk"@example.com')
 
 
 def test_an_alias_leads_to_a_mailbox_that_is_there() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from mailboxes.models import Email, Message, RawMessage, Recipient
@@ -97,7 +97,7 @@ def test_it_refuses_to_be_part_of_somebody_elses_transaction() -> None:
     make_mailbox()
     connection.set_autocommit(False)
     try:
-        with pytest.raises(RuntimeError, match="durable"), provision.transaction.atomic():
+        with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
             receive_message(envelope=ENVELOPE, routes=[route("support@example.com")], raw=RAW)
     finally:
         connection.rollback()

@@ -156,7 +156,7 @@ def test_a_disabled_catch_all_is_none() -> None:
 @pytest.mark.parametrize(
     "delete",
     [
-        lambda alias: provision.delete_alias(alias),
+        provision.delete_alias,
         lambda alias: provision.delete_mailbox(alias.mailbox),
     ],
 )

@@ -82,12 +82,16 @@ class Receiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         number = self.connections
-        # a stopped receiver ends its connections quietly; a client that goes away is what many tests are about
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while (request := await self._read(reader, number)) and not writer.is_closing():
-                self.received.append(request)
-                await self.mode(request, writer)
-        writer.transport.abort()
+        try:
+            # a stopped receiver ends its connections quietly; a client that goes away is what many tests are about
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while (request := await self._read(reader, number)) and not writer.is_closing():
+                    self.received.append(request)
+                    await self.mode(request, writer)
+                    if not self.reads_bodies:
+                        await asyncio.Event().wait()
+        finally:
+            writer.transport.abort()
 
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> Received | None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -102,7 +106,7 @@ class Receiver:
 def receiver(
     mode: Mode | None = None, *, tls: ssl.SSLContext | None = None, reads_bodies: bool = True
 ) -> Iterator[Receiver]:
-    """Runs in a thread of its own; its default is to answer 200. Without reading bodies it answers after the headers."""
+    """Runs in a thread of its own and answers 200 by default; right after the headers if it does not read bodies."""
     there = Receiver(mode or answer(), tls=tls, reads_bodies=reads_bodies)
     there.start()
     try:

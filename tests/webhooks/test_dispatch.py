@@ -49,7 +49,7 @@ def test_the_body_that_arrives_verifies_with_the_official_libraries_and_with_nod
     raw = (
         "From: “Ada” <ada@example.net>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe_=F0=9F=90=8E?=\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n\r\n"
-        "tab\there, quote \", backslash \\, line\u2028separator, \x7f, \U0001f40e\r\n"
+        'tab\there, quote ", backslash \\, line\u2028separator, \x7f, \U0001f40e\r\n'
     ).encode()
     with answers.receiver() as there:
         mailbox = make_mailbox()

@@ -136,5 +136,6 @@ def mail() -> bytes:
         b"From: Ada <ada@example.net>\r\nSubject: Broken engine\r\nX-Secret: 1\r\n"
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
         b"--b\r\nContent-Type: text/plain\r\n\r\nIt does not turn.\r\n"
-        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\n%PDF\r\n--b--\r\n"
+        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\n"
+        b"%PDF\r\n--b--\r\n"
     )

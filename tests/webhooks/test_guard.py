@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Callable
@@ -316,6 +317,16 @@ def test_a_name_that_is_public_when_saved_and_private_when_dialled_is_refused() 
         assert refusal(url, rebinding) is None
         assert post(url, lookup=rebinding) == "forbidden_address"
         assert (answers, there.connections) == ([], 0)
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "public.example"])
+def test_plain_http_is_not_sent_to_a_public_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged_only(info: aiohttp.AddrInfoType, *, judged_by: guard.Judge) -> socket.socket:
+        judged_by(str(info[4][0]), 9)
+        raise OSError(errno.ENETUNREACH, "would have been dialled")
+
+    monkeypatch.setattr(guard, "guarded_socket", judged_only)
+    assert post(f"http://{host}:9/", lookup=resolving_to("1.1.1.1")) == "forbidden_address"
 
 
 def test_one_private_address_among_public_ones_refuses_the_name() -> None:

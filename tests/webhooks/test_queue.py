@@ -87,12 +87,14 @@ def test_the_last_quarter_of_the_pool_is_kept_for_new_mail() -> None:
 def test_a_success_is_the_end_and_is_on_record() -> None:
     delivery = make_delivery(make_webhook())
     with leases.held("dispatch") as lease:
-        queue.record([Result(claim_one(lease), answer(200, peer_ip="127.0.0.1", response_excerpt=b"\xffok\x00"))], lease.id)
+        said = answer(200, peer_ip="127.0.0.1", response_excerpt=b"\xffok\x00")
+        queue.record([Result(claim_one(lease), said)], lease.id)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts, delivery.last_status, delivery.lease_id) == ("delivered", 1, 200, None)
     assert delivery.delivered_at is not None
     attempt = Attempt.objects.get()
-    assert (attempt.n, attempt.status, attempt.peer_ip, bytes(attempt.response_excerpt)) == (1, 200, "127.0.0.1", b"\xffok\x00")
+    assert (attempt.n, attempt.status, attempt.peer_ip) == (1, 200, "127.0.0.1")
+    assert bytes(attempt.response_excerpt) == b"\xffok\x00"
 
 
 @pytest.mark.parametrize("status", [None, 301, 400, 404, 500, 503])
@@ -104,7 +106,8 @@ def test_everything_else_is_tried_again_later(status: int | None) -> None:
         queue.record([Result(claim_one(lease), answer(status, error=error, detail="why"))], lease.id)
         assert queue.claim(lease.id, in_flight={}) == []
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.failures, delivery.last_status, delivery.last_error) == ("pending", 1, status, error)
+    assert (delivery.state, delivery.failures) == ("pending", 1)
+    assert (delivery.last_status, delivery.last_error) == (status, error)
     assert delivery.due_at >= before + retry.DELAYS[0]
     assert delivery.reason == "why"
 
@@ -187,13 +190,14 @@ def test_pausing_holds_what_waits_and_resuming_makes_it_due() -> None:
 
 def test_deleting_a_webhook_cancels_what_it_had_not_delivered_with_a_reason() -> None:
     webhook = make_webhook()
-    done, waiting, held = make_delivery(webhook, state="delivered"), make_delivery(webhook), make_delivery(webhook, state="held")
+    done, waiting, held = (make_delivery(webhook, state=state) for state in ("delivered", "pending", "held"))
     webhooks.delete_webhook(webhook)
     late = make_delivery(webhook)  # of a mail that was being processed meanwhile
     queue.settle()
     states = dict(Delivery.objects.values_list("pk", "state"))
     assert states == {done.pk: "delivered", waiting.pk: "canceled", held.pk: "canceled", late.pk: "canceled"}
-    assert set(Delivery.objects.filter(state="canceled").values_list("reason", flat=True)) == {"the webhook was deleted"}
+    reasons = Delivery.objects.filter(state="canceled").values_list("reason", flat=True)
+    assert set(reasons) == {"the webhook was deleted"}
 
 
 def test_one_answer_that_cannot_be_stored_takes_no_other_along() -> None:

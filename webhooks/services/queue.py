@@ -22,7 +22,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
 from webhooks.models import Attempt, Delivery, Event, Webhook
-from webhooks.services.webhooks import secret_of
+from webhooks.services.webhooks import WEBHOOK_DELETED, secret_of
 from webhooks.transport import Answer
 
 log = get_logger(__name__)
@@ -95,7 +95,7 @@ def _claim_alone(lease_id: UUID) -> list[Claimed]:
 def _fair(candidates: QuerySet[Delivery, tuple[UUID, UUID]], *, in_flight: Mapping[UUID, int], free: int) -> list[UUID]:
     """The oldest first, but of no webhook more than it may have in flight."""
     begun = Counter(in_flight)
-    chosen = []
+    chosen: list[UUID] = []
     for delivery, webhook in candidates:
         if len(chosen) < free and begun[webhook] < MAX_IN_FLIGHT_PER_WEBHOOK:
             begun[webhook] += 1
@@ -244,13 +244,11 @@ def settle() -> None:
     gone = Q(webhook__in=Webhook.objects.exclude(deleted_at=None))
     idle = Delivery.objects.filter(lease_id=None)
     now = timezone.now()
+    open_states = [State.PENDING, State.HELD]
     for rows, fate in (
-        (idle.filter(gone, state__in=[State.PENDING, State.HELD]), {"state": State.CANCELED, "reason": WEBHOOK_DELETED}),
+        (idle.filter(gone, state__in=open_states), {"state": State.CANCELED, "reason": WEBHOOK_DELETED}),
         (idle.filter(~ACTIVE, ~gone, state=State.PENDING), {"state": State.HELD, "reason": "the webhook is off"}),
         (idle.filter(ACTIVE, state=State.HELD), {"state": State.PENDING, "reason": "", "due_at": now}),
     ):
         if rows.exists():
             rows.update(**fate)
-
-
-WEBHOOK_DELETED = "the webhook was deleted"

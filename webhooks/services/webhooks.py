@@ -14,6 +14,8 @@ from webhooks import guard
 from webhooks.models import Delivery, Webhook
 from webhooks.services.fan_out import DISPATCH
 
+WEBHOOK_DELETED = "the webhook was deleted"  # the reason of deliveries that it canceled
+
 
 def create_webhook(
     *,
@@ -81,7 +83,7 @@ def delete_webhook(webhook: Webhook) -> None:
     Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now())
     open_states = [Delivery.State.PENDING, Delivery.State.HELD]
     Delivery.objects.filter(webhook=webhook, state__in=open_states).update(
-        state=Delivery.State.CANCELED, reason="the webhook was deleted", lease_id=None
+        state=Delivery.State.CANCELED, reason=WEBHOOK_DELETED, lease_id=None
     )
 
 

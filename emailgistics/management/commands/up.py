@@ -81,7 +81,6 @@ def _environment() -> dict[str, str]:
     return environment | {
         "DATA_DIR": str(settings.DATA_DIR),
         "WEBHOOK_ALLOW_NETWORKS": ",".join(settings.WEBHOOK_ALLOW_NETWORKS),
-        "PYTHONUNBUFFERED": "1",
     }
 
 

@@ -29,12 +29,12 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"--secret (or SINK_SECRET) is needed to verify anything: {error}") from error
         receiver = sink.Sink(secret=secret, record=options["record"], say=self._say)
+        ready = f"listening on http://{host}:{port}/"
         try:
-            asyncio.run(
-                sink.serve(receiver, host=host, port=port, ready=lambda: self._say(f"listening on http://{host}:{port}/"))
-            )
+            asyncio.run(sink.serve(receiver, host=host, port=port, ready=lambda: self._say(ready)))
         except OSError as error:
-            raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}; choose another SINK_PORT.") from error
+            why = f"cannot listen on {host}:{port}: {error.strerror}"
+            raise CommandError(f"{why}; choose another SINK_PORT.") from error
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

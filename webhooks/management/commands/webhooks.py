@@ -51,7 +51,8 @@ class Command(ResourceCommand[Webhook]):
         return Webhook.objects.live()
 
     def find(self, text: str) -> Webhook:
-        webhook = Webhook.objects.live().filter(pk=decode_id(Webhook.ID_PREFIX, text)).first()
+        pk = decode_id(Webhook.ID_PREFIX, text)
+        webhook = Webhook.objects.live().filter(pk=pk).first() if pk else None
         if webhook is None:
             raise NotFoundError(f"There is no webhook {shown(text)}; `manage.py webhooks list` shows their ids.")
         return webhook

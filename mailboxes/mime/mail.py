@@ -1,4 +1,4 @@
-"""A mail's octets -> ParsedMail."""
+"""The whole: octets -> ParsedMail."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from mailboxes.mime import bodies
 from mailboxes.mime.budget import (
+    GUESS_OCTETS,
     MAX_DATE_CHARACTERS,
     MAX_ID_CHARACTERS,
     MAX_REFERENCES,
@@ -33,7 +34,7 @@ _WORD = re.compile(r"[a-z0-9_-]*")
 
 def parse(raw: bytes) -> ParsedMail:
     """What the mail says, as much of it as can be read. Never raises for what is in raw."""
-    budget = Budget()
+    budget = Budget(sample=raw[:GUESS_OCTETS])
     try:
         fields, parts = scan(raw, budget)
         return _mail(raw, _Header(fields, budget), parts, budget)
@@ -41,7 +42,7 @@ def parse(raw: bytes) -> ParsedMail:
         raise  # says something about this process, not about the mail
     except Exception:
         log.exception("mime.parse_failed")
-    budget = Budget()
+    budget = Budget(sample=raw[:GUESS_OCTETS])
     budget.note(Defect.INTERNAL_ERROR)
     try:
         block = read_block(raw, 0, budget, ends_at=lambda _: False)

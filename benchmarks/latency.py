@@ -1,0 +1,72 @@
+"""How long from a mail's 250 to its webhook at the receiver, on the embedded default (P3), and from a cold start (P10).
+
+    python -m benchmarks.latency [--rate 10] [--seconds 20] [--runs 5]
+
+Prints medians over the runs as JSON and writes them to benchmarks/latency.json. Loopback only, in a folder of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+import django
+
+from tests.installation import Installation, send_octets, simple_mail
+
+PERCENTILES = (50, 95, 99)
+
+
+def run_once(installation: Installation, *, run: int, rate: float, seconds: float) -> dict[int, float]:
+    """Milliseconds from each 250 to the moment its webhook was verified and written down, as percentiles."""
+    accepted: dict[str, float] = {}
+    started = time.monotonic()
+    with installation.smtp() as client:
+        for number in range(int(rate * seconds)):
+            time.sleep(max(0, started + number / rate - time.monotonic()))
+            subject = f"Latency {run} {number}"
+            send_octets(client, simple_mail(subject, body="x" * 4000), to=["help@example.com"])
+            accepted[subject] = time.time()
+    installation.wait_until_received(set(accepted), within_s=60)
+    arrived = {entry["subject"]: datetime.fromisoformat(entry["at"]).timestamp() for entry in installation.received()}
+    waits = sorted((arrived[subject] - at) * 1000 for subject, at in accepted.items())
+    return {percent: waits[min(len(waits) - 1, len(waits) * percent // 100)] for percent in PERCENTILES}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, Installation(Path(folder)) as installation:
+        started = time.monotonic()
+        installation.start()
+        installation.send(simple_mail("First"))
+        installation.wait_until_received({"First"}, within_s=60)
+        first_webhook_s = time.monotonic() - started
+        runs = [
+            run_once(installation, run=run, rate=options.rate, seconds=options.seconds) for run in range(options.runs)
+        ]
+    report = {
+        "machine": {"cores": os.cpu_count(), "system": platform.platform()},
+        "versions": {"python": platform.python_version(), "django": django.get_version()},
+        "offered_mails_per_s": options.rate,
+        "runs": options.runs,
+        "start_to_first_webhook_s": round(first_webhook_s, 2),
+        "ms": {f"p{percent}": round(statistics.median(run[percent] for run in runs), 1) for percent in PERCENTILES},
+    }
+    text = json.dumps(report, indent=2)
+    Path(__file__).with_suffix(".json").write_text(text + "\n")
+    print(text)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

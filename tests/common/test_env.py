@@ -1,0 +1,106 @@
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from emailgistics.common import env
+
+
+def settings_say(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """One setting as a process sees it that has only this environment."""
+    return subprocess.run(
+        [sys.executable, "-c", f"from emailgistics import settings; print(settings.{name})"],
+        cwd=settings.BASE_DIR,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_first_start_makes_secrets_that_only_the_owner_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    env.ensure_generated(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "env").stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["env"]
+    assert {"SECRET_KEY", "API_KEY_PEPPERS", "ENCRYPTION_KEYS"} <= env.generated(folder).keys()
+
+
+def test_later_starts_keep_them(tmp_path: Path) -> None:
+    env.ensure_generated(tmp_path)
+    before = (tmp_path / "env").read_bytes()
+    env.ensure_generated(tmp_path)
+    assert (tmp_path / "env").read_bytes() == before
+
+
+def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
+    def start(_: int) -> bytes:
+        env.ensure_generated(tmp_path)
+        return (tmp_path / "env").read_bytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(40)))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def test_one_generated_variable_changes_and_the_others_stay(tmp_path: Path) -> None:
+    env.ensure_generated(tmp_path)
+    before = env.generated(tmp_path)
+    for value in ("one", "two=2"):
+        env.set_generated(tmp_path, "SINK_SECRET", value)
+        assert env.generated(tmp_path) == before | {"SINK_SECRET": value}
+    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def test_a_private_file_is_never_written_over_by_accident(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    env.write_private(path, "one")
+    with pytest.raises(FileExistsError):
+        env.write_private(path, "two")
+    assert path.read_text() == "one"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_secrets_that_others_can_read_are_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "env"
+    env.write_private(path, "SECRET_KEY=x\n")
+    env.refuse_if_shared(path)
+    path.chmod(mode)
+    with pytest.raises(ImproperlyConfigured, match="chmod 600"):
+        env.refuse_if_shared(path)
+
+
+def test_a_variable_that_is_set_wins_over_the_generated_one(tmp_path: Path) -> None:
+    env.ensure_generated(tmp_path)
+    env.set_generated(tmp_path, "HTTP_PORT", "9001")
+    assert settings_say("HTTP_PORT", DATA_DIR=str(tmp_path)).stdout == "9001\n"
+    assert settings_say("HTTP_PORT", DATA_DIR=str(tmp_path), HTTP_PORT="9002").stdout == "9002\n"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file-from-a-file-from-a-file-from-a-file")
+    said = settings_say("SECRET_KEY", DATA_DIR=str(tmp_path / "var"), SECRET_KEY_FILE=str(tmp_path / "secret"))
+    assert said.stdout == "from-a-file-from-a-file-from-a-file-from-a-file\n"
+
+
+@pytest.mark.parametrize(("environment", "named"), [
+    ({"DATABASE_URL": "postgresql://db.example/x"}, "set SECRET_KEY, API_KEY_PEPPERS, ENCRYPTION_KEYS"),
+    ({"DATABASE_URL": "mysql://db.example/x", "SECRET_KEY": "x"}, "set API_KEY_PEPPERS, ENCRYPTION_KEYS"),
+    ({"API_KEY_PEPPERS": "1:short"}, "API_KEY_PEPPERS"),
+    ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+    ({"HTTP_PORT": "many"}, "many"),
+])  # fmt: skip
+def test_a_wrong_value_stops_the_process_and_names_the_variable(
+    tmp_path: Path, environment: dict[str, str], named: str
+) -> None:
+    said = settings_say("VERSION", DATA_DIR=str(tmp_path), **environment)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert named in said.stderr

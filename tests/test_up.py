@@ -1,0 +1,210 @@
+"""`manage.py up` as a newcomer and a service manager meet it: real parts, real signals."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emailgistics.common import env
+from emailgistics.management.commands.up import COMMANDS
+from tests.installation import PARTS, ROOT, Installation, found_in, processes_of, simple_mail, wait_for
+
+pytestmark = pytest.mark.on_sqlite
+
+GONE_WITHIN_S = 3
+BACK_WITHIN_S = 15
+STOPPED_WITHIN_S = 20
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Installation]:
+    with Installation(tmp_path) as one:
+        yield one
+
+
+def refused(installation: Installation, **variables: str) -> str:
+    """What `up` says when it does not start."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up"],
+        cwd=ROOT,
+        env=installation.env | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    return done.stderr
+
+
+def secrets_of(installation: Installation) -> list[str]:
+    text = installation.first_run()
+    password = found_in(r"password +\S+", text).split()[1]
+    return [password, found_in(r"emgk_\w+", text), found_in(r"whsec_\S+", text)]
+
+
+def test_from_nothing_to_a_delivered_mail_and_the_same_again_after_a_stop(fresh: Installation) -> None:
+    started = time.monotonic()
+    fresh.start()
+    assert "ready in" in fresh.log() or time.monotonic() - started < 30
+    wait_for(lambda: set(fresh.pids()) == set(PARTS), within_s=10, what="all parts")
+    assert stat.S_IMODE((fresh.data_dir / "first-run.txt").stat().st_mode) == 0o600
+    fresh.send(simple_mail("First start"))
+    fresh.wait_until_received({"First start"}, within_s=20)
+    first_run, secrets = fresh.first_run(), secrets_of(fresh)
+
+    started = time.monotonic()
+    assert fresh.stop(number=signal.SIGINT) == 0
+    assert time.monotonic() - started < STOPPED_WITHIN_S
+    assert list(processes_of(fresh.data_dir)) == []
+
+    fresh.start()
+    fresh.send(simple_mail("Second start"))
+    fresh.wait_until_received({"Second start"}, within_s=20)
+    assert fresh.first_run() == first_run
+    assert [mail["subject"] for mail in fresh.get_json("/v1/emails")["data"]] == ["Second start", "First start"]
+    assert fresh.stop(number=signal.SIGTERM) == 0
+    assert [secret for secret in secrets if secret in fresh.log()] == []
+
+
+def test_the_lines_of_first_run_txt_work_as_they_are(installation: Installation) -> None:
+    send = found_in(r"(?m)^python3 -c .*$", installation.first_run())
+    read = found_in(r"(?m)^curl .*$", installation.first_run())
+    subprocess.run(["sh", "-c", send], check=True, timeout=20)
+    installation.wait_until_received({"Hello"}, within_s=20)
+    if subprocess.run(["sh", "-c", "command -v curl"], check=False, capture_output=True).returncode == 0:
+        done = subprocess.run(["sh", "-c", f"{read} --silent"], check=True, timeout=20, capture_output=True)
+        assert b'"Hello"' in done.stdout
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_killed_part_is_replaced_with_all_of_its_processes(installation: Installation, part: str) -> None:
+    wait_for(lambda: set(installation.pids()) == set(PARTS), within_s=BACK_WITHIN_S, what="all parts")
+    before = installation.pids()
+    os.kill(before[part][0], signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = installation.pids()
+        return set(now) == set(PARTS) and not set(now[part]) & set(before[part])
+
+    wait_for(is_back, within_s=BACK_WITHIN_S, what=f"another {part}")
+    assert f"{part} was killed by SIGKILL" in installation.log()
+    assert [pid for pid in before[part] if pid in processes_of(installation.data_dir)] == []
+    others = {name: pids[0] for name, pids in installation.pids().items() if name != part}
+    assert others == {name: pids[0] for name, pids in before.items() if name != part}
+    subject = f"After the death of {part}"
+    wait_for(lambda: accepts(installation, subject), within_s=BACK_WITHIN_S, what="mail taken")
+    installation.wait_until_received({subject}, within_s=BACK_WITHIN_S)
+
+
+def accepts(installation: Installation, subject: str) -> bool:
+    with contextlib.suppress(OSError):
+        installation.send(simple_mail(subject))
+        return True
+    return False
+
+
+def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts_at_once(fresh: Installation) -> None:
+    fresh.start()
+    wait_for(lambda: len(fresh.pids()["worker"]) == 3, within_s=10, what="worker children")
+    assert fresh.supervisor
+    orphans = set(processes_of(fresh.data_dir)) - {fresh.supervisor.pid}
+    fresh.supervisor.kill()
+    fresh.supervisor.wait()
+    started = time.monotonic()
+    fresh.start()
+    wait_for(lambda: not orphans & set(processes_of(fresh.data_dir)), within_s=1, what="the end of the orphans")
+    assert time.monotonic() - started < 15
+    fresh.send(simple_mail("Started over"))
+    fresh.wait_until_received({"Started over"}, within_s=20)
+    fresh.supervisor.kill()
+    fresh.supervisor.wait()
+    wait_for(lambda: not list(processes_of(fresh.data_dir)), within_s=GONE_WITHIN_S, what="the end of all")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PORT", "SMTP_PORT", "SINK_PORT"])
+def test_a_taken_port_is_refused_by_its_name(fresh: Installation, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", int(fresh.env[variable]))):
+        said = refused(fresh)
+    assert re.search(rf"{variable}.*\b{fresh.env[variable]}\b.*is taken", said), said
+    assert not (fresh.data_dir / "first-run.txt").exists()
+    assert list(processes_of(fresh.data_dir)) == []
+
+
+def test_two_variables_with_one_port_are_refused(fresh: Installation) -> None:
+    assert "SMTP_PORT" in refused(fresh, SMTP_PORT=fresh.env["HTTP_PORT"])
+
+
+def test_a_second_one_on_the_same_data_is_refused(installation: Installation) -> None:
+    said = refused(installation, HTTP_PORT="0", SMTP_PORT="0", SINK_PORT="0")
+    assert "Another `up` is running" in said
+    assert str(installation.data_dir) in said
+
+
+def test_samples_are_made_once_and_by_nobody_who_finds_something(installation: Installation) -> None:
+    before = installation.first_run()
+    done = subprocess.run(
+        [sys.executable, "manage.py", "quickstart"], cwd=ROOT, env=installation.env, capture_output=True, check=True
+    )
+    assert b"nothing made" in done.stdout
+    assert installation.first_run() == before
+    assert [secret for secret in secrets_of(installation) if secret.encode() in done.stdout] == []
+
+
+def test_a_given_password_is_taken_and_not_repeated(fresh: Installation) -> None:
+    fresh.env["EMAILGISTICS_ADMIN_PASSWORD"] = "a horse of course"
+    for command in ("migrate", "quickstart"):
+        subprocess.run([sys.executable, "manage.py", command], cwd=ROOT, env=fresh.env, check=True, capture_output=True)
+    assert "a horse of course" not in fresh.first_run()
+    code = "from django.contrib.auth import authenticate; print(authenticate(username='admin', password='a horse of course'))"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+        cwd=ROOT,
+        env=fresh.env,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().strip() == "admin"
+
+
+def test_what_an_interrupted_first_start_wrote_is_replaced(fresh: Installation) -> None:
+    fresh.data_dir.mkdir(mode=0o700)
+    (fresh.data_dir / "first-run.txt").write_text("from a start that was killed before its commit")
+    for command in ("migrate", "quickstart"):
+        subprocess.run([sys.executable, "manage.py", command], cwd=ROOT, env=fresh.env, check=True, capture_output=True)
+    assert len(secrets_of(fresh)) == 3
+
+
+def test_webhooks_may_reach_the_receiver_of_this_start_and_what_was_given(fresh: Installation) -> None:
+    fresh.env["WEBHOOK_ALLOW_NETWORKS"] = "192.0.2.0/24"
+    fresh.start()
+    (pid, *_) = fresh.pids()["dispatcher"]
+    ours = f"127.0.0.1/32:{fresh.sink_port}"
+    assert f"WEBHOOK_ALLOW_NETWORKS=192.0.2.0/24,{ours}\0" in Path(f"/proc/{pid}/environ").read_text()
+    assert env.generated(fresh.data_dir)["WEBHOOK_ALLOW_NETWORKS"] == ours
+    del fresh.env["WEBHOOK_ALLOW_NETWORKS"]
+    fresh.manage(
+        "webhooks", "create", "--url", f"http://127.0.0.1:{fresh.sink_port}/again", "--alias", "help@example.com"
+    )
+    fresh.stop()
+
+    env.set_generated(fresh.data_dir, "WEBHOOK_ALLOW_NETWORKS", f"198.51.100.0/24,{ours}")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        fresh.sink_port = other.getsockname()[1]
+    fresh.env["SINK_PORT"] = str(fresh.sink_port)
+    fresh.start()
+    assert env.generated(fresh.data_dir)["WEBHOOK_ALLOW_NETWORKS"] == f"198.51.100.0/24,127.0.0.1/32:{fresh.sink_port}"
+
+
+def test_the_procfile_runs_what_up_runs() -> None:
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    assert dict(line.split(": ", 1) for line in lines) == COMMANDS
