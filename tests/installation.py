@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -62,7 +62,7 @@ class Installation:
         self._others: list[subprocess.Popen[bytes]] = []
         self._starts = 0
 
-    def __enter__(self) -> "Installation":
+    def __enter__(self) -> Self:
         if self.on_postgres:
             self._database = f"emailgistics_{os.getpid()}_{self.http_port}"
             with _admin_connection() as connection:
@@ -95,7 +95,7 @@ class Installation:
     # --- running
 
     def start(self) -> None:
-        """`manage.py up`, until mail and web answer. With PostgreSQL also a sample as quickstart makes it, and a sink."""
+        """`manage.py up`, until mail and web answer; on PostgreSQL with a sample like quickstart's, and a sink."""
         with self._log_path.open("ab") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.env, stdout=log, stderr=log

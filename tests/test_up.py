@@ -53,10 +53,9 @@ def secrets_of(installation: Installation) -> list[str]:
 
 
 def test_from_nothing_to_a_delivered_mail_and_the_same_again_after_a_stop(fresh: Installation) -> None:
-    started = time.monotonic()
     fresh.start()
-    assert "ready in" in fresh.log() or time.monotonic() - started < 30
-    wait_for(lambda: set(fresh.pids()) == set(PARTS), within_s=10, what="all parts")
+    wait_for(lambda: "ready in" in fresh.log(), within_s=10, what="the line that says so")
+    assert set(fresh.pids()) == set(PARTS)
     assert stat.S_IMODE((fresh.data_dir / "first-run.txt").stat().st_mode) == 0o600
     fresh.send(simple_mail("First start"))
     fresh.wait_until_received({"First start"}, within_s=20)
@@ -115,16 +114,14 @@ def accepts(installation: Installation, subject: str) -> bool:
 
 def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts_at_once(fresh: Installation) -> None:
     fresh.start()
-    wait_for(lambda: len(fresh.pids()["worker"]) == 3, within_s=10, what="worker children")
+    wait_for(lambda: len(fresh.pids().get("worker", [])) == 3, within_s=10, what="worker children")
     assert fresh.supervisor
     orphans = set(processes_of(fresh.data_dir)) - {fresh.supervisor.pid}
     fresh.supervisor.kill()
     fresh.supervisor.wait()
-    started = time.monotonic()
     fresh.start()
     wait_for(lambda: not orphans & set(processes_of(fresh.data_dir)), within_s=1, what="the end of the orphans")
-    assert time.monotonic() - started < 15
-    fresh.send(simple_mail("Started over"))
+    wait_for(lambda: accepts(fresh, "Started over"), within_s=BACK_WITHIN_S, what="mail taken")
     fresh.wait_until_received({"Started over"}, within_s=20)
     fresh.supervisor.kill()
     fresh.supervisor.wait()
@@ -165,7 +162,7 @@ def test_a_given_password_is_taken_and_not_repeated(fresh: Installation) -> None
     for command in ("migrate", "quickstart"):
         subprocess.run([sys.executable, "manage.py", command], cwd=ROOT, env=fresh.env, check=True, capture_output=True)
     assert "a horse of course" not in fresh.first_run()
-    code = "from django.contrib.auth import authenticate; print(authenticate(username='admin', password='a horse of course'))"
+    code = "from django.contrib.auth import authenticate as a; print(a(username='admin', password='a horse of course'))"
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
         cwd=ROOT,

@@ -1,7 +1,10 @@
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.http import HttpRequest
 from django.test import Client
@@ -12,7 +15,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from apikeys.permissions import check_patterns
+from apikeys.permissions import check_patterns, every_api_action_names_its_scopes
 from emailgistics.common.access import Scope
 from tests.apikeys.factories import client_of, make_client, make_key
 from tests.factories import make_mailbox
@@ -109,6 +112,17 @@ def test_a_403_is_the_same_for_a_mailbox_of_the_key_and_for_no_mailbox() -> None
 
 def test_the_api_names_scopes_for_all_its_actions() -> None:
     assert [message for message in run_checks() if message.id == "apikeys.E001"] == []
+
+
+def test_the_check_is_there_before_any_view_is_loaded() -> None:
+    # a process: here, views have long been loaded
+    program = (
+        "import django; django.setup(); from django.core.checks.registry import registry; print(registry.get_checks())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True
+    )
+    assert every_api_action_names_its_scopes.__name__ in done.stdout
 
 
 @pytest.mark.parametrize(("route", "view", "named"), [

@@ -112,6 +112,7 @@ def _bind(bound: ExitStack, variable: str, host: str, port: int) -> None:
             # closed connections of the last start linger on the port, and are no reason to refuse it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(1)  # only a listening socket keeps the next one from the same port
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < until:
                 time.sleep(0.2)
