@@ -77,6 +77,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -222,6 +223,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "emailgistics.common.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "UNICODE_JSON": True,
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is nobody's parameter here
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Emailgistics API",

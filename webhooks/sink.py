@@ -29,7 +29,8 @@ PAGE = """<!doctype html>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2937}}
 table{{border-collapse:collapse;width:100%}}
 th,td{{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #e5e7eb}}
-th{{font-weight:600}} .ok{{color:#047857}} .no{{color:#b91c1c}} code{{font-size:.85em;word-break:break-all}}
+th{{font-weight:600}} .ok{{color:#047857}} .no{{color:#b91c1c}} code{{font-size:.85em;white-space:nowrap}}
+td:first-child{{white-space:nowrap}}
 @media (prefers-color-scheme:dark){{body{{background:#111827;color:#e5e7eb}}th,td{{border-color:#374151}}
 .ok{{color:#34d399}}.no{{color:#f87171}}}}
 </style></head><body>
@@ -142,4 +143,4 @@ async def serve(sink: Sink, *, host: str, port: int, ready: Callable[[], object]
 def _row(entry: dict[str, Any]) -> str:
     verdict = '<td class="ok">verified' if entry["verified"] else f'<td class="no">{escape(entry["reason"])}'
     cells = (f"<code>{escape(entry['webhook_id'])}</code>", escape(entry["summary"]), escape(str(entry["attempt"])))
-    return f"<tr><td>{escape(entry['at'][:19])}{verdict}" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"
+    return f"<tr><td>{escape(entry['at'][:19].replace('T', ' '))}{verdict}" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"

@@ -10,23 +10,21 @@ import io
 import os
 import re
 import ssl
-import time
 from collections.abc import Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import aiohttp
-from aiohttp.connector import Connection
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from yarl import URL
 
 from emailgistics.common.logs import get_logger
 from webhooks import guard
+from webhooks.exchange import Exchange, Response, exchange_now, stopwatch
 from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, system_lookup
 
 log = get_logger(__name__)
@@ -68,7 +66,7 @@ class Answer:
     status: of the HTTP answer as soon as its headers were read, whatever became of its body; then error is "".
     error: a code if there was no answer: timeout, dns, connect, tls, forbidden_address, closed, protocol, invalid_url,
     invalid_headers, internal. detail: one line for people, without secrets or resolved addresses.
-    first_byte_ms (the headers are read) and total_ms count from started_at; dns_ms and connect_ms (TCP and TLS) are
+    first_byte_ms and total_ms count from started_at; dns_ms and connect_ms (TCP and TLS) are
     durations, None on a reused connection, dns_ms also for a literal or a name that is still known.
     """
 
@@ -89,65 +87,6 @@ class Answer:
     def of_fault(cls, error: str, detail: str) -> Self:
         """For a request that was never sent."""
         return cls(started_at=datetime.now(UTC), error=error, detail=one_line(detail))
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What is known of a request while it goes on."""
-
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    clock: float = field(default_factory=time.monotonic)
-    lap: float = 0.0
-    is_reused: bool = False
-    status: int | None = None
-    error: str = ""
-    detail: str = ""
-    retry_after: str | None = None
-    dns_ms: int | None = None
-    connect_ms: int | None = None
-    first_byte_ms: int | None = None
-    peer_ip: str | None = None
-    response_headers: bytes = b""
-    excerpt: bytearray = field(default_factory=bytearray)
-
-    def ms(self, since: float) -> int:
-        return round((time.monotonic() - since) * 1000)
-
-    def fail(self, error: str, detail: str) -> None:
-        """After an answer it is a remark on the answer: the receiver has said what it makes of the request."""
-        if self.status is None:
-            self.error, self.detail = error, detail
-        elif not self.detail:
-            self.detail = f"The answer's body broke off ({error})."
-
-    def answer(self) -> Answer:
-        return Answer(
-            started_at=self.started_at,
-            status=self.status,
-            error=self.error,
-            detail=one_line(self.detail),
-            retry_after=self.retry_after,
-            dns_ms=self.dns_ms,
-            connect_ms=self.connect_ms,
-            first_byte_ms=self.first_byte_ms,
-            total_ms=self.ms(self.clock),
-            peer_ip=self.peer_ip,
-            response_headers=self.response_headers[:MAX_HEADERS_BYTES],
-            response_excerpt=bytes(self.excerpt[:MAX_EXCERPT_BYTES]),
-        )
-
-
-# how aiohttp's hooks, also those that run in tasks of its own, find what they report on
-exchange_now: ContextVar[Exchange] = ContextVar("exchange_now")
-
-
-class Response(aiohttp.ClientResponse):
-    """Knows who answered: an answer without a body has let go of its connection before anybody could ask."""
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        peer = connection.transport.get_extra_info("peername") if connection.transport else None
-        exchange_now.get().peer_ip = peer[0] if peer else None
-        return await super().start(connection)
 
 
 class Transport:
@@ -191,14 +130,15 @@ class Transport:
             exchange.fail(*self._failure(error, exchange))
         finally:
             exchange_now.reset(token)
-        return exchange.answer()
+            if exchange.wire is not None:
+                exchange.wire.end(exchange)
+        return answer_of(exchange)
 
     async def _exchange(self, outgoing: Outgoing, exchange: Exchange) -> None:
         url = guard.parse_url(outgoing.url)
         check_headers(outgoing.headers)
         response = await self._send(url, outgoing, exchange)
         try:
-            exchange.first_byte_ms = exchange.ms(exchange.clock)
             exchange.status = response.status
             exchange.detail = remark(response, url)
             exchange.retry_after = response.headers.get("Retry-After")
@@ -209,17 +149,18 @@ class Transport:
                     break
         finally:
             # read to its end, the connection is in the pool again by now; else it is of no more use
-            if not response.content.at_eof():
+            exchange.is_complete = response.content.at_eof()
+            if not exchange.is_complete:
                 response.close()
 
     async def _send(self, url: URL, outgoing: Outgoing, exchange: Exchange) -> aiohttp.ClientResponse:
         request: dict[str, Any] = {"headers": outgoing.headers, "allow_redirects": False}
         try:
             return await self._pooled[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not exchange.is_reused or isinstance(getattr(error, "message", None), aiohttp.http.RawResponseMessage):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not exchange.is_reused or exchange.received_bytes:
                 raise
-        # An idle connection that the receiver closed as we wrote to it, and no answer began: once more on a new one.
+        # An idle connection that the receiver closed as we wrote to it, not one octet came: once more on a new one.
         # aiohttp does so for idempotent methods only. Ours may be repeated: the receiver knows it by its webhook-id.
         exchange.is_reused = False
         return await self._fresh[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
@@ -267,6 +208,8 @@ class Transport:
             case TimeoutError():
                 what = "answer" if exchange.peer_ip else "connection"
                 return "timeout", f"No {what} within {self._total_s:g} s."
+            case aiohttp.ServerDisconnectedError() if exchange.is_flooded:
+                return "protocol", "The receiver sent without end, and no answer."
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
                 return "closed", "The receiver closed the connection without an answer."
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
@@ -295,6 +238,23 @@ def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
             return "connect", f"No connection to {error.host}: {why}."
 
 
+def answer_of(exchange: Exchange) -> Answer:
+    return Answer(
+        started_at=exchange.started_at,
+        status=exchange.status,
+        error=exchange.error,
+        detail=one_line(exchange.detail),
+        retry_after=exchange.retry_after,
+        dns_ms=exchange.dns_ms,
+        connect_ms=exchange.connect_ms,
+        first_byte_ms=exchange.first_byte_ms,
+        total_ms=exchange.ms(exchange.clock),
+        peer_ip=exchange.peer_ip,
+        response_headers=exchange.response_headers[:MAX_HEADERS_BYTES],
+        response_excerpt=bytes(exchange.excerpt[:MAX_EXCERPT_BYTES]),
+    )
+
+
 def tls_context() -> ssl.SSLContext:
     """The system's authorities and those in WEBHOOK_CA_BUNDLE. Raises ImproperlyConfigured."""
     context = ssl.create_default_context()
@@ -314,34 +274,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidHeaderError(f"The header {name!r} cannot be sent.")
-
-
-def stopwatch() -> aiohttp.TraceConfig:
-    """Notes the times of an exchange. On a reused connection only the reuse is reported; for literals no DNS."""
-
-    async def lap(*_: object) -> None:
-        exchange_now.get().lap = time.monotonic()
-
-    async def resolved(*_: object) -> None:
-        exchange = exchange_now.get()
-        exchange.dns_ms = exchange.ms(exchange.lap)
-        exchange.lap = time.monotonic()
-
-    async def connected(*_: object) -> None:
-        exchange = exchange_now.get()
-        exchange.connect_ms = exchange.ms(exchange.lap)
-
-    async def reused(*_: object) -> None:
-        exchange_now.get().is_reused = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(lap)
-    trace.on_dns_resolvehost_start.append(lap)
-    trace.on_dns_resolvehost_end.append(resolved)
-    trace.on_dns_cache_hit.append(lap)
-    trace.on_connection_create_end.append(connected)
-    trace.on_connection_reuseconn.append(reused)
-    return trace
 
 
 def forbidden_detail(error: guard.ForbiddenAddressError) -> str:

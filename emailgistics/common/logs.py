@@ -54,8 +54,9 @@ def logging_config(*, style: str, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             "loggers": {
-                # commands and addresses of every session, at INFO: ours logs what matters
-                "mail.log": {"level": "WARNING"},
+                # aiosmtpd: every command at INFO, and at WARNING each unknown one with its text, which may be a
+                # password that somebody sent after our 502 to AUTH
+                "mail.log": {"level": "ERROR"},
                 "aiohttp.access": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},

@@ -145,14 +145,17 @@ class _Search:
 def _owners(domain: Domain, keys: set[str]) -> dict[str, Mailbox | Alias]:
     """Who has these addresses of the domain, lately deleted owners included."""
     rested = timezone.now() - ADDRESS_RESTS_FOR
-    # RFC 5321 section 4.5.1 wants the reserved names answered, so a deleted owner of one does not hold it
     free = Q(mailbox__deleted_at__lte=rested) | Q(alias__deleted_at__lte=rested)
     rows = (
         Address.objects.filter(domain=domain, local_key__in=keys)
         .exclude(free)
-        .select_related("mailbox__domain", "alias__domain", "alias__mailbox__domain")
+        .select_related("mailbox", "alias__mailbox__domain")
     )
-    owners = {row.local_key: row.owner for row in rows}
-    return {
-        key: owner for key, owner in owners.items() if not (key in RESERVED_LOCAL_KEYS and owner.deleted_at is not None)
-    }
+    owners = {}
+    for row in rows:
+        owner = row.owner
+        owner.domain = domain  # loaded already
+        # RFC 5321 section 4.5.1 wants the reserved names answered, so a deleted owner of one does not hold it
+        if owner.deleted_at is None or row.local_key not in RESERVED_LOCAL_KEYS:
+            owners[row.local_key] = owner
+    return owners

@@ -7,7 +7,6 @@ its DATA reads line by line (several seconds without a yield for a large mail).
 # ruff: noqa: N802, N815, ARG002 - smtp_X(arg) is what aiosmtpd calls for command X
 
 import asyncio
-import logging
 import signal
 import socket
 import weakref
@@ -26,8 +25,6 @@ from mailboxes.smtp.data import DataScanner
 from mailboxes.smtp.handler import Handler
 
 log = get_logger(__name__)
-# it warns of each unknown command with its text, which may be a password that somebody sent after our 502 to AUTH
-logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 MAX_CONNECTIONS = 200
 COMMAND_TIMEOUT_S = 300  # RFC 5321 section 4.5.3.2.7: at least five minutes, for a command and for each piece of DATA

@@ -1,9 +1,11 @@
 """One transport, and requests with it, from tests that are not asynchronous."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from webhooks.lookups import Lookup
 from webhooks.transport import Answer, Outgoing, Transport
 
 T = TypeVar("T")
@@ -38,3 +40,11 @@ def post_twice(url: str) -> list[Answer]:
         return answers
 
     return with_transport(twice)
+
+
+def resolving_to(*ips: str) -> Lookup:
+    return lambda host, port: list(ips)
+
+
+def unresolvable(host: str, port: int) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 from emailgistics.common.errors import RefusedError
 from tests.webhooks.answers import receiver
 from tests.webhooks.corpus import MALFORMED, NEVER, NOT_PUBLIC, PUBLIC, WRONG_ENTRIES
+from tests.webhooks.posting import resolving_to, unresolvable
 from webhooks import guard
 from webhooks.lookups import Lookup, Lookups, system_lookup
 from webhooks.transport import Outgoing, Transport
@@ -33,14 +34,6 @@ def reason(ip: str, port: int = 443) -> str | None:
     except guard.ForbiddenAddressError as error:
         return error.reason
     return None
-
-
-def resolving_to(*ips: str) -> Lookup:
-    return lambda host, port: list(ips)
-
-
-def unresolvable(host: str, port: int) -> list[str]:
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def refusal(url: str, lookup: Lookup | None = None) -> str | None:
