@@ -28,7 +28,7 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	@found=; for script in benchmarks/*.py; do \
 		[ -f "$$script" ] || continue; found=yes; \
-		echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" $(ARGS) || exit 1; \
+		echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename "$$script" .py)" $(ARGS) || exit 1; \
 	done; [ "$$found" ] || echo "There are no benchmarks yet: benchmarks/ holds none."
 
 # exact versions with hashes, from requirements/*.in; without addresses, so that any index can serve them

@@ -20,7 +20,6 @@ class Exchange:
     lap: float = 0.0
     wire: "Wire | None" = None
     is_reused: bool = False
-    is_complete: bool = False
     received_bytes: int = 0
     status: int | None = None
     error: str = ""
@@ -88,12 +87,8 @@ class Wire(asyncio.Protocol):
         if self._exchange is not exchange:
             return  # it already carries the next one
         self._exchange = None
-        if (
-            not exchange.is_complete
-            or self._inner.should_close
-            or self._transport.is_closing()
-            or self._transport.get_write_buffer_size()
-        ):
+        # more came right behind the answer; given up on (TLS would say goodbye for 30 s); answered before all was sent
+        if self._inner.should_close or self._transport.is_closing() or self._transport.get_write_buffer_size():
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:

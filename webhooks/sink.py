@@ -143,4 +143,8 @@ async def serve(sink: Sink, *, host: str, port: int, ready: Callable[[], object]
 def _row(entry: dict[str, Any]) -> str:
     verdict = '<td class="ok">verified' if entry["verified"] else f'<td class="no">{escape(entry["reason"])}'
     cells = (f"<code>{escape(entry['webhook_id'])}</code>", escape(entry["summary"]), escape(str(entry["attempt"])))
-    return f"<tr><td>{escape(entry['at'][:19].replace('T', ' '))}{verdict}" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"
+    return (
+        f"<tr><td>{escape(entry['at'][:19].replace('T', ' '))}{verdict}"
+        + "".join(f"<td>{cell}" for cell in cells)
+        + "</tr>"
+    )

@@ -149,8 +149,7 @@ class Transport:
                     break
         finally:
             # read to its end, the connection is in the pool again by now; else it is of no more use
-            exchange.is_complete = response.content.at_eof()
-            if not exchange.is_complete:
+            if not response.content.at_eof():
                 response.close()
 
     async def _send(self, url: URL, outgoing: Outgoing, exchange: Exchange) -> aiohttp.ClientResponse:

@@ -44,6 +44,8 @@ class Channel(virtual.Channel):
         super().__init__(*args, **kwargs)
         self._listed: dict[str, deque[str]] = {}
         self._tidied_at: dict[str, float] = {}
+        # what a connection stands for here: whoever cannot have it waits and tries again, and does nothing in between
+        Path(self.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         folder = self._folder_of(queue)

@@ -16,6 +16,9 @@ SHARED: list[Callable[..., Any]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+# without local variables, which both would print: secrets and bodies are among them
+TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
 
 
 def logging_config(*, style: str, level: str) -> None:
@@ -25,10 +28,9 @@ def logging_config(*, style: str, level: str) -> None:
     if level.upper() not in logging.getLevelNamesMapping():
         raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it is DEBUG, INFO, WARNING or ERROR.")
     renderer: list[Callable[..., Any]] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(TRACEBACKS), structlog.processors.JSONRenderer()]
         if style == "json"
-        # repr of values: a control character in one cannot forge a line
-        else [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+        else [PLAIN]
     )
     structlog.configure(
         processors=[

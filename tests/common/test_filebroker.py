@@ -11,6 +11,7 @@ from queue import Empty
 
 import kombu
 import pytest
+from kombu.exceptions import OperationalError
 from kombu.transport.virtual import Channel
 
 from emailgistics.common import filebroker
@@ -183,13 +184,17 @@ def test_publishing_survives_a_folder_that_is_deleted_all_the_time(connect: Conn
     assert "last" in read_all(connect())
 
 
-def test_a_folder_that_cannot_be_is_a_broken_connection_to_the_worker(connect: Connect, folder: Path) -> None:
-    folder.write_text("a file in its place")
+def test_a_folder_that_cannot_be_is_a_lost_connection_to_the_worker(connect: Connect, folder: Path) -> None:
     connection = connect()
+    publish(connection, "lost")
+    remove(folder)
+    folder.write_text("a file in its place")
     with pytest.raises(connection.connection_errors):
         publish(connection, "x")
     with pytest.raises(connection.connection_errors):
         read_all(connection)
+    with pytest.raises(OperationalError):
+        connect().ensure_connection(max_retries=1, interval_start=0, interval_step=0)
     folder.unlink()
     publish(connection, "good")
     assert read_all(connection) == ["good"]
