@@ -12,9 +12,11 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from emailgistics.common import leases
+from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import NameAddress, ParsedMail
@@ -30,6 +32,7 @@ LINGER = timedelta(seconds=0.5)  # mail comes in swarms: staying awake is cheape
 LOOK_EVERY = timedelta(milliseconds=20)
 ALONE_FROM_LOSSES = 2
 PARK_FROM_LOSSES = ALONE_FROM_LOSSES + 1
+MAX_LOSSES = 1000  # counted no further, should even parking fail again and again
 
 
 def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
@@ -39,10 +42,11 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
     done = 0
     until = time.monotonic() + for_at_most.total_seconds()
     with leases.held(LEASE_KIND) as lease:
+        # one suspicious message first, so that no stream of new mail keeps it waiting for ever; the others at the end
         done += _work_off(claim(lease.id, alone=True), lease, until)
         idle_since = time.monotonic()
         while time.monotonic() < until and not lease.is_lost:
-            if claimed := claim(lease.id):
+            if claimed := claim(lease.id) or claim(lease.id, alone=True):
                 done += _work_off(claimed, lease, until)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > linger.total_seconds():
@@ -70,7 +74,7 @@ def claim(lease_id: UUID, *, alone: bool = False) -> list[UUID]:
     with transaction.atomic():
         # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
         ids = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True)[: 1 if alone else BATCH])
-        Message.objects.filter(pk__in=ids).update(lease_id=lease_id, losses=F("losses") + 1)
+        Message.objects.filter(pk__in=ids).update(lease_id=lease_id, losses=Least(F("losses") + 1, MAX_LOSSES))
     return ids
 
 
@@ -179,9 +183,9 @@ def _work_off(claimed: Sequence[UUID], lease: leases.HeldLease, until: float) ->
             release(claimed[position:], lease.id)
             raise
         except Exception:
-            # a fault of ours in this one; it keeps its loss, so it is tried again at most twice, and then parked
-            log.exception("message.not_processed", message=str(message_id))
-            Message.objects.filter(pk=message_id, lease_id=lease.id).update(lease_id=None)
+            # a fault of ours in this one. It keeps its loss, and our lease until the slice ends: so it is tried again
+            # a little later, at most twice, and then parked
+            log.exception("message.not_processed", message=encode_id(Message.ID_PREFIX, message_id))
     return done
 
 

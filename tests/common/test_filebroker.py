@@ -80,6 +80,21 @@ def test_each_message_goes_to_one_of_several_consumers(connect: Connect) -> None
     assert sorted(int(text) for texts in read for text in texts) == list(range(200))
 
 
+def test_a_message_is_never_read_before_it_is_whole(connect: Connect) -> None:
+    def publish_all() -> None:
+        connection = connect()
+        for number in range(500):
+            publish(connection, str(number))
+
+    publishing = threading.Thread(target=publish_all)
+    publishing.start()
+    texts: list[str] = []
+    while publishing.is_alive():
+        texts += read_all(connect())
+    publishing.join()
+    assert texts + read_all(connect()) == [str(number) for number in range(500)]
+
+
 def test_a_consumer_that_waits_is_given_a_message_within_a_few_polls(connect: Connect) -> None:
     arrived = threading.Event()
     waiting = connect()

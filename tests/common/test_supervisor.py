@@ -57,10 +57,10 @@ class Supervised:
         return self.process.wait(timeout=20)
 
 
-def start(folder: Path, parts: dict[str, str], output: int) -> "subprocess.Popen[bytes]":
+def start(folder: Path, parts: dict[str, str], output: int, errors: int | None = None) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps(parts)], cwd=folder, env=environment, stdout=output
+        [sys.executable, "-c", DRIVER, json.dumps(parts)], cwd=folder, env=environment, stdout=output, stderr=errors
     )
 
 
@@ -176,12 +176,13 @@ def test_parts_go_on_when_the_reader_of_the_output(tmp_path: Path, reader: str) 
         "open('done', 'w').close()\nprint('more', flush=True)\ntime.sleep(60)"
     )
     read_end, write_end = os.pipe()
-    process = start(tmp_path, {"part": code}, write_end)
+    process = start(tmp_path, {"part": code}, write_end, errors=subprocess.PIPE)
     os.close(write_end)
     if reader == "is gone":
         os.close(read_end)
     wait_for((tmp_path / "done").exists, within_s=10, what="the end of its output")
     process.terminate()
-    assert process.wait(timeout=10) == 0
+    assert process.communicate(timeout=10)[1] == b""
+    assert process.returncode == 0
     if reader != "is gone":
         os.close(read_end)

@@ -90,7 +90,7 @@ def test_a_listener_that_fails_undoes_the_processing_and_the_next_mail_goes_on()
         assert process.drain(linger=AT_ONCE) == 1
     broken.refresh_from_db()
     fine.refresh_from_db()
-    assert (fine.state, broken.state) == ("processed", "waiting")
+    assert (fine.state, broken.state, broken.losses) == ("processed", "waiting", 1)
     assert not EmailContent.objects.filter(email__message=broken).exists()
 
 
@@ -169,6 +169,14 @@ def test_a_message_that_took_two_workers_along_is_opened_alone() -> None:
     with leases.held("mail") as lease:
         assert process.claim(lease.id) == [message.pk for message in innocent]
         assert process.claim(lease.id, alone=True) == [suspicious.pk]
+
+
+def test_many_suspicious_messages_are_worked_off_in_one_slice() -> None:
+    make_mailbox()
+    for _ in range(5):
+        make_message()
+    Message.objects.update(losses=2)
+    assert process.drain(linger=AT_ONCE) == 5
 
 
 def test_a_message_that_took_a_worker_along_while_alone_is_parked_unopened(monkeypatch: pytest.MonkeyPatch) -> None:

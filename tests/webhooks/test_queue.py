@@ -167,12 +167,17 @@ def test_a_delivery_that_took_two_dispatchers_along_runs_with_nothing_beside_it(
     assert (claimed.delivery_id, claimed.is_suspicious) == (suspicious.pk, True)
 
 
-def test_handing_back_returns_the_attempt_number_too() -> None:
-    delivery = make_delivery(make_webhook())
+def test_a_delivery_that_has_to_run_alone_does_not_wait_for_ever_for_a_quiet_moment() -> None:
+    webhook = make_webhook()
+    suspicious = make_delivery(webhook, lease_losses=2)
+    make_delivery(webhook)
+    assert queue.must_make_way() is False
+    Delivery.objects.filter(pk=suspicious.pk).update(due_at=timezone.now() - queue.ALONE_WAITS_FOR)
+    assert queue.must_make_way() is True
     with leases.held("dispatch") as lease:
-        queue.hand_back([claim_one(lease)], lease.id)
-    delivery.refresh_from_db()
-    assert (delivery.attempts, delivery.lease_id) == (0, None)
+        assert queue.claim(lease.id, in_flight={webhook.pk: 1}, alone_first=True) == []
+        (claimed,) = queue.claim(lease.id, in_flight={}, alone_first=True)
+    assert claimed.delivery_id == suspicious.pk
 
 
 def test_pausing_holds_what_waits_and_resuming_makes_it_due() -> None:

@@ -105,7 +105,8 @@ class Run:
         self._should_stop = should_stop
         self._in_flight: set[asyncio.Task[None]] = set()
         self._per_webhook: Counter[UUID] = Counter()
-        self._alone = False
+        self._alone = False  # one that runs alone is in flight
+        self._make_way = False  # one that has to run alone has waited long enough
         self._ended: list[Result] = []
         self._something_ended = asyncio.Event()
         # one thread for the database: the loop never waits for it, and its statements keep their order
@@ -122,13 +123,13 @@ class Run:
 
     async def _claim_and_send(self, transport: Transport) -> None:
         worked_at = time.monotonic()
-        upkeep_at = {queue.settle: worked_at, queue.take_over: worked_at}
+        upkeep_at = dict.fromkeys((self._settle, self._take_over), worked_at)
         while not (self._should_stop() or self._lease.is_lost):
             try:
                 await self._record()
-                for upkeep, every in ((queue.settle, SETTLE_EVERY), (queue.take_over, TAKE_OVER_EVERY)):
+                for upkeep, every in ((self._settle, SETTLE_EVERY), (self._take_over, TAKE_OVER_EVERY)):
                     if time.monotonic() - upkeep_at[upkeep] > every.total_seconds():
-                        await self._in_database(upkeep)
+                        await upkeep()
                         upkeep_at[upkeep] = time.monotonic()
                 claimed = await self._claim()
             except (OperationalError, InterfaceError) as error:
@@ -148,8 +149,17 @@ class Run:
     async def _claim(self) -> list[Claimed]:
         if self._alone:
             return []
-        in_flight = dict(self._per_webhook)
-        return await self._in_database(lambda: queue.claim(self._lease.id, in_flight=in_flight))
+        in_flight, alone_first = dict(self._per_webhook), self._make_way
+        return await self._in_database(
+            lambda: queue.claim(self._lease.id, in_flight=in_flight, alone_first=alone_first)
+        )
+
+    async def _settle(self) -> None:
+        await self._in_database(queue.settle)
+        self._make_way = await self._in_database(queue.must_make_way)
+
+    async def _take_over(self) -> None:
+        await self._in_database(queue.take_over)
 
     def _start(self, claimed: Claimed, transport: Transport) -> None:
         self._per_webhook[claimed.webhook_id] += 1

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
@@ -33,6 +33,8 @@ MAX_IN_FLIGHT_PER_WEBHOOK = 20
 RESERVED_FOR_NEW = MAX_IN_FLIGHT // 4  # so that old trouble cannot fill the pool
 NEW_UP_TO_ATTEMPTS = 2
 ALONE_FROM_LOSSES = 2
+ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
+SETTLE_AT_ONCE = 1000
 
 State = Delivery.State
 ACTIVE = Q(webhook__in=Webhook.objects.live().filter(state=Webhook.State.ACTIVE))
@@ -63,11 +65,19 @@ def due() -> QuerySet[Delivery]:
     return Delivery.objects.filter(ACTIVE, state=State.PENDING, lease_id=None, due_at__lte=Now())
 
 
-def claim(lease_id: UUID, *, in_flight: Mapping[UUID, int]) -> list[Claimed]:
+def must_make_way() -> bool:
+    """Whether a delivery that has to run alone has waited so long that the others have to let it."""
+    long_ago = Now() - ALONE_WAITS_FOR
+    return due().filter(lease_losses__gte=ALONE_FROM_LOSSES, due_at__lte=long_ago).exists()
+
+
+def claim(lease_id: UUID, *, in_flight: Mapping[UUID, int], alone_first: bool = False) -> list[Claimed]:
     """Claims as many due deliveries as can be begun now, given how many are in flight for each webhook.
 
     Commits before it returns. The webhook's state is part of the question, so nothing starts for a paused one.
     """
+    if alone_first:
+        return [] if in_flight else _claim_alone(lease_id)
     free = MAX_IN_FLIGHT - sum(in_flight.values())
     if free <= 0:
         return []
@@ -126,12 +136,6 @@ def _claimed(delivery: Delivery) -> Claimed:
         failures=delivery.failures,
         is_suspicious=delivery.lease_losses >= ALONE_FROM_LOSSES,
     )
-
-
-def hand_back(claimed: Sequence[Claimed], lease_id: UUID) -> None:
-    """Gives back what was claimed and not begun: the attempt's number too."""
-    ours = Delivery.objects.filter(pk__in=[one.delivery_id for one in claimed], lease_id=lease_id)
-    ours.update(lease_id=None, attempts=F("attempts") - 1)
 
 
 def record(results: Sequence[Result], lease_id: UUID) -> None:
@@ -251,4 +255,7 @@ def settle() -> None:
         (idle.filter(ACTIVE, state=State.HELD), {"state": State.PENDING, "reason": "", "due_at": now}),
     ):
         if rows.exists():
-            rows.update(**fate)
+            with transaction.atomic():
+                # locked first, and what somebody else has locked is left to him: two of these never wait for each other
+                ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:SETTLE_AT_ONCE])
+                Delivery.objects.filter(pk__in=ids).update(**fate)
