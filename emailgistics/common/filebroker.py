@@ -26,6 +26,7 @@ from emailgistics.common.logs import get_logger
 log = get_logger(__name__)
 
 POLL_EVERY_S = 0.02
+LOOK_UP_EVERY_S = 0.2
 MAX_MESSAGE_BYTES = 64 * 1024  # a wake-up has about 1 KiB; a larger file is not ours
 ABANDONED_AFTER_S = 60  # a draft or a taken file lives for milliseconds, unless its process was killed
 LOOK_FOR_ABANDONED_EVERY_S = 30
@@ -146,6 +147,10 @@ class Transport(virtual.Transport):
     driver_type = driver_name = "embedded"
     # a full disk or a file where the folder should be: the worker reconnects until that is over, as with any broker
     connection_errors = (*virtual.Transport.connection_errors, OSError)
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        # a worker waits 2 s for a message before it looks whether it should stop; Ctrl-C need not wait with it
+        super().drain_events(connection, timeout if timeout is None else min(timeout, LOOK_UP_EVERY_S))
 
     def driver_version(self) -> str:
         return "1"

@@ -41,6 +41,7 @@ class Receiver:
         self.connections = 0
         self.port = 0
         self._tls = tls
+        self._serving: set[asyncio.Task[None] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -82,6 +83,9 @@ class Receiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         number = self.connections
+        # asyncio lets go of the task when the client leaves; one that waits for nothing would be collected as garbage
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             # a stopped receiver ends its connections quietly; a client that goes away is what many tests are about
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -92,6 +96,7 @@ class Receiver:
                         await asyncio.Event().wait()
         finally:
             writer.transport.abort()
+            self._serving.discard(task)
 
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> Received | None:
         head = await reader.readuntil(b"\r\n\r\n")
