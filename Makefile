@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run test lint bench lock
+.PHONY: setup run test lint bench campaign lock
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp
@@ -30,6 +30,10 @@ bench: $(VENV)/dev.stamp
 		[ -f "$$script" ] || continue; found=yes; \
 		echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename "$$script" .py)" $(ARGS) || exit 1; \
 	done; [ "$$found" ] || echo "There are no benchmarks yet: benchmarks/ holds none."
+
+# kills and broken broker files under load, ten minutes; shorter with ARGS="--seconds 60"
+campaign: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.campaign $(ARGS)
 
 # exact versions with hashes, from requirements/*.in; without addresses, so that any index can serve them
 lock:

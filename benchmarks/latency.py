@@ -2,7 +2,7 @@
 
     python -m benchmarks.latency [--rate 10] [--seconds 20] [--runs 5]
 
-Prints medians over the runs as JSON and writes them to benchmarks/latency.json. Loopback only, in a folder of its own.
+Prints medians over the runs as JSON and writes them to docs/benchmarks/latency.json. Loopback only, in a folder of its own.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import django
 from tests.installation import Installation, send_octets, simple_mail
 
 PERCENTILES = (50, 95, 99)
+RESULT = Path(__file__).parent.parent / "docs" / "benchmarks" / "latency.json"
 
 
 def run_once(installation: Installation, *, run: int, rate: float, seconds: float) -> dict[int, float]:
@@ -63,7 +64,8 @@ def main() -> int:
         "ms": {f"p{percent}": round(statistics.median(run[percent] for run in runs), 1) for percent in PERCENTILES},
     }
     text = json.dumps(report, indent=2)
-    Path(__file__).with_suffix(".json").write_text(text + "\n")
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(text + "\n")
     print(text)  # noqa: T201
     return 0
 

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,10 +38,3 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     with Installation(tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES) as running:
         running.start()
         yield running
-
-
-@pytest.fixture
-def stopped_installation(tmp_path: Path) -> Iterator[Installation]:
-    """An installation that the test starts itself."""
-    with Installation(tmp_path, on_postgres=environment.ON_POSTGRES) as prepared:
-        yield prepared

@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 
-from tests.installation import Installation, answers, processes_of, send_octets, simple_mail, wait_for
+from tests.installation import Installation, answers, send_octets, simple_mail, wait_for
 
 
 def test_a_mail_arrives_verified_within_two_seconds_and_is_read_back_octet_for_octet(
@@ -96,27 +96,6 @@ def test_200_mails_survive_the_death_of_each_process_in_turn(installation: Insta
     doubled = {subject for subject, ids in by_subject.items() if len(ids) > 1}
     assert doubled <= sender.sent_again
     assert installation.get_json("/v1/emails?limit=1")["pagination"]["total"] >= len(subjects)
-
-
-@pytest.mark.on_sqlite
-def test_ctrl_c_leaves_no_process_and_a_second_start_goes_on_without_showing_a_secret(
-    stopped_installation: Installation,
-) -> None:
-    stopped_installation.start()
-    first_run = stopped_installation.first_run()
-    stopped_installation.send(simple_mail("Before the break"))
-    stopped_installation.wait_until_received({"Before the break"}, within_s=20)
-    assert stopped_installation.stop(number=signal.SIGINT) == 0
-    assert list(processes_of(stopped_installation.data_dir)) == []
-
-    secrets = (stopped_installation.key, stopped_installation.webhook_secret)
-    stopped_installation.start()
-    stopped_installation.send(simple_mail("After the break"))
-    stopped_installation.wait_until_received({"After the break"}, within_s=20)
-    listed = stopped_installation.get_json("/v1/emails")["data"]
-    assert [email["subject"] for email in listed] == ["After the break", "Before the break"]
-    assert stopped_installation.first_run() == first_run
-    assert not any(secret in stopped_installation.log() for secret in secrets)
 
 
 class Sender(threading.Thread):
