@@ -2,7 +2,7 @@
 
     python -m benchmarks.latency [--rate 10] [--seconds 20] [--runs 5]
 
-Prints medians over the runs as JSON and writes them to docs/benchmarks/latency.json. Loopback only, in a folder of its own.
+Prints medians over the runs as JSON and writes them to docs/benchmarks/latency.json. Loopback only.
 """
 
 import argparse
