@@ -148,12 +148,12 @@ class Transport(virtual.Transport):
     # a full disk or a file where the folder should be: the worker reconnects until that is over, as with any broker
     connection_errors = (*virtual.Transport.connection_errors, OSError)
 
-    def drain_events(self, connection: Any, **kwargs: Any) -> None:
+    def drain_events(  # type: ignore[override]  # kombu's two base classes disagree with each other
+        self, connection: Any, timeout: float | None = None
+    ) -> None:
         """As of kombu, but raises TimeoutError after LOOK_UP_EVERY_S at the latest, if a timeout is given."""
         # a worker waits 2 s for a message before it looks whether it should stop; Ctrl-C need not wait with it
-        if (timeout := kwargs.get("timeout")) is not None:
-            kwargs["timeout"] = min(timeout, LOOK_UP_EVERY_S)
-        super().drain_events(connection, **kwargs)
+        super().drain_events(connection, timeout if timeout is None else min(timeout, LOOK_UP_EVERY_S))
 
     def driver_version(self) -> str:
         return "1"
