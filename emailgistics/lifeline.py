@@ -14,7 +14,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 VARIABLE = "EMAILGISTICS_LIFELINE"  # path of the lock file; set by the supervisor for its parts only
@@ -67,12 +68,21 @@ def _lock(descriptor: int, *, until: float) -> None:
 
 
 def _watch(path: str, holder: str) -> None:
-    # opened once: a process that has run out of descriptors, or a file that somebody deleted, is no reason to die
-    with suppress(FileNotFoundError), Path(path).open("rb", buffering=0) as file:
+    # opened once: a process that runs out of descriptors later, or a file that somebody deletes, is no reason to die
+    with _opened(path) as file:
         while _is_held(file.fileno(), holder.encode()):
             time.sleep(ASK_EVERY_S)
     # every part leads a process group of its own (supervisor.py), so nothing else is in it
     os.killpg(0, signal.SIGKILL)
+
+
+def _opened(path: str) -> FileIO:
+    while True:
+        try:
+            return Path(path).open("rb", buffering=0)
+        except OSError:
+            # also when somebody deleted it: better unwatched than dead, and `up` makes it anew
+            time.sleep(ASK_EVERY_S)
 
 
 def _is_held(descriptor: int, holder: bytes) -> bool:

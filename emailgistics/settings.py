@@ -4,8 +4,10 @@ Nothing given: SQLite and a broker of files under DATA_DIR, secrets generated on
 With DATABASE_URL on a server, every secret has to be given.
 """
 
+import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -17,9 +19,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
 env, DATA_DIR = environment.load(BASE_DIR)
-EMBEDDED = not env("DATABASE_URL", default="")
+EMBEDDED = environment.is_embedded(env)
 
 if EMBEDDED:
+    os.umask(0o077)  # the database, its journal, the receiver's record: mail is in all of them
     environment.ensure_generated(DATA_DIR)
     env, DATA_DIR = environment.load(BASE_DIR)
 elif missing := [name for name in ("SECRET_KEY", "API_KEY_PEPPERS", "ENCRYPTION_KEYS") if not env(name, default="")]:
@@ -133,11 +136,22 @@ else:
         raise ImproperlyConfigured(
             "DATABASE_URL: only postgresql:// is supported; leave it empty for SQLite under DATA_DIR."
         )
+    given_options: dict[str, Any] = DATABASES["default"].get("OPTIONS", {})  # type: ignore[assignment]
     DATABASES["default"] |= {
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        # client-side binding would hold a mail several times in memory, as escaped text
-        "OPTIONS": {"server_side_binding": True, "connect_timeout": 5},
+        "OPTIONS": {
+            # client-side binding would hold a mail several times in memory, as escaped text
+            "server_side_binding": True,
+            "connect_timeout": 5,
+            # a server that is gone without a word is noticed in about 15 s, not in the hours that TCP allows
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 15_000,
+            # what DATABASE_URL says (sslmode, …) comes last and wins
+            **given_options,
+        },
     }
 
 # --- Celery: the broker only wakes workers; the database is the queue

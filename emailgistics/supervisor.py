@@ -18,7 +18,7 @@ from typing import IO
 
 AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # the last for all further ones
 STEADY_AFTER_S = 30  # a part that ran so long begins again at the first delay
-STOP_WITHIN_S = 15  # then what is left is killed
+STOP_WITHIN_S = 18.5  # then what is left is killed; a webhook in flight has 15 s, and is written down after that
 LINE_BYTES = 16 * 1024  # a longer one is printed in pieces
 LINES_WAITING = 10_000
 

@@ -141,7 +141,7 @@ class Delivery(TypedIdModel):
         indexes = (
             models.Index(fields=["due_at"], condition=Q(state="pending", lease_id=None), name="delivery_due"),
             models.Index(fields=["lease_id"], condition=Q(lease_id__isnull=False), name="delivery_leased"),
-            models.Index(fields=["webhook"], condition=Q(state="held"), name="delivery_held"),
+            models.Index(fields=["webhook", "id"], condition=Q(state__in=["pending", "held"]), name="delivery_open"),
         )
 
 

@@ -6,13 +6,12 @@ body alone, which the product's documented snippet verifies; whoever can should 
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, its kind
-MIN_SECRET_OCTETS, MAX_SECRET_OCTETS = 24, 64  # Standard Webhooks, section "Signature scheme"
+from apikeys.credentials import parse_webhook_secret
+
 SIGNATURE_VERSION = "v1"
 TOLERANCE_S = 300  # what the Standard Webhooks libraries allow
 MAX_TIMESTAMP_DIGITS = 11
@@ -22,29 +21,12 @@ class SignatureError(Exception):
     """A request does not verify. The message says why, for the person who configures the receiver."""
 
 
-def secret_octets(secret: str) -> bytes:
-    """The key in a `whsec_…` secret: strict base64 of 24 to 64 octets. Raises ValueError, which does not quote it."""
-    text = secret.removeprefix(SECRET_PREFIX)
-    if text == secret:
-        raise ValueError(f"a webhook secret begins with {SECRET_PREFIX}")
-    try:
-        octets = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"a webhook secret is {SECRET_PREFIX} and base64") from None
-    # the decoder lets stray bits in the last character pass: two texts would be one key
-    if base64.b64encode(octets).decode("ascii") != text:
-        raise ValueError(f"a webhook secret is {SECRET_PREFIX} and canonical base64")
-    if not MIN_SECRET_OCTETS <= len(octets) <= MAX_SECRET_OCTETS:
-        raise ValueError(f"a webhook secret holds {MIN_SECRET_OCTETS} to {MAX_SECRET_OCTETS} octets")
-    return octets
-
-
 def sign(*, event_id: str, timestamp: int, body: bytes, secrets: Sequence[str]) -> str:
     """The `webhook-signature` header: one `v1,<base64>` for each secret, in their order."""
     if not event_id or "." in event_id:
         raise ValueError("an event id without a dot is needed: the dot separates what is signed")
     signed = b"%b.%d.%b" % (event_id.encode("ascii"), timestamp, body)
-    return " ".join(f"{SIGNATURE_VERSION},{_mac(secret_octets(secret), signed)}" for secret in secrets)
+    return " ".join(f"{SIGNATURE_VERSION},{_mac(parse_webhook_secret(secret), signed)}" for secret in secrets)
 
 
 def hex_signature(body: bytes, secret: str) -> str:
@@ -83,7 +65,7 @@ def verify(headers: Mapping[str, str], body: bytes, secret: str, *, now: int, to
 
     Raises SignatureError, and ValueError for a secret that is none.
     """
-    key = secret_octets(secret)
+    key = parse_webhook_secret(secret)
     received = {name.lower(): value for name, value in headers.items()}
     missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if not received.get(name)]
     if missing:

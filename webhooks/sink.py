@@ -4,6 +4,7 @@ For trying things out and for tests; it listens on loopback and keeps a line for
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -91,10 +92,11 @@ class Sink:
             with self._record.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
         verdict = "verified" if entry["verified"] else f"REFUSED ({printable(entry['reason'])})"
-        self._say(
-            f"{verdict} {printable(entry['type'])} {printable(entry['webhook_id'])} "
-            f"attempt {printable(entry['attempt'])}: {printable(entry['summary'])}"
-        )
+        with contextlib.suppress(OSError):  # whoever read our output is gone; the webhook has arrived all the same
+            self._say(
+                f"{verdict} {printable(entry['type'])} {printable(entry['webhook_id'])} "
+                f"attempt {printable(entry['attempt'])}: {printable(entry['summary'])}"
+            )
 
 
 def describe(request: web.Request, body: bytes, *, reason: str) -> dict[str, Any]:

@@ -11,18 +11,38 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 from emailgistics.common.crypto import KEY_BYTES
 
 GENERATED = "env"
 
 
-def load(base_dir: Path) -> tuple[environ.FileAwareEnv, Path]:
-    """The environment with `DATA_DIR/env` beneath it (a variable that is set wins), and DATA_DIR itself, absolute."""
-    env = environ.FileAwareEnv()
+class _Variables(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
+    """What a file holds for NAME_FILE ends with a line end, as files do; the value does not."""
+
+    def __getitem__(self, name: str) -> str:
+        value: str = super().__getitem__(name)
+        return value.rstrip("\r\n") if self.env.get(f"{name}_FILE") else value
+
+
+class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
+    ENVIRON = _Variables()
+
+
+def is_embedded(env: Environment) -> bool:
+    return not env("DATABASE_URL", default="")
+
+
+def load(base_dir: Path) -> tuple[Environment, Path]:
+    """The environment with `DATA_DIR/env` beneath it (a variable that is set wins), and DATA_DIR itself, absolute.
+
+    With a server database the file counts for nothing: the secrets of a trial must not guard what is real.
+    """
+    env = Environment()
     data_dir = (base_dir / str(env("DATA_DIR", default="var"))).resolve()
     generated = data_dir / GENERATED
-    if generated.exists():
+    if is_embedded(env) and generated.exists():
         refuse_if_shared(generated)
         env.read_env(generated, overwrite=False)
     return env, data_dir

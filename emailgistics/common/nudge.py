@@ -19,7 +19,6 @@ log = get_logger(__name__)
 
 AT_MOST_EVERY = timedelta(milliseconds=100)  # a worker that is awake looks around by itself
 AGAIN_AFTER = timedelta(seconds=1)  # a broker that refused
-STALE_AFTER = timedelta(seconds=5)  # by then a sweep has come past
 ENOUGH = 20  # nudges that nobody has read yet: while workers are away, a queue does not grow
 # For a connection that only publishes. It may give up sooner than a worker's, which has to outwait its own blocking
 # read; and it tries once, because who publishes comes back by himself.
@@ -58,7 +57,7 @@ class Publisher:
             connection=self._connection,
             retry=False,
             ignore_result=True,
-            expires=STALE_AFTER.total_seconds(),
+            # no expiry: a worker whose clock is ahead would find every nudge expired
         )
 
 
@@ -78,8 +77,8 @@ class Nudger:
             self._waiting.add(task)
             self._changed.notify()
             if not self._is_running:
+                threading.Thread(target=self._run, name="nudger", daemon=True).start()  # may fail; the next one tries
                 self._is_running = True
-                threading.Thread(target=self._run, name="nudger", daemon=True).start()
 
     def _start_anew(self) -> None:
         self._publisher = Publisher()

@@ -26,7 +26,7 @@ from mailboxes.signals import email_processed
 log = get_logger(__name__)
 
 LEASE_KIND = "mail"
-BATCH = 20
+BATCH = 4  # few: who is claimed behind a slow mail waits for it, and for the lease if it kills the worker
 SLICE = timedelta(seconds=10)  # no message is begun after it; Celery's hard limit leaves the last one 30 s more
 LINGER = timedelta(seconds=0.5)  # mail comes in swarms: staying awake is cheaper than being woken
 LOOK_EVERY = timedelta(milliseconds=20)
@@ -74,8 +74,9 @@ def claim(lease_id: UUID, *, alone: bool = False) -> list[UUID]:
     with transaction.atomic():
         # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
         ids = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True)[: 1 if alone else BATCH])
-        Message.objects.filter(pk__in=ids).update(lease_id=lease_id, losses=Least(F("losses") + 1, MAX_LOSSES))
-    return ids
+        # asked again now that they are locked: the first statement may have seen neither a lease nor the claim under it
+        claimable().filter(pk__in=ids).update(lease_id=lease_id, losses=Least(F("losses") + 1, MAX_LOSSES))
+        return list(Message.objects.filter(pk__in=ids, lease_id=lease_id).order_by("id").values_list("pk", flat=True))
 
 
 def release(ids: Sequence[UUID], lease_id: UUID) -> None:

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
+from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
 from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Mailbox
@@ -39,7 +40,7 @@ def create_domain(*, name: str, is_test: bool = False, default_local_part: str =
             domain = Domain.objects.create(name=key, is_test=is_test)
     except IntegrityError as error:
         raise ConflictError(f"The domain {key} exists already.", field="name") from error
-    domain.default_mailbox = _add_mailbox(domain, local_part=default_local_part, name=f"{key} inbox")
+    domain.default_mailbox = _add_mailbox(domain, local_part=default_local_part, name="Inbox")
     domain.save(update_fields=["default_mailbox"])
     return domain
 
@@ -59,14 +60,15 @@ def create_alias(*, address: str, mailbox: Mailbox, description: str = "") -> Al
     """
     parsed = ParsedAddress.parse(address)
     domain = _live_domain(parsed.domain)
-    if mailbox.deleted_at is not None:
+    # read again and locked: a mailbox that is deleted meanwhile would leave an address that leads nowhere
+    if Mailbox.objects.live().select_for_update().filter(pk=mailbox.pk).first() is None:
         raise RefusedError(f"The mailbox {mailbox.address} is deleted; choose another one.", field="mailbox_id")
     is_catch_all = parsed.local_part == CATCH_ALL
     alias = Alias.objects.create(
         domain=domain,
         name=parsed.local_part,
         mailbox=mailbox,
-        description=description,
+        description=within(description, limit=500, field="description"),
         kind=Alias.Kind.CATCH_ALL if is_catch_all else Alias.Kind.EXACT,
     )
     _take_address(domain, parsed.local_part, alias=alias)
@@ -77,6 +79,9 @@ def create_alias(*, address: str, mailbox: Mailbox, description: str = "") -> Al
 def delete_domain(domain: Domain) -> None:
     """Marks the domain with all its mailboxes deleted, and all aliases of and to them. What they received stays."""
     now = timezone.now()
+    # first of all: whoever is making something in it has to be done, or sees that it is gone
+    list(Domain.objects.select_for_update().filter(pk=domain.pk))
+    list(Mailbox.objects.select_for_update().filter(domain=domain).order_by("pk"))
     Alias.objects.live().filter(Q(domain=domain) | Q(mailbox__domain=domain)).update(deleted_at=now)
     domain.mailboxes.live().update(deleted_at=now)
     Domain.objects.live().filter(pk=domain.pk).update(deleted_at=now)
@@ -91,6 +96,7 @@ def delete_mailbox(mailbox: Mailbox) -> None:
             "make another mailbox the default first, or delete the domain."
         )
     now = timezone.now()
+    list(Mailbox.objects.select_for_update().filter(pk=mailbox.pk))
     mailbox.aliases.live().update(deleted_at=now)
     Mailbox.objects.live().filter(pk=mailbox.pk).update(deleted_at=now)
 
@@ -102,7 +108,7 @@ def delete_alias(alias: Alias) -> None:
 
 def _live_domain(name: str) -> Domain:
     try:
-        return Domain.objects.live().get(name=name)
+        return Domain.objects.live().select_for_update().get(name=name)
     except Domain.DoesNotExist as error:
         raise UnknownDomainError(f"There is no domain {name} here; create it first.", field="domain_id") from error
 
@@ -110,7 +116,7 @@ def _live_domain(name: str) -> Domain:
 def _add_mailbox(domain: Domain, *, local_part: str, name: str) -> Mailbox:
     if local_part == CATCH_ALL:
         raise RefusedError("A mailbox needs a name of its own; * is an alias that catches the rest.", field="address")
-    mailbox = Mailbox.objects.create(domain=domain, local_part=local_part, name=name)
+    mailbox = Mailbox.objects.create(domain=domain, local_part=local_part, name=within(name, limit=200, field="name"))
     _take_address(domain, local_part, mailbox=mailbox)
     return mailbox
 

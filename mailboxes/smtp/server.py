@@ -30,6 +30,7 @@ MAX_CONNECTIONS = 200
 COMMAND_TIMEOUT_S = 300  # RFC 5321 section 4.5.3.2.7: at least five minutes, for a command and for each piece of DATA
 STORE_TIMEOUT_S = 600  # section 4.5.3.2.6: as long as the client waits for the answer to the final dot
 STOP_WITHIN_S = 10
+READ_LAST_REPLY_WITHIN_S = 5
 READER_LIMIT = 64 * 1024  # octets at which the reader stops reading ahead (at twice this)
 # More than the reader can ever hold (twice its limit and one piece of 256 KiB), so that one read leaves it empty
 READ_OCTETS = 1024 * 1024
@@ -101,7 +102,7 @@ class Connection(aiosmtpd.SMTP):
         if self.transport is None:
             return
         self._writer.write(reply.encode() + b"\r\n")
-        self.transport.close()
+        _close(self.transport)
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
 
@@ -271,13 +272,20 @@ def _refused_parameter(parameters: dict[str, str | None]) -> str | None:
     return None
 
 
+def _close(transport: asyncio.BaseTransport) -> None:
+    """Closes, and soon for good: `close` alone waits for a client to read what was sent, if it takes a year."""
+    transport.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        asyncio.get_running_loop().call_later(READ_LAST_REPLY_WITHIN_S, transport.abort)
+
+
 class _Refusal(asyncio.Protocol):
     """A connection too many."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
             transport.write(replies.TOO_MANY_CONNECTIONS.encode() + b"\r\n")
-        transport.close()
+        _close(transport)
 
 
 class Listener:

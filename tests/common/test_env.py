@@ -1,3 +1,4 @@
+import base64
 import os
 import stat
 import subprocess
@@ -104,3 +105,50 @@ def test_a_wrong_value_stops_the_process_and_names_the_variable(
     said = settings_say("VERSION", DATA_DIR=str(tmp_path), **environment)
     assert (said.returncode, said.stdout) == (1, "")
     assert named in said.stderr
+
+
+def settings_of(tmp_path: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own: settings are read once."""
+    return subprocess.run(
+        [sys.executable, "-c", f"from emailgistics import settings; {code}"],
+        cwd=settings.BASE_DIR,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+SERVER = {
+    "DATABASE_URL": "postgresql://somebody@db.example.net/mail?sslmode=verify-full&application_name=x",
+    "SECRET_KEY": "s" * 50,
+    "API_KEY_PEPPERS": "1:" + base64.b64encode(bytes(32)).decode(),
+    "ENCRYPTION_KEYS": "1:" + base64.b64encode(bytes(32)).decode(),
+}
+
+
+def test_what_database_url_says_about_the_connection_is_kept(tmp_path: Path) -> None:
+    done = settings_of(tmp_path, "print(settings.DATABASES['default']['OPTIONS'])", **SERVER)
+    assert "'sslmode': 'verify-full'" in done.stdout, done.stderr
+    assert "'server_side_binding': True" in done.stdout
+
+
+def test_the_secrets_of_a_trial_do_not_guard_a_server_database(tmp_path: Path) -> None:
+    assert settings_of(tmp_path, "pass").returncode == 0
+    assert (tmp_path / "data" / "env").exists()
+    refused = settings_of(tmp_path, "pass", DATABASE_URL=SERVER["DATABASE_URL"])
+    assert refused.returncode != 0
+    assert "SECRET_KEY, API_KEY_PEPPERS, ENCRYPTION_KEYS" in refused.stderr
+
+
+def test_a_value_in_a_file_comes_without_the_files_last_line_end(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://mail.example.com\n")
+    done = settings_of(tmp_path, "print(repr(settings.BASE_URL))", BASE_URL_FILE=str(tmp_path / "url"))
+    assert done.stdout == "'https://mail.example.com'\n", done.stderr
+
+
+def test_nobody_else_reads_what_is_written_beside_the_database(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    code = f"open({str(tmp_path / 'data' / 'mail')!r}, 'w').close()"
+    assert settings_of(tmp_path, code).returncode == 0
+    assert stat.S_IMODE((tmp_path / "data" / "mail").stat().st_mode) == 0o600

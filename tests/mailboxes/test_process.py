@@ -122,7 +122,7 @@ def test_a_raw_that_is_not_what_was_accepted_is_parked_and_not_shown_as_a_mail()
 
 def test_two_workers_never_hold_the_same_message() -> None:
     make_mailbox()
-    messages = {make_message().pk for _ in range(30)}
+    messages = {make_message().pk for _ in range(process.BATCH + 2)}
     with leases.held("mail") as one, leases.held("mail") as two:
         first, second = process.claim(one.id), process.claim(two.id)
         assert len(first) == process.BATCH

@@ -1,5 +1,6 @@
 """Claims, fences and what follows from an answer; no HTTP here."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,8 @@ from django.utils import timezone
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
-from tests.factories import make_delivery, make_mailbox, make_webhook
+from mailboxes.services import provision
+from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
 from webhooks import retry
 from webhooks.models import Attempt, Delivery, Webhook
 from webhooks.services import queue, webhooks
@@ -74,13 +76,16 @@ def test_a_webhook_gets_no_more_than_its_share_and_the_others_get_theirs() -> No
         assert queue.claim(lease.id, in_flight=full) == []
 
 
-def test_the_last_quarter_of_the_pool_is_kept_for_new_mail() -> None:
+def test_the_last_quarter_of_the_pool_is_kept_for_new_mail_of_webhooks_with_nothing_in_flight() -> None:
     webhook, other = make_webhook(), uuid4()
     make_delivery(webhook, attempts=5, failures=5)
-    fresh = make_delivery(webhook)
+    fresh, next_one = make_delivery(webhook), make_delivery(webhook)
     with leases.held("dispatch") as lease:
-        claimed = queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT - queue.RESERVED_FOR_NEW})
+        crowded = {other: queue.MAX_IN_FLIGHT - queue.RESERVED}
+        claimed = queue.claim(lease.id, in_flight=crowded)
         assert [one.delivery_id for one in claimed] == [fresh.pk]
+        assert queue.claim(lease.id, in_flight=crowded | {webhook.pk: 1}) == []
+        assert [one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)] == [next_one.pk]
         assert queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT}) == []
 
 
@@ -118,6 +123,44 @@ def test_after_the_last_delay_it_has_failed_and_says_so() -> None:
         queue.record([Result(claim_one(lease), answer(500))], lease.id)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts, delivery.reason) == ("failed", 16, "exhausted after 16 attempts")
+
+
+def test_however_many_webhooks_hang_a_quiet_one_gets_its_turn_at_once() -> None:
+    mailbox = make_mailbox()
+    noisy = [make_webhook(mailbox=mailbox) for _ in range(5)]
+    for webhook in noisy:
+        for _ in range(30):
+            make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        first = queue.claim(lease.id, in_flight={})
+        assert len(first) == queue.MAX_IN_FLIGHT - queue.RESERVED
+        hanging = dict(Counter(one.webhook_id for one in first))
+        assert queue.claim(lease.id, in_flight=hanging) == []
+        quiet = make_delivery(make_webhook(mailbox=mailbox))
+        assert [one.delivery_id for one in queue.claim(lease.id, in_flight=hanging)] == [quiet.pk]
+
+
+def test_an_attempt_that_came_back_clears_the_suspicion() -> None:
+    delivery = make_delivery(make_webhook(), lease_losses=2)
+    with leases.held("dispatch") as lease:
+        queue.record([Result(claim_one(lease), answer(None, error="timeout"))], lease.id)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.lease_losses) == ("pending", 0)
+
+
+def test_410_holds_the_mail_and_turns_the_webhook_off_until_somebody_resumes_it() -> None:
+    webhook = make_webhook()
+    delivery = make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        queue.record([Result(claim_one(lease), answer(410))], lease.id)
+    webhook.refresh_from_db()
+    delivery.refresh_from_db()
+    assert (webhook.state, webhook.state_reason) == ("disabled", "the receiver answered 410 Gone")
+    assert (delivery.state, delivery.reason, delivery.last_status) == ("held", "the receiver answered 410 Gone", 410)
+    webhooks.resume_webhook(webhook)
+    queue.settle()
+    delivery.refresh_from_db()
+    assert delivery.state == "pending"
 
 
 def test_a_result_that_comes_after_a_take_over_decides_nothing() -> None:
@@ -190,7 +233,7 @@ def test_pausing_holds_what_waits_and_resuming_makes_it_due() -> None:
     webhooks.resume_webhook(webhook)
     queue.settle()
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.due_at <= timezone.now()) == ("pending", True)
+    assert delivery.state == "pending"
 
 
 def test_deleting_a_webhook_cancels_what_it_had_not_delivered_with_a_reason() -> None:
@@ -202,7 +245,33 @@ def test_deleting_a_webhook_cancels_what_it_had_not_delivered_with_a_reason() ->
     states = dict(Delivery.objects.values_list("pk", "state"))
     assert states == {done.pk: "delivered", waiting.pk: "canceled", held.pk: "canceled", late.pk: "canceled"}
     reasons = Delivery.objects.filter(state="canceled").values_list("reason", flat=True)
-    assert set(reasons) == {"the webhook was deleted"}
+    assert set(reasons) == {queue.DELETED}
+
+
+@pytest.mark.parametrize("binding", ["alias", "mailbox", "domain"])
+def test_deleting_what_a_webhook_is_bound_to_cancels_what_it_had_not_delivered(binding: str) -> None:
+    alias = make_alias()
+    bound = {"alias": alias, "mailbox": alias.mailbox, "domain": alias.domain}[binding]
+    delivery = make_delivery(make_webhook(**{binding: bound}))
+    queue.settle()
+    delivery.refresh_from_db()
+    assert delivery.state == "pending"
+    {"alias": provision.delete_alias, "mailbox": provision.delete_mailbox, "domain": provision.delete_domain}[binding](
+        bound  # type: ignore[arg-type]
+    )
+    queue.settle()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.reason) == ("canceled", queue.DELETED)
+
+
+def test_what_was_held_is_released_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "SETTLE_AT_ONCE", 2)
+    webhook = make_webhook()
+    held = [make_delivery(webhook, state="held").pk for _ in range(3)]
+    queue.settle()
+    assert list(Delivery.objects.filter(state="pending").order_by("id").values_list("pk", flat=True)) == held[:2]
+    with leases.held("dispatch") as lease:
+        assert [one.delivery_id for one in queue.claim(lease.id, in_flight={})] == held[:2]
 
 
 def test_one_answer_that_cannot_be_stored_takes_no_other_along() -> None:

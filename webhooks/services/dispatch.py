@@ -31,6 +31,7 @@ CLAIM_EVERY = timedelta(milliseconds=50)
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
 TAKE_OVER_EVERY = timedelta(seconds=5)
+BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
 
@@ -53,8 +54,9 @@ class Engine:
                 return
             self._woken = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+                thread.start()  # may fail; then the next wake tries again
+                self._thread = thread
 
     def stop(self) -> None:
         """Nothing is claimed from now on; what is in flight has until its deadline."""
@@ -107,6 +109,7 @@ class Run:
         self._per_webhook: Counter[UUID] = Counter()
         self._alone = False  # one that runs alone is in flight
         self._make_way = False  # one that has to run alone has waited long enough
+        self._no_way_before = time.monotonic()
         self._ended: list[Result] = []
         self._something_ended = asyncio.Event()
         # one thread for the database: the loop never waits for it, and its statements keep their order
@@ -150,20 +153,25 @@ class Run:
         if self._alone:
             return []
         in_flight, alone_first = dict(self._per_webhook), self._make_way
-        return await self._in_database(
+        claimed = await self._in_database(
             lambda: queue.claim(self._lease.id, in_flight=in_flight, alone_first=alone_first)
         )
+        # if we were stopped while we claimed, it is somebody else's by now, or soon
+        return [] if self._lease.is_lost else claimed
 
     async def _settle(self) -> None:
         await self._in_database(queue.settle)
-        self._make_way = await self._in_database(queue.must_make_way)
+        if time.monotonic() > self._no_way_before:
+            self._make_way = await self._in_database(queue.must_make_way)
 
     async def _take_over(self) -> None:
         await self._in_database(queue.take_over)
 
     def _start(self, claimed: Claimed, transport: Transport) -> None:
         self._per_webhook[claimed.webhook_id] += 1
-        self._alone = claimed.is_suspicious
+        if claimed.is_suspicious:
+            self._alone, self._make_way = True, False
+            self._no_way_before = time.monotonic() + BETWEEN_LONE_ONES.total_seconds()
         task = asyncio.create_task(self._attempt(claimed, transport))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)

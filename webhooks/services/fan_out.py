@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from emailgistics.common.nudge import nudge
@@ -40,7 +41,7 @@ def fan_out_email(
             # held, not skipped: a webhook that is off for a while misses nothing
             state=Delivery.State.PENDING if webhook.state == Webhook.State.ACTIVE else Delivery.State.HELD,
             reason="" if webhook.state == Webhook.State.ACTIVE else f"the webhook is {webhook.state}",
-            due_at=now,
+            due_at=Now(),  # the database's clock: it is the one that claims ask
         )
         for webhook in webhooks
     )

@@ -8,7 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from http import HTTPStatus
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
@@ -22,7 +23,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
 from webhooks.models import Attempt, Delivery, Event, Webhook
-from webhooks.services.webhooks import WEBHOOK_DELETED, secret_of
+from webhooks.services.webhooks import secret_of
 from webhooks.transport import Answer
 
 log = get_logger(__name__)
@@ -30,11 +31,14 @@ log = get_logger(__name__)
 LEASE_KIND = "dispatch"
 MAX_IN_FLIGHT = 100
 MAX_IN_FLIGHT_PER_WEBHOOK = 20
-RESERVED_FOR_NEW = MAX_IN_FLIGHT // 4  # so that old trouble cannot fill the pool
+RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
 NEW_UP_TO_ATTEMPTS = 2
 ALONE_FROM_LOSSES = 2
 ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
 SETTLE_AT_ONCE = 1000
+
+GONE = "the receiver answered 410 Gone"
+DELETED = "the webhook, or what it was bound to, was deleted"
 
 State = Delivery.State
 ACTIVE = Q(webhook__in=Webhook.objects.live().filter(state=Webhook.State.ACTIVE))
@@ -74,23 +78,41 @@ def must_make_way() -> bool:
 def claim(lease_id: UUID, *, in_flight: Mapping[UUID, int], alone_first: bool = False) -> list[Claimed]:
     """Claims as many due deliveries as can be begun now, given how many are in flight for each webhook.
 
-    Commits before it returns. The webhook's state is part of the question, so nothing starts for a paused one.
+    Commits before it returns. The webhook's state is part of the question, so nothing starts for a paused one. A
+    webhook with nothing in flight gets one first, and the last slots are for those alone: however many endpoints hang,
+    the others go on.
     """
     if alone_first:
         return [] if in_flight else _claim_alone(lease_id)
     free = MAX_IN_FLIGHT - sum(in_flight.values())
     if free <= 0:
         return []
-    full = [webhook for webhook, count in in_flight.items() if count >= MAX_IN_FLIGHT_PER_WEBHOOK]
-    wanted = due().exclude(webhook__in=full).filter(lease_losses__lt=ALONE_FROM_LOSSES).order_by("due_at")
-    if free <= RESERVED_FOR_NEW:
+    wanted = due().filter(lease_losses__lt=ALONE_FROM_LOSSES).order_by("due_at", "id")
+    if free <= RESERVED:
         wanted = wanted.filter(attempts__lt=NEW_UP_TO_ATTEMPTS)
-    if not wanted.exists():  # a plain read: no write lock on SQLite while there is nothing to do
+    full = [webhook for webhook, count in in_flight.items() if count >= MAX_IN_FLIGHT_PER_WEBHOOK]
+    if not wanted.exclude(webhook__in=full).exists():  # a plain read: no write lock on SQLite while nothing is to do
         return [] if in_flight else _claim_alone(lease_id)
     with transaction.atomic():
-        # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
-        candidates = wanted.select_for_update(skip_locked=True).values_list("pk", "webhook_id")[: 4 * free]
-        return _take(lease_id, _fair(candidates, in_flight=in_flight, free=free))
+        begun = Counter(in_flight)
+        chosen = _choose(wanted.exclude(webhook__in=list(in_flight)), begun, at_most=free, each=1)
+        rest = wanted.exclude(webhook__in=full).exclude(pk__in=chosen)
+        at_most = free - RESERVED - len(chosen)
+        chosen += _choose(rest, begun, at_most=at_most, each=MAX_IN_FLIGHT_PER_WEBHOOK)
+        return _take(lease_id, chosen)
+
+
+def _choose(rows: QuerySet[Delivery], begun: Counter[UUID], *, at_most: int, each: int) -> list[UUID]:
+    """The first rows, locked, but of no webhook so many that more than `each` are begun; counts them in `begun`."""
+    chosen: list[UUID] = []
+    if at_most <= 0:
+        return chosen
+    # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
+    for delivery, webhook in rows.select_for_update(skip_locked=True).values_list("pk", "webhook_id")[: 4 * at_most]:
+        if len(chosen) < at_most and begun[webhook] < each:
+            begun[webhook] += 1
+            chosen.append(delivery)
+    return chosen
 
 
 def _claim_alone(lease_id: UUID) -> list[Claimed]:
@@ -102,21 +124,10 @@ def _claim_alone(lease_id: UUID) -> list[Claimed]:
         return _take(lease_id, list(suspicious.select_for_update(skip_locked=True).values_list("pk", flat=True)[:1]))
 
 
-def _fair(candidates: QuerySet[Delivery, tuple[UUID, UUID]], *, in_flight: Mapping[UUID, int], free: int) -> list[UUID]:
-    """The oldest first, but of no webhook more than it may have in flight."""
-    begun = Counter(in_flight)
-    chosen: list[UUID] = []
-    for delivery, webhook in candidates:
-        if len(chosen) < free and begun[webhook] < MAX_IN_FLIGHT_PER_WEBHOOK:
-            begun[webhook] += 1
-            chosen.append(delivery)
-    return chosen
-
-
 def _take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
     ours = Delivery.objects.filter(pk__in=ids)
     ours.update(lease_id=lease_id, attempts=F("attempts") + 1)
-    return [_claimed(delivery) for delivery in ours.select_related("webhook", "body").order_by("due_at")]
+    return [_claimed(delivery) for delivery in ours.select_related("webhook", "body").order_by("due_at", "id")]
 
 
 def _claimed(delivery: Delivery) -> Claimed:
@@ -158,8 +169,9 @@ def record(results: Sequence[Result], lease_id: UUID) -> None:
 
 @transaction.atomic
 def _record(results: Sequence[Result], lease_id: UUID) -> None:
-    now = timezone.now()
     Attempt.objects.bulk_create((_attempt(result) for result in results), ignore_conflicts=True)
+    # every attempt that comes back, however it went, did not take its dispatcher along
+    done: dict[str, object] = {"lease_id": None, "lease_losses": 0}
     delivered: dict[int, list[UUID]] = {}
     written = 0
     for result in results:
@@ -168,33 +180,44 @@ def _record(results: Sequence[Result], lease_id: UUID) -> None:
             delivered.setdefault(status, []).append(result.claimed.delivery_id)
         else:
             ours = Delivery.objects.filter(pk=result.claimed.delivery_id, lease_id=lease_id)
-            written += ours.update(lease_id=None, **_after_failure(result, now=now))
+            written += ours.update(**done, **_after_failure(result))
+            if status == HTTPStatus.GONE:
+                _disable(result.claimed.webhook_id)
     for status, ids in delivered.items():
         written += Delivery.objects.filter(pk__in=ids, lease_id=lease_id).update(
-            state=State.DELIVERED, reason="", lease_id=None, last_status=status, last_error="", delivered_at=now
+            **done, state=State.DELIVERED, reason="", last_status=status, last_error="", delivered_at=Now()
         )
     if written < len(results):
-        # canceled meanwhile, or taken over: the attempt stays on record, and decides nothing
+        # taken over meanwhile: the attempt stays on record, and decides nothing
         log.warning("delivery.stale_results", count=len(results) - written)
 
 
-def _after_failure(result: Result, *, now: datetime) -> dict[str, object]:
+def _disable(webhook_id: UUID) -> None:
+    """The receiver is gone for good, it says (RFC 9110 section 15.5.11): its mail is held until somebody resumes."""
+    active = Webhook.objects.filter(pk=webhook_id, state=Webhook.State.ACTIVE)
+    if active.update(state=Webhook.State.DISABLED, state_reason=GONE):
+        log.warning("webhook.disabled", webhook=encode_id(Webhook.ID_PREFIX, webhook_id), reason=GONE)
+
+
+def _after_failure(result: Result) -> dict[str, object]:
     answer, failures = result.answer, result.claimed.failures + 1
-    delay = retry.next_delay(
-        failures,
-        status=answer.status,
-        retry_after=retry.parse_retry_after(answer.retry_after, now=now),
-        jitter=random.random,
-    )
     fate: dict[str, object] = {
         "failures": failures,
         "last_status": answer.status,
         "last_error": answer.error,
         "reason": answer.detail[:200],
     }
+    if answer.status == HTTPStatus.GONE:
+        return fate | {"state": State.HELD, "reason": GONE}
+    delay = retry.next_delay(
+        failures,
+        status=answer.status,
+        retry_after=retry.parse_retry_after(answer.retry_after, now=timezone.now()),
+        jitter=random.random,
+    )
     if delay is None:
         return fate | {"state": State.FAILED, "reason": f"exhausted after {result.claimed.n} attempts"}
-    return fate | {"due_at": now + delay}
+    return fate | {"due_at": Now() + delay}
 
 
 def _attempt(result: Result) -> Attempt:
@@ -224,17 +247,21 @@ def take_over() -> int:
     alive = leases.alive().filter(pk=OuterRef("lease_id"))
     orphans = Delivery.objects.filter(lease_id__isnull=False).filter(~Exists(alive))
     if not orphans.exists():
+        leases.forget_expired()
         return 0
     with transaction.atomic():
-        lost = list(orphans.select_for_update(skip_locked=True))
+        locked = list(orphans.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        # asked again now that they are locked: the first statement may not have seen the lease of a new holder
+        lost = list(orphans.filter(pk__in=locked))
         now = timezone.now()
         Attempt.objects.bulk_create(
             (Attempt(delivery=delivery, n=delivery.attempts, started_at=now, error="lost") for delivery in lost),
             ignore_conflicts=True,
         )
         Delivery.objects.filter(pk__in=[delivery.pk for delivery in lost]).update(
-            lease_id=None, lease_losses=F("lease_losses") + 1, due_at=now
+            lease_id=None, lease_losses=F("lease_losses") + 1
         )
+    leases.forget_expired()
     log.warning("delivery.taken_over", count=len(lost))
     return len(lost)
 
@@ -243,19 +270,29 @@ def settle() -> None:
     """Brings waiting deliveries in line with their webhooks: off means held, on again means due, gone means canceled.
 
     It looks again and again, because a mail that is being processed while somebody pauses or resumes may store its
-    delivery after any single UPDATE that the pausing made.
+    delivery after any single UPDATE that the pausing made. A webhook is gone when it, or what it is bound to, was
+    deleted.
     """
-    gone = Q(webhook__in=Webhook.objects.exclude(deleted_at=None))
-    idle = Delivery.objects.filter(lease_id=None)
-    now = timezone.now()
-    open_states = [State.PENDING, State.HELD]
-    for rows, fate in (
-        (idle.filter(gone, state__in=open_states), {"state": State.CANCELED, "reason": WEBHOOK_DELETED}),
-        (idle.filter(~ACTIVE, ~gone, state=State.PENDING), {"state": State.HELD, "reason": "the webhook is off"}),
-        (idle.filter(ACTIVE, state=State.HELD), {"state": State.PENDING, "reason": "", "due_at": now}),
-    ):
-        if rows.exists():
-            with transaction.atomic():
-                # locked first, and what somebody else has locked is left to him: two of these never wait for each other
-                ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:SETTLE_AT_ONCE])
-                Delivery.objects.filter(pk__in=ids).update(**fate)
+    gone = Webhook.objects.filter(
+        Q(deleted_at__isnull=False)
+        | Q(alias__deleted_at__isnull=False)
+        | Q(mailbox__deleted_at__isnull=False)
+        | Q(domain__deleted_at__isnull=False)
+    )
+    off = Webhook.objects.live().exclude(state=Webhook.State.ACTIVE)
+    on = Webhook.objects.live().filter(state=Webhook.State.ACTIVE).exclude(pk__in=gone)
+    _move(gone, [State.PENDING, State.HELD], state=State.CANCELED, reason=DELETED)
+    _move(off, [State.PENDING], state=State.HELD, reason="the webhook is off")
+    # what was due long ago keeps its due time: the oldest go first
+    _move(on, [State.HELD], state=State.PENDING, reason="")
+
+
+def _move(webhooks: QuerySet[Webhook], states: Sequence[State], **fate: object) -> None:
+    """Gives the open deliveries of these webhooks, which nobody has claimed, their new state: some at a time."""
+    rows = Delivery.objects.filter(webhook__in=webhooks, state__in=states, lease_id=None).order_by("id")
+    if not rows.exists():
+        return
+    with transaction.atomic():
+        # locked first, and what somebody else has locked is left to him: two of these never wait for each other
+        ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:SETTLE_AT_ONCE])
+        Delivery.objects.filter(pk__in=ids).update(**fate)

@@ -1,6 +1,5 @@
 """Making, pausing and deleting webhooks, and their secrets."""
 
-from django.db import transaction
 from django.utils import timezone
 
 from apikeys.credentials import new_webhook_secret, parse_webhook_secret
@@ -9,12 +8,11 @@ from emailgistics.common.crypto import decrypt, encrypt
 from emailgistics.common.errors import RefusedError
 from emailgistics.common.ids import uuid7
 from emailgistics.common.nudge import nudge
+from emailgistics.common.text import within
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks import guard
-from webhooks.models import Delivery, Webhook
+from webhooks.models import Webhook
 from webhooks.services.fan_out import DISPATCH
-
-WEBHOOK_DELETED = "the webhook was deleted"  # the reason of deliveries that it canceled
 
 
 def create_webhook(
@@ -54,7 +52,7 @@ def create_webhook(
         url=url,
         sealed_secret=encrypt(secret.encode(), context=_secret_context(pk)),
         payload=payload,
-        description=description,
+        description=within(description, limit=500, field="description"),
         created_by=created_by,
     )
     return webhook, secret
@@ -77,14 +75,10 @@ def resume_webhook(webhook: Webhook) -> None:
     nudge(DISPATCH)
 
 
-@transaction.atomic
 def delete_webhook(webhook: Webhook) -> None:
-    """Marks it deleted and cancels what it had not delivered yet; the emails stay."""
+    """Marks it deleted: nothing starts any more, and what waits is canceled by `queue.settle`; the emails stay."""
     Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now())
-    open_states = [Delivery.State.PENDING, Delivery.State.HELD]
-    Delivery.objects.filter(webhook=webhook, state__in=open_states).update(
-        state=Delivery.State.CANCELED, reason=WEBHOOK_DELETED, lease_id=None
-    )
+    nudge(DISPATCH)
 
 
 def _secret_context(pk: object) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import environ
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
@@ -62,7 +61,7 @@ class Command(BaseCommand):
 
 def make_samples() -> Samples:
     """Raises DomainError. Call it in a transaction, in an installation that has nothing yet."""
-    given = str(environ.FileAwareEnv()(PASSWORD, default="")).rstrip("\r\n")
+    given = str(env.Environment()(PASSWORD, default=""))
     password = given or secrets.token_urlsafe(15)
     get_user_model().objects.create_superuser(username=ADMINISTRATOR, email="", password=password)
     create_domain(name=DOMAIN)

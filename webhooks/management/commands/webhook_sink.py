@@ -1,12 +1,16 @@
 import asyncio
+import sys
 from argparse import ArgumentParser
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from webhooks import signing, sink
+from apikeys.credentials import parse_webhook_secret
+from emailgistics.common.errors import RefusedError
+from webhooks import sink
 
 
 class Command(BaseCommand):
@@ -25,9 +29,12 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         host, port, secret = options["host"], options["port"], options["secret"]
         try:
-            signing.secret_octets(secret)
-        except ValueError as error:
-            raise CommandError(f"--secret (or SINK_SECRET) is needed to verify anything: {error}") from error
+            parse_webhook_secret(secret)
+        except RefusedError as error:
+            raise CommandError(f"--secret (or SINK_SECRET) is needed to verify anything. {error.message}") from error
+        # whatever the terminal's encoding: what cannot be printed is no reason to refuse a webhook
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         receiver = sink.Sink(secret=secret, record=options["record"], say=self._say)
         ready = f"listening on http://{host}:{port}/"
         try:

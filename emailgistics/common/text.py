@@ -1,0 +1,10 @@
+"""Text from strangers, before it is stored or shown."""
+
+from emailgistics.common.errors import RefusedError
+
+
+def within(text: str, *, limit: int, field: str) -> str:
+    """The text, if it fits its column. Raises RefusedError that names the field; databases differ in what they do."""
+    if len(text) > limit:
+        raise RefusedError(f"{field} is {len(text)} characters long; it may have {limit}.", field=field)
+    return text
