@@ -101,6 +101,14 @@ def test_a_part_lives_on_when_the_lock_file_is_deleted(lock: Path) -> None:
     end(part, supervisor)
 
 
+def test_a_part_that_starts_while_the_lock_file_is_gone_does_not_die_of_it(lock: Path) -> None:
+    supervisor, variables = start_supervisor(lock)
+    lock.unlink()
+    part = start_part(variables)
+    assert not ended_within(part, 3 * lifeline.ASK_EVERY_S)
+    end(part, supervisor)
+
+
 def test_a_child_that_outlives_its_part_ends_with_the_supervisor_too(lock: Path) -> None:
     supervisor, variables = start_supervisor(lock)
     part = start_part(variables)

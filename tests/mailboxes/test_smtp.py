@@ -433,6 +433,26 @@ def test_who_says_nothing_for_too_long_is_sent_away() -> None:
     assert Message.objects.count() == 1
 
 
+def test_who_never_reads_a_reply_does_not_keep_his_place_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailboxes.smtp.server.READ_LAST_REPLY_WITHIN_S", 0.3)
+    with listening(command_timeout_s=0.3, max_connections=1) as server:
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        deaf.connect(("127.0.0.1", server.port))
+        deaf.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until neither side takes any more
+                deaf.send(b"EHLO client.example.net\r\n" * 1000)
+        until = time.monotonic() + 10
+        while True:
+            with Client(server.port) as client:
+                if client.greeting.startswith("220"):
+                    break
+            assert time.monotonic() < until, "the place was never free again"
+            time.sleep(0.1)
+        deaf.close()
+
+
 def test_a_large_mail_does_not_keep_others_waiting(server: Running) -> None:
     raw = (b"x" * 76 + b"\r\n") * 320_000  # 25 MB in 320,000 lines
     replies: list[str] = []
