@@ -14,7 +14,7 @@ from pathlib import Path
 
 ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its own process only
 
-from tests.conftest import services_reachable  # noqa: E402
+from tests.conftest import missing_services  # noqa: E402
 
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
@@ -32,10 +32,11 @@ class Tally:
 def main(arguments: list[str]) -> int:
     tally = Tally()
     run("SQLite and the broker of files", arguments, {"TEST_ON": "sqlite"}, tally)
-    if services_reachable():
+    missing = missing_services()
+    if not missing:
         run("PostgreSQL and Redis", arguments, {"TEST_ON": "postgres"}, tally)
     else:
-        print("\nNot run on PostgreSQL and Redis: they do not answer at TEST_DATABASE_URL and TEST_REDIS_URL.")
+        print(f"\nSkipped: the second run, on PostgreSQL and Redis: {', '.join(missing)}.")
         if ENVIRONMENT.get("REQUIRE_SERVICES") == "1":
             print("REQUIRE_SERVICES=1, so this is a failure.")
             tally.failed += 1

@@ -1,5 +1,6 @@
 """What every test can use."""
 
+import shutil
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -18,15 +19,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = chosen
 
 
-def services_reachable() -> bool:
-    """Whether the second run, on PostgreSQL and Redis, is possible here."""
-    return all(map(answers, (environment.POSTGRES_URL, environment.REDIS_URL)))
+def missing_services() -> list[str]:
+    """What the second run, on PostgreSQL and Redis, lacks here."""
+    urls = {"TEST_DATABASE_URL": environment.POSTGRES_URL, "TEST_REDIS_URL": environment.REDIS_URL}
+    missing = [f"nothing answers at {name}" for name, url in urls.items() if not answers(url)]
+    if shutil.which("redis-server") is None:
+        missing.append("redis-server is not installed (tests stop and hang one of their own)")
+    return missing
 
 
 def answers(url: str) -> bool:
     parts = urlsplit(url)
     try:
-        socket.create_connection((parts.hostname, parts.port), timeout=1).close()
+        port = parts.port or (6379 if parts.scheme.startswith("redis") else 5432)
+        socket.create_connection((parts.hostname, port), timeout=1).close()
     except OSError:
         return False
     return True

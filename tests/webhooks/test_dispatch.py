@@ -45,7 +45,7 @@ def run() -> None:
     dispatch.run_until_idle(idle_for=SOON)
 
 
-def test_the_body_that_arrives_verifies_with_the_official_libraries_and_with_node() -> None:
+def test_the_body_that_arrives_verifies_with_the_official_libraries_and_with_node(node: str) -> None:
     raw = (
         "From: “Ada” <ada@example.net>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe_=F0=9F=90=8E?=\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n\r\n"
@@ -67,11 +67,11 @@ def test_the_body_that_arrives_verifies_with_the_official_libraries_and_with_nod
     assert told["data"]["subject"] == "Grüße 🐎"
     assert "line\u2028separator" in told["data"]["text"]
 
-    node = subprocess.run(
-        ["node", "-e", NODE_RECEIVER, request.headers["x-webhook-signature"], secret],
+    ran = subprocess.run(
+        [node, "-e", NODE_RECEIVER, request.headers["x-webhook-signature"], secret],
         input=request.body, capture_output=True, check=True,
     )  # fmt: skip
-    assert json.loads(node.stdout) == {"verified": True, "sameAsStringify": True}
+    assert json.loads(ran.stdout) == {"verified": True, "sameAsStringify": True}
 
 
 def test_every_attempt_of_an_event_sends_the_same_id_and_octets_under_a_fresh_timestamp() -> None:

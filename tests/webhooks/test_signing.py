@@ -2,9 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
@@ -100,11 +98,7 @@ process.stdout.write(JSON.stringify([
 
 
 @pytest.mark.parametrize("body", [body for body in BODIES if b"\xff" not in body])
-def test_the_documented_node_function_verifies_the_plain_signature(body: bytes) -> None:
-    node = shutil.which("node")
-    if node is None:
-        assert os.environ.get("REQUIRE_SERVICES") != "1", "node is needed here"
-        pytest.skip("no node on PATH")
+def test_the_documented_node_function_verifies_the_plain_signature(body: bytes, node: str) -> None:
     signature = signed(body, at=NOW)["x-webhook-signature"]
     ran = subprocess.run(
         [node, "-e", NODE_SNIPPET, signature, SECRET], input=body, capture_output=True, check=True, timeout=60
