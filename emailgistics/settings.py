@@ -38,20 +38,20 @@ ENCRYPTION_KEYS = KeyRing.parse(env("ENCRYPTION_KEYS"), name="ENCRYPTION_KEYS")
 
 # --- where we are
 HTTP_HOST = env("HTTP_HOST", default="127.0.0.1")
-HTTP_PORT = env.int("HTTP_PORT", default=8000)
+HTTP_PORT = env.port("HTTP_PORT", default=8000)
 SMTP_HOST = env("SMTP_HOST", default="127.0.0.1")
-SMTP_PORT = env.int("SMTP_PORT", default=2525)
-SINK_PORT = env.int("SINK_PORT", default=8025)
-BASE_URL = env("BASE_URL", default=f"http://127.0.0.1:{HTTP_PORT}").rstrip("/")
+SMTP_PORT = env.port("SMTP_PORT", default=2525)
+SINK_PORT = env.port("SINK_PORT", default=8025)
+BASE_URL = (env.url("BASE_URL", schemes=("http", "https")) or f"http://127.0.0.1:{HTTP_PORT}").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 IS_HTTPS = BASE_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 
 # --- mail in
-MAX_MESSAGE_BYTES = env.int("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
+MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
 SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
-SMTP_DB_THREADS = env.int("SMTP_DB_THREADS", default=4)
-MAIL_CHILD_MEMORY_BYTES = env.int("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
+SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
+MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
 
 # --- mail out
 WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])
@@ -59,7 +59,7 @@ WEBHOOK_CA_BUNDLE = env("WEBHOOK_CA_BUNDLE", default="")
 SINK_SECRET = env("SINK_SECRET", default="")  # the sample webhook's, for `webhook_sink`
 
 # --- keys
-APIKEY_MAX_DAYS = env.int("APIKEY_MAX_DAYS", default=366)
+APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
 
 INSTALLED_APPS = [
     "unfold",
@@ -131,11 +131,9 @@ if EMBEDDED:
         }
     }
 else:
+    # nothing but PostgreSQL; leave it empty for SQLite under DATA_DIR
+    env.url("DATABASE_URL", schemes=("postgresql", "postgres"))
     DATABASES = {"default": env.db_url("DATABASE_URL")}
-    if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            "DATABASE_URL: only postgresql:// is supported; leave it empty for SQLite under DATA_DIR."
-        )
     given_options: dict[str, Any] = DATABASES["default"].get("OPTIONS", {})  # type: ignore[assignment]
     DATABASES["default"] |= {
         "CONN_MAX_AGE": None,
@@ -155,7 +153,7 @@ else:
     }
 
 # --- Celery: the broker only wakes workers; the database is the queue
-REDIS_URL = env("REDIS_URL", default="")
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "redis+socket"))
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "embedded://localhost"  # see common/filebroker.py
 CELERY_BROKER_TRANSPORT_OPTIONS = (

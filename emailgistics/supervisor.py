@@ -171,7 +171,8 @@ class Supervisor:
     def _print_lines(self, name: str, stream: IO[bytes]) -> None:
         with suppress(ValueError), stream:
             for line in iter(lambda: stream.readline(LINE_BYTES), b""):
-                self._output.line(name, line.decode(errors="backslashreplace").rstrip("\r\n"))
+                if text := line.decode(errors="backslashreplace").rstrip("\r\n"):
+                    self._output.line(name, text)
 
     def _tell_when_ready(self, parts: Sequence[Part], started_at: float) -> None:
         waiting = [part.answers for part in parts if part.answers]

@@ -8,6 +8,7 @@ from emailgistics.common.problems import unknown_route
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("v1/", include("apikeys.api.urls")),
     path("v1/", include("mailboxes.api.urls")),

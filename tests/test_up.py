@@ -200,6 +200,9 @@ def test_webhooks_may_reach_the_receiver_of_this_start_and_what_was_given(fresh:
     fresh.env["SINK_PORT"] = str(fresh.sink_port)
     fresh.start()
     assert env.generated(fresh.data_dir)["WEBHOOK_ALLOW_NETWORKS"] == f"198.51.100.0/24,127.0.0.1/32:{fresh.sink_port}"
+    # the sample webhook went along with its receiver
+    fresh.send(simple_mail("To the other port"))
+    fresh.wait_until_received({"To the other port"}, within_s=20)
 
 
 def test_the_procfile_runs_what_up_runs() -> None:

@@ -104,7 +104,7 @@ def describe(request: web.Request, body: bytes, *, reason: str) -> dict[str, Any
     try:
         payload = json.loads(body)
         data = payload["data"]
-        sender = (data.get("from") or {}).get("address", "")
+        sender = (data.get("from") or {}).get("address") or data["envelope"].get("mail_from") or "<>"
         what = {"type": payload["type"], "email_id": data.get("id"), "subject": data.get("subject", "")}
         summary = f"“{data.get('subject', '')}” from {sender} to {', '.join(data['envelope']['rcpt_to'])}"
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 from django.db.models import Model
 from rest_framework.serializers import BaseSerializer
 
@@ -19,26 +21,18 @@ Json = Mapping[str, Any]
 GAP = "  "
 
 
-class ResourceCommand(BaseCommand, Generic[Row]):
-    """Subclasses say what the thing is, and how it is made, listed, found and ended, each by one service call."""
+class RecordCommand(BaseCommand, Generic[Row]):
+    """For things that commands only look at: `list` and `show`. Subclasses say how they are listed and found."""
 
     # they stand between nobody and his data; `manage.py check` is for the installation
     requires_system_checks = ()
 
     noun: ClassVar[str]  # "domain", in help and messages
     handle_help: ClassVar[str]  # what show and delete take: "an id or a name"
-    end_verb: ClassVar[str] = "delete"
     serializer: ClassVar[type[BaseSerializer[Any]]]
     columns: ClassVar[Sequence[str]]  # of the list for people: names out of the JSON
 
-    def add_create_arguments(self, parser: CommandParser) -> None:
-        raise NotImplementedError
-
-    def create(self, options: Json) -> tuple[Row, Json]:
-        """The new thing, and what is shown this once (`{"key": …}`). Raises DomainError."""
-        raise NotImplementedError
-
-    def rows(self) -> Iterable[Row]:
+    def rows(self, options: Json) -> Iterable[Row]:
         """The things that there are."""
         raise NotImplementedError
 
@@ -46,22 +40,16 @@ class ResourceCommand(BaseCommand, Generic[Row]):
         """Raises NotFoundError, or another DomainError for a text that names nothing of the kind."""
         raise NotImplementedError
 
-    def end(self, row: Row) -> None:
-        """Deletes or revokes it. Raises DomainError."""
-        raise NotImplementedError
+    def add_list_arguments(self, parser: CommandParser) -> None:
+        """For what narrows the list down."""
 
     def add_verbs(self, verbs: "Verbs") -> None:
-        """For what a kind of thing can do beyond the four."""
+        """For what a kind of thing can do besides."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = Verbs(parser)
-        self.add_create_arguments(verbs.add("create", "make one", self._create))
-        verbs.add("list", "list them all", self._list)
-        for verb, help_text, run in (
-            ("show", f"show one {self.noun}", self._show),
-            (self.end_verb, f"{self.end_verb} one {self.noun}", self._end),
-        ):
-            verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
+        self.add_list_arguments(verbs.add("list", "list them", self._list))
+        verbs.add("show", f"show one {self.noun}", self._show).add_argument("which", help=self.handle_help)
         self.add_verbs(verbs)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
@@ -70,6 +58,11 @@ class ResourceCommand(BaseCommand, Generic[Row]):
             run(options)
         except DomainError as error:
             raise CommandError(error.message) from error
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(
+                f"The database does not answer as it should: {str(error).strip()}\nIf it has no tables yet, run "
+                f"`manage.py migrate` (or `make run`). Is DATA_DIR ({settings.DATA_DIR}) the right one?"
+            ) from error
 
     def print_one(self, row: Row, options: Json, **once: str) -> None:
         """The thing, as JSON or for people, with what is shown this once."""
@@ -86,12 +79,8 @@ class ResourceCommand(BaseCommand, Generic[Row]):
     def json_of(self, row: Row) -> dict[str, Any]:
         return dict(self.serializer(row).data)
 
-    def _create(self, options: Json) -> None:
-        row, once = self.create(options)
-        self.print_one(row, options, **once)
-
     def _list(self, options: Json) -> None:
-        things = [self.json_of(row) for row in self.rows()]
+        things = [self.json_of(row) for row in self.rows(options)]
         if options["json"]:
             self.stdout.write(json.dumps({"data": things}, indent=2))
             return
@@ -101,6 +90,32 @@ class ResourceCommand(BaseCommand, Generic[Row]):
 
     def _show(self, options: Json) -> None:
         self.print_one(self.find(options["which"]), options)
+
+
+class ResourceCommand(RecordCommand[Row]):
+    """For things that commands make and end as well, each by one service call."""
+
+    end_verb: ClassVar[str] = "delete"
+
+    def add_create_arguments(self, parser: CommandParser) -> None:
+        raise NotImplementedError
+
+    def create(self, options: Json) -> tuple[Row, Json]:
+        """The new thing, and what is shown this once (`{"key": …}`). Raises DomainError."""
+        raise NotImplementedError
+
+    def end(self, row: Row) -> None:
+        """Deletes or revokes it. Raises DomainError."""
+        raise NotImplementedError
+
+    def add_verbs(self, verbs: "Verbs") -> None:
+        self.add_create_arguments(verbs.add("create", "make one", self._create))
+        end = verbs.add(self.end_verb, f"{self.end_verb} one {self.noun}", self._end)
+        end.add_argument("which", help=self.handle_help)
+
+    def _create(self, options: Json) -> None:
+        row, once = self.create(options)
+        self.print_one(row, options, **once)
 
     def _end(self, options: Json) -> None:
         row = self.find(options["which"])

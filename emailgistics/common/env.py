@@ -22,12 +22,31 @@ class _Variables(FileAwareMapping):  # type: ignore[misc]  # django-environ has 
     """What a file holds for NAME_FILE ends with a line end, as files do; the value does not."""
 
     def __getitem__(self, name: str) -> str:
-        value: str = super().__getitem__(name)
+        try:
+            value: str = super().__getitem__(name)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE: cannot read {error.filename}: {error.strerror}.") from error
         return value.rstrip("\r\n") if self.env.get(f"{name}_FILE") else value
 
 
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
     ENVIRON = _Variables()
+
+    def number(self, name: str, *, default: int, at_least: int = 1, at_most: int = 2**53) -> int:
+        text = str(self(name, default=str(default)))
+        if not (text.isascii() and text.isdigit() and at_least <= int(text) <= at_most):
+            raise ImproperlyConfigured(f"{name} is {text!r}; it is a whole number from {at_least} to {at_most}.")
+        return int(text)
+
+    def port(self, name: str, *, default: int) -> int:
+        return self.number(name, default=default, at_most=65_535)
+
+    def url(self, name: str, *, schemes: tuple[str, ...]) -> str:
+        """A URL with one of the schemes, or nothing."""
+        text = str(self(name, default=""))
+        if text and text.partition("://")[0] not in schemes:
+            raise ImproperlyConfigured(f"{name} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
+        return text
 
 
 def is_embedded(env: Environment) -> bool:
@@ -50,7 +69,10 @@ def load(base_dir: Path) -> tuple[Environment, Path]:
 
 def ensure_generated(data_dir: Path) -> None:
     """Writes fresh secrets to `DATA_DIR/env` unless the file is there. Safe when several processes start at once."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR: cannot make the folder {data_dir}: {error.strerror}.") from error
     target = data_dir / GENERATED
     if target.exists():
         return

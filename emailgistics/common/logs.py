@@ -59,6 +59,8 @@ def logging_config(*, style: str, level: str) -> None:
                 # aiosmtpd: every command at INFO, and at WARNING each unknown one with its text, which may be a
                 # password that somebody sent after our 502 to AUTH
                 "mail.log": {"level": "ERROR"},
+                # a scanner with a made-up Host header; django.request says "Bad Request" without a traceback
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
                 "aiohttp.access": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},

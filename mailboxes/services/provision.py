@@ -93,7 +93,7 @@ def delete_mailbox(mailbox: Mailbox) -> None:
     if Domain.objects.live().filter(default_mailbox=mailbox).exists():
         raise ConflictError(
             f"{mailbox.address} is the default mailbox of its domain, which takes mail for postmaster and abuse: "
-            "make another mailbox the default first, or delete the domain."
+            "it can only be deleted together with the domain."
         )
     now = timezone.now()
     list(Mailbox.objects.select_for_update().filter(pk=mailbox.pk))

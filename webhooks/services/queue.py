@@ -180,7 +180,9 @@ def _record(results: Sequence[Result], lease_id: UUID) -> None:
             delivered.setdefault(status, []).append(result.claimed.delivery_id)
         else:
             ours = Delivery.objects.filter(pk=result.claimed.delivery_id, lease_id=lease_id)
-            written += ours.update(**done, **_after_failure(result))
+            fate = _after_failure(result)
+            written += ours.update(**done, **fate)
+            _tell_failure(result, state=str(fate.get("state", State.PENDING)))
             if status == HTTPStatus.GONE:
                 _disable(result.claimed.webhook_id)
     for status, ids in delivered.items():
@@ -190,6 +192,20 @@ def _record(results: Sequence[Result], lease_id: UUID) -> None:
     if written < len(results):
         # taken over meanwhile: the attempt stays on record, and decides nothing
         log.warning("delivery.stale_results", count=len(results) - written)
+
+
+def _tell_failure(result: Result, *, state: str) -> None:
+    claimed, answer = result.claimed, result.answer
+    log.warning(
+        "webhook.attempt_failed",
+        webhook=encode_id(Webhook.ID_PREFIX, claimed.webhook_id),
+        delivery=encode_id(Delivery.ID_PREFIX, claimed.delivery_id),
+        n=claimed.n,
+        status=answer.status,
+        error=answer.error,
+        detail=answer.detail,
+        state=state,
+    )
 
 
 def _disable(webhook_id: UUID) -> None:

@@ -66,11 +66,16 @@ class Command(ResourceCommand[ApiKey]):
         )
         return key, {"key": plaintext}
 
-    def rows(self) -> Iterable[ApiKey]:
+    def rows(self, options: Mapping[str, Any]) -> Iterable[ApiKey]:
         return ApiKey.objects.not_revoked()
 
     def find(self, text: str) -> ApiKey:
         return find_api_key(text)
+
+    def print_one(self, row: ApiKey, options: Mapping[str, Any], **once: str) -> None:
+        super().print_one(row, options, **once)
+        if row.revoked_at and not options["json"]:
+            self.stdout.write(f"\nRevoked at {row.revoked_at.isoformat(timespec='seconds')}: it opens nothing.")
 
     def end(self, row: ApiKey) -> None:
         revoke_api_key(row)

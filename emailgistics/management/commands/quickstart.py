@@ -15,6 +15,7 @@ from apikeys.services import create_api_key, parse_scopes
 from emailgistics.common import env
 from mailboxes.models import Domain
 from mailboxes.services.provision import create_alias, create_domain, create_mailbox
+from webhooks.models import Webhook
 from webhooks.services.webhooks import create_webhook
 
 ADMINISTRATOR = "admin"
@@ -90,6 +91,10 @@ def allow_receiver() -> None:
     if ours != before or ours not in written:
         env.set_generated(settings.DATA_DIR, "WEBHOOK_ALLOW_NETWORKS", ",".join(with_ours(written)))
         env.set_generated(settings.DATA_DIR, ALLOWANCE, ours)
+    if before and before != ours:
+        # the sample webhook goes where the receiver went
+        old_url = f"http://127.0.0.1:{before.rpartition(':')[2]}/"
+        Webhook.objects.live().filter(url=old_url).update(url=receiver_url())
 
 
 def receiver_url() -> str:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from emailgistics import lifeline
 from emailgistics.management.commands.quickstart import allow_receiver, reachable, receiver_url
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         try:
             with supervisor.stopped_by_signals(), _lifeline() as variables:
                 _refuse_taken_ports()
-                call_command("migrate", verbosity=0, interactive=False)
+                _migrate()
                 if settings.EMBEDDED:
                     allow_receiver()
                     call_command("quickstart", stdout=self.stdout)
@@ -59,6 +60,13 @@ class Command(BaseCommand):
                 supervisor.run(list(_parts()), folder=settings.BASE_DIR, environment=_environment() | variables)
         finally:
             output.close()
+
+
+def _migrate() -> None:
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        raise CommandError(f"The database cannot be used: {str(error).strip()}") from error
 
 
 def _parts() -> Iterator[Part]:
@@ -118,9 +126,8 @@ def _bind(bound: ExitStack, variable: str, host: str, port: int) -> None:
                 time.sleep(0.2)
                 continue
             why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
-            raise CommandError(
-                f"{variable}: port {port} on {host} {why}. Give another one, as in {variable}=1{port}."
-            ) from error
+            another = f"Give another one, as in {variable}={port % 65_535 + 1}."
+            raise CommandError(f"{variable}: port {port} on {host} {why}. {another}") from error
         return
 
 

@@ -47,7 +47,7 @@ class Command(ResourceCommand[Alias]):
         alias = provision.create_alias(address=options["address"], mailbox=mailbox, description=options["description"])
         return alias, {}
 
-    def rows(self) -> Iterable[Alias]:
+    def rows(self, options: Mapping[str, Any]) -> Iterable[Alias]:
         return Alias.objects.live().select_related("domain")
 
     def find(self, text: str) -> Alias:

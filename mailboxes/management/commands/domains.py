@@ -45,7 +45,7 @@ class Command(ResourceCommand[Domain]):
         )
         return domain, {}
 
-    def rows(self) -> Iterable[Domain]:
+    def rows(self, options: Mapping[str, Any]) -> Iterable[Domain]:
         return Domain.objects.live()
 
     def find(self, text: str) -> Domain:

@@ -40,7 +40,7 @@ class Command(ResourceCommand[Mailbox]):
     def create(self, options: Mapping[str, Any]) -> tuple[Mailbox, Mapping[str, Any]]:
         return provision.create_mailbox(address=options["address"], name=options["name"]), {}
 
-    def rows(self) -> Iterable[Mailbox]:
+    def rows(self, options: Mapping[str, Any]) -> Iterable[Mailbox]:
         return Mailbox.objects.live().select_related("domain")
 
     def find(self, text: str) -> Mailbox:

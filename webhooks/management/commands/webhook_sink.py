@@ -41,7 +41,7 @@ class Command(BaseCommand):
             asyncio.run(sink.serve(receiver, host=host, port=port, ready=lambda: self._say(ready)))
         except OSError as error:
             why = f"cannot listen on {host}:{port}: {error.strerror}"
-            raise CommandError(f"{why}; choose another SINK_PORT.") from error
+            raise CommandError(f"{why}; choose another --port (or SINK_PORT).") from error
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

@@ -15,6 +15,15 @@ from webhooks.models import Webhook
 from webhooks.services import webhooks
 
 
+def find_webhook(text: str) -> Webhook:
+    """By id. Raises NotFoundError."""
+    pk = decode_id(Webhook.ID_PREFIX, text)
+    webhook = Webhook.objects.live().filter(pk=pk).first() if pk else None
+    if webhook is None:
+        raise NotFoundError(f"There is no webhook {shown(text)}; `manage.py webhooks list` shows their ids.")
+    return webhook
+
+
 class Command(ResourceCommand[Webhook]):
     help = (
         "Endpoints that are told about mail, and their secrets.  "
@@ -47,20 +56,17 @@ class Command(ResourceCommand[Webhook]):
         )
         return webhook, {"secret": secret}
 
-    def rows(self) -> Iterable[Webhook]:
+    def rows(self, options: Mapping[str, Any]) -> Iterable[Webhook]:
         return Webhook.objects.live()
 
     def find(self, text: str) -> Webhook:
-        pk = decode_id(Webhook.ID_PREFIX, text)
-        webhook = Webhook.objects.live().filter(pk=pk).first() if pk else None
-        if webhook is None:
-            raise NotFoundError(f"There is no webhook {shown(text)}; `manage.py webhooks list` shows their ids.")
-        return webhook
+        return find_webhook(text)
 
     def end(self, row: Webhook) -> None:
         webhooks.delete_webhook(row)
 
     def add_verbs(self, verbs: Verbs) -> None:
+        super().add_verbs(verbs)
         for verb, help_text, run in (
             ("pause", "hold what comes from now on; nothing is dropped", self._pause),
             ("resume", "send again, and what was held first", self._resume),
