@@ -16,7 +16,7 @@ import pytest
 
 from emailgistics.common import env
 from emailgistics.management.commands.up import COMMANDS
-from tests.installation import PARTS, ROOT, Installation, found_in, processes_of, simple_mail, wait_for
+from tests.installation import PARTS, ROOT, Installation, found_in, free_ports, processes_of, simple_mail, wait_for
 
 pytestmark = pytest.mark.on_sqlite
 
@@ -142,7 +142,8 @@ def test_two_variables_with_one_port_are_refused(fresh: Installation) -> None:
 
 
 def test_a_second_one_on_the_same_data_is_refused(installation: Installation) -> None:
-    said = refused(installation, HTTP_PORT="0", SMTP_PORT="0", SINK_PORT="0")
+    http, smtp, sink = map(str, free_ports(3))
+    said = refused(installation, HTTP_PORT=http, SMTP_PORT=smtp, SINK_PORT=sink)
     assert "Another `up` is running" in said
     assert str(installation.data_dir) in said
 
