@@ -179,6 +179,25 @@ def test_a_database_that_goes_away_after_the_request_loses_no_answer(monkeypatch
     assert (delivery.state, delivery.attempts, len(there.received)) == ("delivered", 1, 1)
 
 
+def test_a_claim_that_was_committed_unheard_is_freed_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answers.receiver() as there:
+        delivery = make_delivery(make_webhook(url=there.url))
+        with monkeypatch.context() as patched:
+            claim = queue.claim
+
+            def unheard(*arguments: object, **options: object) -> None:
+                claim(*arguments, **options)  # type: ignore[arg-type]
+                raise OperationalError("connection lost after COMMIT")
+
+            patched.setattr(queue, "claim", unheard)
+            run()
+        delivery.refresh_from_db()
+        assert (delivery.state, there.received) == ("pending", [])
+        run()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, len(there.received)) == ("delivered", 2, 1)
+
+
 def test_waking_a_running_engine_costs_nothing_and_a_wake_at_the_end_is_not_lost() -> None:
     with answers.receiver() as there:
         webhook = make_webhook(url=there.url)

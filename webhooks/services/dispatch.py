@@ -136,11 +136,11 @@ class Run:
                         upkeep_at[upkeep] = time.monotonic()
                 claimed = await self._claim()
             except (OperationalError, InterfaceError) as error:
-                # what has ended is still in self._ended; nothing more is begun until it is written down
+                # Nothing more is begun; what has ended is still in self._ended, and is written down in _finish. A claim
+                # may have been committed without our hearing of it: the end of this run, and its lease, frees it.
                 log.warning("dispatch.database_away", error=type(error).__name__)
                 await self._in_database(connections.close_all)
-                await asyncio.sleep(DATABASE_AWAY_FOR.total_seconds())
-                continue
+                return
             for one in claimed:
                 self._start(one, transport)
             if self._in_flight or self._ended:
