@@ -8,7 +8,7 @@ from tests.installation import Installation, simple_mail
 
 pytestmark = pytest.mark.on_postgres
 
-AWAY_FOR_S = 12
+AWAY_FOR_S = 8
 DELIVERED_WITHIN_S = 5
 
 
