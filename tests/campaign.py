@@ -147,7 +147,7 @@ def break_things(
     faults: dict[str, Callable[[], object]] = {
         "kill smtp": lambda: kill(one, "smtp"),
         "kill worker": lambda: kill(one, "worker"),
-        "kill worker child": lambda: kill(one, "worker", child=True),
+        "kill worker child": lambda: kill(one, "worker", which=chance.choice((1, 2))),
         "kill dispatcher": lambda: kill(one, "dispatcher"),
         "kill beat": lambda: kill(one, "beat"),
         "kill web": lambda: kill(one, "web"),
@@ -165,9 +165,9 @@ def break_things(
         report.faults[name] += 1
 
 
-def kill(one: Installation, name: str, *, child: bool = False) -> None:
-    pids = one.pids().get(name, [])
-    for pid in pids[1:2] if child else pids[:1]:
+def kill(one: Installation, name: str, *, which: int = 0) -> None:
+    """The part's first process, or one that it forked; nothing, if it is not there at the moment."""
+    for pid in one.pids().get(name, [])[which : which + 1]:
         os.kill(pid, signal.SIGKILL)
 
 

@@ -77,18 +77,22 @@ def test_every_mail_of_the_standard_librarys_own_tests_goes_through(installation
 
 
 def test_200_mails_survive_the_death_of_each_process_in_turn(installation: Installation) -> None:
+    """Each part's first process, and each of those that it has forked or spawned."""
     subjects = {f"Survivor {number}" for number in range(200)}
     sender = Sender(installation, sorted(subjects))
     sender.start()
-    for name in ("smtp", "worker", "dispatcher", "beat", "web", "sink" if not installation.on_postgres else "worker"):
+    alive = {name: len(pids) for name, pids in installation.pids().items()}
+    assert sum(alive.values()) >= 8
+    for name, index in [(name, index) for name, count in alive.items() for index in range(count)]:
         assert sender.is_alive(), "the mails ended before the kills did"
-        victim = installation.pids()[name][0]
+        victim = installation.pids()[name][index]
         os.kill(victim, signal.SIGKILL)
-        wait_for(
-            lambda name=name, victim=victim: installation.pids().get(name, [victim])[0] != victim,
-            within_s=15,
-            what=f"a new {name}; {installation.tail()}",
-        )
+
+        def is_whole(name: str = name, victim: int = victim) -> bool:
+            pids = installation.pids().get(name, [])
+            return victim not in pids and len(pids) == alive[name]
+
+        wait_for(is_whole, within_s=15, what=f"another {name}; {installation.tail()}")
     sender.join(timeout=120)
     assert sender.accepted == len(subjects)
     installation.wait_until_received(subjects, within_s=90)
@@ -124,7 +128,7 @@ class Sender(threading.Thread):
                 else:
                     self.accepted += 1
                     break
-            time.sleep(0.1)
+            time.sleep(0.15)
 
 
 def standard_library_mails() -> list[bytes]:

@@ -26,7 +26,7 @@ from emailgistics.common.logs import get_logger
 log = get_logger(__name__)
 
 POLL_EVERY_S = 0.02
-LOOK_UP_EVERY_S = 0.2
+DELIVER_AT_ONCE = 10
 MAX_MESSAGE_BYTES = 64 * 1024  # a wake-up has about 1 KiB; a larger file is not ours
 ABANDONED_AFTER_S = 60  # a draft or a taken file lives for milliseconds, unless its process was killed
 LOOK_FOR_ABANDONED_EVERY_S = 30
@@ -143,17 +143,22 @@ class Channel(virtual.Channel):
 
 class Transport(virtual.Transport):
     Channel = Channel
+    # Asynchronous, so that Celery gives each child of a pool a pipe of its own. They would share one otherwise, and a
+    # child that is killed while it waits takes the pipe's lock along: nobody would ever get a task again.
+    implements = virtual.Transport.implements.extend(asynchronous=True)
     polling_interval = POLL_EVERY_S
     driver_type = driver_name = "embedded"
     # a full disk or a file where the folder should be: the worker reconnects until that is over, as with any broker
     connection_errors = (*virtual.Transport.connection_errors, OSError)
 
-    def drain_events(  # type: ignore[override]  # kombu's two base classes disagree with each other
-        self, connection: Any, timeout: float | None = None
-    ) -> None:
-        """As of kombu, but raises TimeoutError after LOOK_UP_EVERY_S at the latest, if a timeout is given."""
-        # a worker waits 2 s for a message before it looks whether it should stop; Ctrl-C need not wait with it
-        super().drain_events(connection, timeout if timeout is None else min(timeout, LOOK_UP_EVERY_S))
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:  # noqa: ARG002 - kombu's signature
+        loop.call_repeatedly(POLL_EVERY_S, self._deliver_what_is_there)
+
+    def _deliver_what_is_there(self) -> None:
+        channels: Any = self.cycle
+        with suppress(Empty):
+            for _ in range(DELIVER_AT_ONCE):
+                channels.get(self._deliver)
 
     def driver_version(self) -> str:
         return "1"
