@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class ApiKeysConfig(AppConfig):
@@ -6,4 +8,9 @@ class ApiKeysConfig(AppConfig):
     verbose_name = "API access"
 
     def ready(self) -> None:
-        from apikeys import permissions  # noqa: F401, PLC0415 - registers apikeys.E001, before any view is loaded
+        # loading them registers apikeys.E001, before any view is loaded, and apikeys.E002
+        from apikeys import freeze, permissions  # noqa: F401, PLC0415
+
+        pre_migrate.connect(freeze.before_migrate, sender=self)
+        post_migrate.connect(freeze.after_migrate, sender=self)
+        connection_created.connect(freeze.on_connection)

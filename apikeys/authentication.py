@@ -24,6 +24,7 @@ log = get_logger(__name__)
 SCHEME = "bearer"
 HEADER = "X-API-KEY"
 KEY_COLUMNS = ("pk", "digest", "pepper", "scopes", "all_mailboxes", "has_expired", "revoked_at")
+BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
 HOW = "Send it as Authorization: Bearer <key>."
 
 
@@ -54,12 +55,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 def credentials(request: Request) -> str:
     """The key as the request carries it, unchecked. Raises KeyRefusedError if there is none, or two that differ."""
-    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    scheme, _, token = request.headers.get("Authorization", "").strip(BLANK).partition(" ")
     if scheme.startswith(KEY_PREFIX):
         raise KeyRefusedError("malformed_key", "Put the word Bearer before the key.")
-    given = {key.strip() for key in [request.headers.get(HEADER)] if key is not None}
+    given = {key.strip(BLANK) for key in [request.headers.get(HEADER)] if key is not None}
     if scheme.lower() == SCHEME:
-        given.add(token.strip())
+        given.add(token.strip(BLANK))
     if not given:
         raise KeyRefusedError("missing_credentials", f"This needs an API key. {HOW}")
     if len(given) > 1:
@@ -70,7 +71,8 @@ def credentials(request: Request) -> str:
 def lookup(identifier: str, plaintext: str) -> Principal:
     """The key's principal. Raises KeyRefusedError; how a key ended is told only to those who have all of it."""
     rows = list(
-        ApiKey.objects.filter(identifier=identifier)
+        # not sealed: its allowlist may be incomplete, so it is no key yet
+        ApiKey.objects.filter(identifier=identifier, sealed=True)
         .annotate(
             # the database's clock: hosts need not agree on the moment
             has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField())

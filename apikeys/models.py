@@ -1,17 +1,41 @@
-"""API keys: name, expiry, scopes and mailbox allowlist are set at creation and never change."""
+"""API keys: name, expiry, scopes and mailbox allowlist are set at creation and never change.
 
+The database holds to that as well; see `freeze.py`.
+"""
+
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
+
+EXPIRES_SOON = timedelta(days=14)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def not_revoked(self) -> Self:
         return self.filter(revoked_at=None)
+
+    def in_force(self) -> Self:
+        """Neither revoked nor expired, by the database's clock."""
+        return self.not_revoked().filter(expires_at__gt=Now())
+
+    def of_standing(self, standing: "ApiKey.Standing", *, now: datetime) -> Self:
+        """`ApiKey.standing`, as a question to the database."""
+        standings, soon = ApiKey.Standing, now + EXPIRES_SOON
+        if standing is standings.REVOKED:
+            return self.filter(revoked_at__isnull=False)
+        ends = {
+            standings.EXPIRED: Q(expires_at__lte=now),
+            standings.EXPIRES_SOON: Q(expires_at__gt=now, expires_at__lte=soon),
+            standings.ACTIVE: Q(expires_at__gt=soon),
+        }
+        return self.not_revoked().filter(ends[standing])
 
 
 class ApiKey(TypedIdModel):
@@ -22,6 +46,12 @@ class ApiKey(TypedIdModel):
         STANDARD = "standard"
         PRO = "pro"
         ENTERPRISE = "enterprise"
+
+    class Standing(models.TextChoices):
+        ACTIVE = "active", "active"
+        EXPIRES_SOON = "expires_soon", "expires soon"
+        EXPIRED = "expired", "expired"
+        REVOKED = "revoked", "revoked"
 
     identifier = models.CharField(max_length=15, unique=True, help_text="emgk_ and ten characters, no secret")
     digest = models.BinaryField(max_length=32, help_text="HMAC-SHA256 of the whole key under the pepper")
@@ -35,8 +65,17 @@ class ApiKey(TypedIdModel):
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
     rate_plan = models.CharField(max_length=10, choices=Plan, default=Plan.STANDARD)
+    # PROTECT: who made or ended a key stays on record; people who leave are deactivated
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: made by a command"
+    )
+    sealed = models.BooleanField(default=False, help_text="its allowlist is complete; an unsealed key opens nothing")
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: by a command"
+    )
+    revoke_reason = models.CharField(max_length=200, blank=True)
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -54,6 +93,14 @@ class ApiKey(TypedIdModel):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier})"
+
+    def standing(self, now: datetime) -> Standing:
+        """What people are shown; whether a request passes is decided by the database's clock."""
+        if self.revoked_at is not None:
+            return self.Standing.REVOKED
+        if self.expires_at <= now:
+            return self.Standing.EXPIRED
+        return self.Standing.EXPIRES_SOON if self.expires_at <= now + EXPIRES_SOON else self.Standing.ACTIVE
 
 
 class ApiKeyMailbox(models.Model):

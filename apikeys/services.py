@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -16,6 +17,7 @@ from apikeys.models import ApiKey, ApiKeyMailbox
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import RefusedError
+from emailgistics.common.text import within
 from mailboxes.models import Mailbox
 
 FULL = "full"
@@ -48,6 +50,7 @@ def create_api_key(
     scopes: Iterable[Scope],
     mailboxes: Sequence[Mailbox] | None,
     plan: str = ApiKey.Plan.STANDARD,
+    created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """A key and its plaintext, which exists only in this answer.
 
@@ -75,16 +78,21 @@ def create_api_key(
             all_mailboxes=mailboxes is None,
             expires_at=expires_at,
             rate_plan=plan,
+            created_by=created_by,
         )
         distinct = {mailbox.pk: mailbox for mailbox in mailboxes or ()}
         ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in distinct.values())
+        key.sealed = True
+        key.save(update_fields=["sealed"])
     return key, fresh.plaintext
 
 
-def revoke_api_key(key: ApiKey) -> None:
+def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now())
-    key.refresh_from_db(fields=["revoked_at"])
+    ApiKey.objects.not_revoked().filter(pk=key.pk).update(
+        revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
+    )
+    key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

@@ -6,10 +6,12 @@ With DATABASE_URL on a server, every secret has to be given.
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from emailgistics.common import env as environment
 from emailgistics.common.crypto import KeyRing
@@ -17,6 +19,7 @@ from emailgistics.common.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
 env, DATA_DIR = environment.load(BASE_DIR)
 EMBEDDED = environment.is_embedded(env)
@@ -51,6 +54,11 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
 SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
 SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
+try:
+    # test domains take mail by SMTP from here only
+    TEST_NETWORKS = [ip_network(text.strip()) for text in env.list("TEST_NETWORKS", default=LOOPBACK)]
+except ValueError as error:
+    raise ImproperlyConfigured(f"TEST_NETWORKS: {error}. It is CIDRs such as 192.0.2.0/24, with commas.") from error
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
 
 # --- mail out
@@ -58,12 +66,15 @@ WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])
 WEBHOOK_CA_BUNDLE = env("WEBHOOK_CA_BUNDLE", default="")
 SINK_SECRET = env("SINK_SECRET", default="")  # the sample webhook's, for `webhook_sink`
 
+# --- documentation: /docs without signing in
+DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
+
 # --- keys
 APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # the site is ours, see console/apps.py
+    "emailgistics.console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -74,6 +85,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "emailgistics",
     "emailgistics.common",
+    "emailgistics.console.apps.ConsoleConfig",
     "mailboxes",
     "apikeys",
     "webhooks",
@@ -197,11 +209,14 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic: the files come out of the installed packages
 
 # --- HTTP security
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day: the console shows mail
+CSRF_FAILURE_VIEW = "emailgistics.console.errors.csrf_failure"
 SECURE_SSL_REDIRECT = False  # the proxy in front does that; behind it every request looks like http
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
@@ -219,6 +234,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": ["'self'", "'unsafe-eval'"],
         "style-src": ["'self'", "'unsafe-inline'"],
         "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'self'"],
         "form-action": ["'self'"],
@@ -229,7 +245,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["emailgistics.common.bodies.JsonObjectParser"],
     "DEFAULT_PAGINATION_CLASS": "emailgistics.common.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "emailgistics.common.problems.exception_handler",
@@ -240,12 +256,26 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Emailgistics API",
     "VERSION": "1",
-    "DESCRIPTION": "Shared mailboxes over HTTP: configuration, mail, and the fate of every webhook.",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVERS": [{"url": BASE_URL}],
+    "WEBHOOKS": ["emailgistics.docs.events.EMAIL_RECEIVED"],
     "SCHEMA_PATH_PREFIX": "/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # ours last: it looks at what the others have made
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "emailgistics.docs.schema.finish"],
+    "ENUM_NAME_OVERRIDES": {
+        "WebhookState": "webhooks.models.Webhook.State",
+        "DeliveryState": "webhooks.models.Delivery.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "docExpansion": "list",
+        "defaultModelsExpandDepth": 0,
+        "displayRequestDuration": True,
+        "validatorUrl": None,  # its badge would ask another host
+    },
 }
 
 LOG_FORMAT = env("LOG_FORMAT", default="text")  # text or json
@@ -253,4 +283,35 @@ LOG_LEVEL = env("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = None
 logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
 
-UNFOLD = {"SITE_TITLE": "Emailgistics", "SITE_HEADER": "Emailgistics"}
+# --- console
+FORMAT_MODULE_PATH = ["emailgistics.console.formats"]
+FAVICON = "emailgistics/favicon.svg"
+UNFOLD = {
+    "SITE_TITLE": "Emailgistics",
+    "SITE_HEADER": "Emailgistics",
+    "SITE_URL": None,  # there is no other site to go back to
+    "SITE_ICON": lambda _: static(FAVICON),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static(FAVICON)}],
+    "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "emailgistics.console.forms.SignInForm"},
+    "DASHBOARD_CALLBACK": "emailgistics.console.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "emailgistics.console.navigation.sections"},
+    "STYLES": [lambda _: static("emailgistics/console.css")],
+    "SCRIPTS": [lambda _: static("emailgistics/console.js")],
+    "COLORS": {
+        # the icon's indigo; 500 is lighter than usual, because it is text on a dark ground (WCAG 1.4.3)
+        "primary": {
+            "50": "oklch(96.2% .018 272.3)",
+            "100": "oklch(93% .034 272.8)",
+            "200": "oklch(87% .065 274)",
+            "300": "oklch(78.5% .115 274.7)",
+            "400": "oklch(72% .15 276)",
+            "500": "oklch(67.3% .182 276.9)",
+            "600": "oklch(51.1% .262 277)",
+            "700": "oklch(45.7% .24 277)",
+            "800": "oklch(39.8% .195 277.4)",
+            "900": "oklch(35.9% .144 278.7)",
+            "950": "oklch(25.7% .09 281.3)",
+        },
+    },
+}

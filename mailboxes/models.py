@@ -21,6 +21,13 @@ class DomainQuerySet(models.QuerySet["Domain"]):
     def live(self) -> Self:
         return self.filter(deleted_at=None)
 
+    def visible_to(self, principal: Principal) -> Self:
+        """With an allowlist, those that one of its mailboxes is in."""
+        if principal.all_mailboxes:
+            return self.live()
+        # not a join: two allowed mailboxes are still one domain
+        return self.live().filter(pk__in=Mailbox.objects.visible_to(principal).values("domain"))
+
 
 class Domain(TypedIdModel):
     ID_PREFIX: ClassVar = "dom"
@@ -61,6 +68,11 @@ class Mailbox(TypedIdModel):
     local_part = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS)
     name = models.CharField(max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
+    time_zone = models.CharField(max_length=64, blank=True, help_text="IANA name; empty is the installation's")
+    # days until something is pruned; null keeps it
+    raw_days = models.PositiveIntegerField(null=True, blank=True)
+    content_days = models.PositiveIntegerField(null=True, blank=True)
+    log_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
 
@@ -166,6 +178,7 @@ class Message(TypedIdModel):
 
     class Source(models.TextChoices):
         SMTP = "smtp"
+        PIPE = "pipe"  # `manage.py receive_mail`
 
     received_at = models.DateTimeField()
     source = models.CharField(max_length=10, choices=Source, default=Source.SMTP)

@@ -3,6 +3,7 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,3 +45,21 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     with Installation(tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES) as running:
         running.start()
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_test_database_can_be_emptied() -> Iterator[None]:
+    """On SQLite a flush is DELETE, which live keys refuse; Django's post_migrate after it freezes them again."""
+    from django.db.backends.sqlite3.base import DatabaseOperations  # through base: they import each other
+
+    from apikeys import freeze
+
+    flush = DatabaseOperations.sql_flush
+
+    def thaw_and_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
+        with self.connection.cursor() as cursor:
+            return [*freeze.thawing(cursor), *flush(self, *args, **kwargs)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", thaw_and_flush)
+        yield

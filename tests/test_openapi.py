@@ -1,45 +1,274 @@
-"""The OpenAPI document in docs/ is the one that the code makes."""
+"""The OpenAPI document: in docs/ as the code makes it, whole, and true of what goes over the wire."""
 
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import jsonschema
+import pytest
 import yaml
 from django.conf import settings
 from django.core.management import call_command
+from django.test import Client
+from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
+from apikeys.permissions import _actions
 from emailgistics.common.access import Scope
+from emailgistics.docs import events, schema, texts
+from mailboxes.services import process, receive
+from tests.apikeys.factories import make_client
+from tests.factories import make_alias, make_message, make_webhook
+from webhooks import retry, transport
+from webhooks.models import EventBody, Webhook
+from webhooks.signing import TOLERANCE_S, headers
 
+Json = dict[str, Any]
 DOCUMENT = settings.BASE_DIR / "docs" / "openapi.yaml"
+SAMPLE = settings.BASE_DIR / "tests" / "emails" / "alternative_with_picture.eml"
+PROBLEM = "application/problem+json"
 
 
-def generated() -> dict[str, Any]:
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # theirs
-    return schema
+@pytest.fixture(scope="module")
+def document() -> Json:
+    made: Json = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # theirs
+    return made
 
 
-def test_the_document_is_up_to_date() -> None:
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def bodies(operation: Json) -> Iterator[Json]:
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+
+
+# --- the file
+
+
+def test_the_document_is_up_to_date(document: Json) -> None:
     # if not: manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
-    made = OpenApiYamlRenderer().render(generated(), renderer_context={})  # type: ignore[no-untyped-call]  # theirs
-    assert made == DOCUMENT.read_bytes()
+    made = OpenApiYamlRenderer().render(document, renderer_context={})  # type: ignore[no-untyped-call]  # theirs
+    assert made.replace(settings.BASE_URL.encode(), b"http://127.0.0.1:8000") == DOCUMENT.read_bytes()
 
 
-def test_the_document_is_made_without_a_warning(tmp_path: Any) -> None:
+def test_the_document_is_made_without_a_warning(tmp_path: Path, document: Json) -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "openapi.yaml"))
-    validate_schema(generated())  # type: ignore[no-untyped-call]  # theirs
+    validate_schema(document)  # type: ignore[no-untyped-call]  # theirs
+    assert yaml.safe_load((tmp_path / "openapi.yaml").read_text()) == json.loads(json.dumps(document))
 
 
-def test_every_operation_says_who_may_and_what_goes_wrong() -> None:
-    operations = [
-        operation
-        for methods in yaml.safe_load(DOCUMENT.read_text())["paths"].values()
-        for operation in methods.values()
-    ]
-    assert len(operations) >= 6
-    for operation in operations:
-        assert {name for requirement in operation["security"] for name in requirement} == {"bearer", "apiKeyHeader"}
-        for requirement in operation["security"]:
-            assert {scope for scopes in requirement.values() for scope in scopes} <= set(Scope.values)
-        assert {"200", "401", "403"} <= operation["responses"].keys()
-        assert all(operation[name] for name in ("operationId", "summary", "description"))
+def test_what_is_served_is_the_same_document(document: Json) -> None:
+    assert json.loads(schema.document("/")) == json.loads(json.dumps(document | {"servers": [{"url": "/"}]}))
+
+
+# --- each operation
+
+
+def test_every_route_of_the_api_is_in_it(document: Json) -> None:
+    unlisted = {"v1/openapi.json"}  # itself
+    routes = {route for route, _, _ in _actions(get_resolver().url_patterns)} - unlisted
+    assert {"/" + re.sub(r"<str:(\w+)>", r"{\1}", route) for route in routes} == document["paths"].keys()
+
+
+def test_every_operation_says_what_it_is_and_has_a_name_of_its_own(document: Json) -> None:
+    listed = list(operations(document))
+    assert len(listed) >= 6
+    for path, method, operation in listed:
+        for name in ("operationId", "summary", "description"):
+            assert operation.get(name), (path, method, name)
+        assert not operation["summary"].endswith("."), (path, method)
+    identifiers = [operation["operationId"] for _, _, operation in listed]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_every_operation_says_who_may(document: Json) -> None:
+    for path, method, operation in operations(document):
+        where = (path, method)
+        assert [name for requirement in operation["security"] for name in requirement] == ["bearer", "apiKeyHeader"]
+        required = operation["x-required-scopes"]
+        assert set(required) <= set(Scope.values), where
+        assert all(sorted(scopes) == required for entry in operation["security"] for scopes in entry.values()), where
+        said = re.findall(r"`(\w+:\w+)`", operation["description"].rpartition("\n\n")[2])
+        assert said == required, where
+        if method != "get":
+            assert any(not scope.endswith(":read") for scope in required), where
+        if not required:
+            assert operation["description"].endswith("Any valid key will do."), where
+
+
+def test_every_operation_says_what_goes_wrong(document: Json) -> None:
+    for path, method, operation in operations(document):
+        where, answers = (path, method), operation["responses"]
+        assert {"401", "403"} <= answers.keys(), where
+        assert any(status.startswith("2") for status in answers), where
+        if "{" in path:
+            assert "404" in answers, where
+        if "requestBody" in operation:
+            assert {"400", "413", "415"} <= answers.keys(), where
+        for status, answer in answers.items():
+            assert answer["description"], where
+            assert "X-Request-Id" in answer["headers"], where
+            if status >= "4":
+                assert list(answer["content"]) == [PROBLEM], where
+
+
+def test_every_code_that_an_operation_names_is_in_the_table(document: Json) -> None:
+    known = {(status, code) for status, code, _ in texts.ERRORS}
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status < "4":
+                continue
+            named = {code for code in re.findall(r"`([a-z_]+)`", answer["description"]) if "_" in code}
+            named -= {"required_scopes"}
+            assert named <= {code for known_status, code in known if known_status == int(status)}, (path, method)
+
+
+def test_every_body_has_an_example_that_its_schema_allows(document: Json) -> None:
+    for path, method, operation in operations(document):
+        for body in bodies(operation):
+            examples = [example["value"] for example in body.get("examples", {}).values()]
+            examples += [body["example"]] if "example" in body else []
+            assert examples, (path, method)
+            for example in examples:
+                check(document, body["schema"], example)
+
+
+def test_every_example_of_a_problem_is_one(document: Json) -> None:
+    seen = set()
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get(PROBLEM, {})
+            if example := content.get("example"):
+                check(document, content["schema"], example)
+                assert example["status"] == int(status), (path, method)
+                seen.add(example["code"])
+    assert {"missing_credentials", "insufficient_scope", "not_found", "validation_error"} <= seen
+
+
+@pytest.mark.django_db
+def test_the_examples_are_what_is_really_answered(document: Json) -> None:
+    answers = document["paths"]["/v1/emails/{id}"]["get"]["responses"]
+    really = {
+        "401": Client().get("/v1/emails/email_1"),
+        "403": make_client(scopes=[Scope.DOMAINS_READ]).get("/v1/emails/email_1"),
+        "404": make_client().get("/v1/emails/email_1"),
+    }
+    for status, answer in really.items():
+        assert answer.json() == answers[status]["content"][PROBLEM]["example"]
+
+
+def test_every_tag_is_explained_and_every_resource_has_one(document: Json) -> None:
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
+    assert used <= texts.TAGS.keys(), "a new resource: give it a tag in emailgistics/docs/texts.py"
+    assert all(tag["description"] for tag in document["tags"])
+
+
+@pytest.mark.parametrize(
+    "path, tag",
+    [
+        ("/v1/me", "Keys"),
+        ("/v1/aliases/{id}", "Aliases"),
+        ("/v1/webhooks/{id}/rotate-secret", "Webhooks"),
+        ("/v1/webhooks/{id}/deliveries", "Deliveries"),
+        ("/v1/emails/{id}/attachments/{attachment_id}", "Emails"),
+        ("/v1/something-new/{id}", "Something-new"),
+    ],
+)
+def test_the_tag_comes_from_the_path(path: str, tag: str) -> None:
+    assert schema.tag_of(path) == tag
+
+
+# --- the whole
+
+
+def test_it_says_where_the_api_is_and_how_to_come_in(document: Json) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": settings.BASE_URL}]
+    assert list(document["components"]["securitySchemes"]) == ["bearer", "apiKeyHeader"]
+    for heading in ("Authentication", "Errors", "Ids and times", "Lists", "Limits", "Webhooks"):
+        assert f"\n## {heading}\n" in document["info"]["description"]
+
+
+def test_the_table_of_errors_is_in_it(document: Json) -> None:
+    for status, code, _ in texts.ERRORS:
+        assert f"| {status} | `{code}` |" in document["info"]["description"]
+
+
+def test_numbers_in_the_description_are_those_of_the_code() -> None:
+    assert f"within {transport.TOTAL_S:g} seconds" in texts.DESCRIPTION
+    assert TOLERANCE_S == 5 * 60
+    assert "more than 5 minutes old" in texts.DESCRIPTION
+    assert sum(retry.DELAYS, timedelta()) > timedelta(days=2)
+    assert "tried again for days" in texts.DESCRIPTION
+
+
+# --- what webhooks get
+
+
+def check(document: Json, of: Json, value: Any) -> None:
+    """Raises unless the value fits the schema, which may refer to the document's components."""
+    jsonschema.Draft202012Validator(of | {"components": document["components"]}).validate(value)
+
+
+def closed(document: Json) -> Json:
+    """The document's components with nothing allowed beside what they name."""
+    text = json.dumps(document["components"])
+    components: Json = json.loads(text)
+    for component in components["schemas"].values():
+        if component.get("type") == "object":
+            component["additionalProperties"] = False
+    return {"components": components}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("form", Webhook.Payload.values)
+@pytest.mark.parametrize("to", ["help+tag@example.com", "support@example.com"])
+def test_a_real_event_is_what_the_document_says(
+    document: Json, monkeypatch: pytest.MonkeyPatch, settings: Any, form: str, to: str
+) -> None:
+    settings.WEBHOOK_ALLOW_NETWORKS = ["127.0.0.1/32"]
+    monkeypatch.setattr(receive, "nudge", lambda _: None)
+    mailbox = make_alias().mailbox
+    Webhook.objects.filter(pk=make_webhook(mailbox=mailbox).pk).update(payload=form)
+    make_message(raw=SAMPLE.read_bytes(), to=(to,))
+    process.drain(linger=timedelta(0))
+    event = json.loads(bytes(EventBody.objects.get().body))
+    operation = document["webhooks"]["email.received"]["post"]
+    (content,) = bodies(operation)
+    check(closed(document), content["schema"], event)
+    named = set(document["components"]["schemas"]["EmailReceivedData"]["properties"])
+    if form == Webhook.Payload.FULL:
+        assert event["data"].keys() == named
+        assert event["data"]["attachments"]
+    else:
+        assert "text" not in event["data"]
+
+
+def test_the_headers_of_an_attempt_are_those_in_the_document(document: Json) -> None:
+    secret = "whsec_" + "A" * 43 + "="
+    sent = headers(event_id="evt_1", timestamp=1, attempt=1, body=b"{}", secrets=[secret, secret], version="1")
+    of_every_request = {"content-type", "user-agent", "accept-encoding"}
+    parameters = document["webhooks"]["email.received"]["post"]["parameters"]
+    assert {parameter["name"] for parameter in parameters} == sent.keys() - of_every_request
+    once = headers(event_id="evt_1", timestamp=1, attempt=1, body=b"{}", secrets=[secret], version="1")
+    required = {parameter["name"] for parameter in parameters if parameter["required"]}
+    assert required == once.keys() - of_every_request
+    assert required == {name for name, (_, example) in events.HEADERS.items() if example}
+
+
+def test_a_schema_that_lacks_a_field_would_be_noticed(document: Json) -> None:
+    components = closed(document)
+    del components["components"]["schemas"]["EventRoute"]["properties"]["tag"]
+    of = {"$ref": "#/components/schemas/EventRoute"}
+    validate: Callable[[Json], None] = lambda value: check(components, of, value)  # noqa: E731
+    with pytest.raises(jsonschema.ValidationError, match="tag"):
+        validate({"kind": "exact", "tag": None})

@@ -181,6 +181,16 @@ def allowed_for_http(ip: str, port: int) -> bool:
     return _is_allowed(_unwrapped(_parse_ip(ip)), port)
 
 
+def is_public(ip: str) -> bool:
+    """Whether an address is everybody's to know; one of the operator's networks is not, allowed or not."""
+    try:
+        address = _parse_ip(ip)
+    except ForbiddenAddressError:
+        return False
+    is_never = any(_listed(NEVER, part) for part in (address, *_embedded(address)))
+    return not (is_never or _not_public(_unwrapped(address)))
+
+
 def _parse_ip(ip: str) -> IPAddress:
     try:
         address = ip_address(ip)
@@ -267,6 +277,18 @@ def _check_host(host: str) -> None:
         raise RefusedUrlError("The URL's host is an IP address in an unusual spelling; write it like 192.0.2.1.")
     if len(host) > 254 or not all(map(LABEL.fullmatch, labels)):  # noqa: PLR2004 - RFC 1035 section 2.3.4
         raise RefusedUrlError("The URL's host is not a name or an IP address.")
+
+
+def is_same_origin(url: str, other: str) -> bool:
+    """Whether both lead to one receiver: scheme, host and port, as they are dialled.
+
+    A URL that cannot be read leads nowhere, so not to the same.
+    """
+    try:
+        one, two = parse_url(url), parse_url(other)
+    except RefusedUrlError:
+        return False
+    return (one.scheme, one.raw_host, one.port) == (two.scheme, two.raw_host, two.port)
 
 
 def _literal(host: str) -> str | None:

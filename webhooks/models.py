@@ -5,21 +5,39 @@ is the queue: whatever is unfinished has a due time, or is held and looked at by
 """
 
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apikeys.models import ApiKey
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Alias, Domain, Email, Mailbox
 
+MOVED = "its alias leads to another mailbox now; resume it to confirm"
+OTHER_MAILBOX = "mail of a mailbox that nobody confirmed for this endpoint as it is now"
+ALIVE = Q(deleted_at=None, alias__deleted_at=None, mailbox__deleted_at=None, domain__deleted_at=None)
+STAYED = Q(alias=None) | Q(alias__mailbox=F("bound_mailbox"))
+
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
     def live(self) -> Self:
-        return self.filter(deleted_at=None)
+        """Neither the webhook nor what it is bound to was deleted."""
+        return self.filter(ALIVE)
+
+    def gone(self) -> Self:
+        return self.exclude(ALIVE)
+
+    def moved(self) -> Self:
+        """Their alias leads elsewhere: see `Webhook.is_moved`."""
+        return self.exclude(STAYED)
+
+    def sending(self) -> Self:
+        return self.filter(STAYED, deleted_at=None, state=Webhook.State.ACTIVE)
 
     def visible_to(self, principal: Principal) -> Self:
+        """By what it is bound to; that of a domain hears of all its mailboxes, so it is for keys of all mailboxes."""
         if principal.all_mailboxes:
             return self.live()
         allowed = principal.mailbox_ids
@@ -42,7 +60,28 @@ class Webhook(TypedIdModel):
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, null=True, blank=True, related_name="webhooks")
     domain = models.ForeignKey(Domain, models.PROTECT, null=True, blank=True, related_name="webhooks")
     url = models.URLField(max_length=2000)
-    sealed_secret = models.BinaryField(help_text="see services.webhooks.secret_of")
+    sealed_secret = models.BinaryField(help_text="see services.webhooks.secrets_of")
+    sealed_previous_secret = models.BinaryField(null=True, help_text="signs as well while a rotation overlaps")
+    previous_secret_until = models.DateTimeField(null=True)
+    header_names = models.JSONField(default=list, blank=True, help_text="of its own headers, as written")
+    sealed_headers = models.BinaryField(null=True, help_text="names and values; the values are never shown")
+    # mail of another mailbox is for other eyes: who moves the alias pauses its webhooks until somebody confirms
+    bound_mailbox = models.ForeignKey(
+        Mailbox,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="where its alias led when it was bound or last resumed",
+    )
+    endpoint_mailbox = models.ForeignKey(
+        Mailbox,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="where its alias led when url or headers were last changed; null: where it was bound first",
+    )
     payload = models.CharField(max_length=10, choices=Payload, default=Payload.FULL)
     description = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
@@ -64,7 +103,45 @@ class Webhook(TypedIdModel):
             ),
             models.CheckConstraint(condition=Q(state__in=["active", "paused", "disabled"]), name="webhook_state"),
             models.CheckConstraint(condition=Q(payload__in=["full", "metadata"]), name="webhook_payload"),
+            models.CheckConstraint(
+                condition=Q(sealed_previous_secret=None, previous_secret_until=None)
+                | Q(sealed_previous_secret__isnull=False, previous_secret_until__isnull=False),
+                name="webhook_previous_secret_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(alias=None, bound_mailbox=None) | Q(alias__isnull=False, bound_mailbox__isnull=False),
+                name="webhook_of_alias_is_bound_to_its_mailbox",
+            ),
         )
+
+    @property
+    def is_moved(self) -> bool:
+        """Its alias leads to another mailbox than when it was bound or last resumed. Needs `alias`."""
+        return self.alias is not None and self.alias.mailbox_id != self.bound_mailbox_id
+
+    @property
+    def current_state(self) -> str:
+        """What holds now, and what people are shown: paused as soon as its alias was moved. Needs `alias`."""
+        return self.State.PAUSED if self.is_moved and self.state == self.State.ACTIVE else self.state
+
+    @property
+    def current_state_reason(self) -> str:
+        """Needs `alias`."""
+        if not self.is_moved or MOVED in self.state_reason:
+            return self.state_reason
+        return f"{self.state_reason}; {MOVED}" if self.state_reason else MOVED
+
+    def obstacle(self, mailbox_id: UUID) -> str:
+        """Why mail of that mailbox may not go out to it now; empty if it may. Needs `alias`.
+
+        A webhook of an alias gets the mail of the mailboxes that were confirmed for its endpoint and no other's: else
+        whoever gets the alias could point the webhook at himself, and the mail that waits would follow.
+        """
+        if self.current_state != self.State.ACTIVE:
+            return f"the webhook is {self.current_state}"
+        if self.alias_id and mailbox_id not in (self.bound_mailbox_id, self.endpoint_mailbox_id):
+            return OTHER_MAILBOX
+        return ""
 
 
 class Event(TypedIdModel):
@@ -103,6 +180,15 @@ class EventBody(models.Model):
         return f"{self.form} body of {self.event_id}"
 
 
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """By its email's mailbox and by its webhook: moving an alias does not carry old mail to new eyes."""
+        webhooks, emails = Webhook.objects.visible_to(principal), Q(event__email__mailbox__deleted_at=None)
+        if not principal.all_mailboxes:
+            emails &= Q(event__email__mailbox__in=principal.mailbox_ids)
+        return self.filter(emails, webhook__in=webhooks)
+
+
 class Delivery(TypedIdModel):
     ID_PREFIX: ClassVar = "dlv"
 
@@ -114,7 +200,8 @@ class Delivery(TypedIdModel):
         CANCELED = "canceled"
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries")
-    webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="deliveries")
+    # the index delivery_of_webhook finds them; each one more is written three times for every delivery
+    webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="deliveries", db_index=False)
     body = models.ForeignKey(EventBody, models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=State)
     reason = models.CharField(max_length=200, blank=True, help_text="why it is where it is")
@@ -127,6 +214,8 @@ class Delivery(TypedIdModel):
     last_error = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     delivered_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -142,6 +231,10 @@ class Delivery(TypedIdModel):
             models.Index(fields=["due_at"], condition=Q(state="pending", lease_id=None), name="delivery_due"),
             models.Index(fields=["lease_id"], condition=Q(lease_id__isnull=False), name="delivery_leased"),
             models.Index(fields=["webhook", "id"], condition=Q(state__in=["pending", "held"]), name="delivery_open"),
+            models.Index(fields=["webhook", "-id"], name="delivery_of_webhook"),
+            models.Index(
+                fields=["webhook", "-id"], condition=Q(state__in=["failed", "canceled"]), name="delivery_undelivered"
+            ),
         )
 
 

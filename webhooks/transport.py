@@ -25,6 +25,7 @@ from yarl import URL
 from emailgistics.common.logs import get_logger
 from webhooks import guard
 from webhooks.exchange import Exchange, Response, exchange_now, stopwatch
+from webhooks.headers import NAME
 from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, system_lookup
 
 log = get_logger(__name__)
@@ -44,7 +45,6 @@ if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
     raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
 
 
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -271,7 +271,7 @@ def tls_context() -> ssl.SSLContext:
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raises InvalidHeaderError, which names the header and not its value."""
     for name, value in headers.items():
-        if not (HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
+        if not (NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidHeaderError(f"The header {name!r} cannot be sent.")
 
 

@@ -9,7 +9,10 @@ from uuid import UUID
 
 from django.db.models import TextChoices
 
+from emailgistics.common.errors import DomainError
+
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser, AnonymousUser
     from rest_framework.request import Request
 
 
@@ -45,6 +48,28 @@ class Principal:
 
     def may(self, *required: Scope) -> bool:
         return self.scopes.issuperset(required)
+
+
+class AllowlistRestrictedError(DomainError):
+    """A key with an allowlist asks for what acts on a whole domain. A 403, decided from route and body form alone."""
+
+    code = "allowlist_restricted"
+
+
+def require_all_mailboxes(caller: Principal) -> None:
+    """Raises AllowlistRestrictedError. Call it before anything is looked for."""
+    if not caller.all_mailboxes:
+        raise AllowlistRestrictedError("This acts on a whole domain, so it needs a key for all mailboxes.")
+
+
+SYSTEM_ADMINISTRATORS = "System administrators"  # the group; superusers are, too
+
+
+def is_system_administrator(user: "AbstractUser | AnonymousUser") -> bool:
+    """Whether a person may do everything in the console."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return bool(user.is_superuser) or user.groups.filter(name=SYSTEM_ADMINISTRATORS).exists()
 
 
 def principal(request: "Request") -> Principal:

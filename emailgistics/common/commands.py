@@ -108,10 +108,18 @@ class ResourceCommand(RecordCommand[Row]):
         """Deletes or revokes it. Raises DomainError."""
         raise NotImplementedError
 
+    def add_end_arguments(self, parser: CommandParser) -> None:
+        """For what says how it is to end; then `end_as` obeys it."""
+
+    def end_as(self, row: Row, options: Json) -> None:  # noqa: ARG002
+        """Raises DomainError."""
+        self.end(row)
+
     def add_verbs(self, verbs: "Verbs") -> None:
         self.add_create_arguments(verbs.add("create", "make one", self._create))
         end = verbs.add(self.end_verb, f"{self.end_verb} one {self.noun}", self._end)
         end.add_argument("which", help=self.handle_help)
+        self.add_end_arguments(end)
 
     def _create(self, options: Json) -> None:
         row, once = self.create(options)
@@ -120,11 +128,52 @@ class ResourceCommand(RecordCommand[Row]):
     def _end(self, options: Json) -> None:
         row = self.find(options["which"])
         thing = self.json_of(row)
-        self.end(row)
+        self.end_as(row, options)
         if options["json"]:
             self.stdout.write(json.dumps(thing, indent=2))
         else:
             self.stdout.write(f"{self.end_verb.removesuffix('e')}ed {thing['id']}")
+
+
+class ChangeableCommand(ResourceCommand[Row]):
+    """For things that commands also change: `update`, `enable` and `disable`."""
+
+    def add_update_arguments(self, parser: CommandParser) -> None:
+        raise NotImplementedError
+
+    def changes(self, options: Json) -> dict[str, Any]:
+        """What the flags of `update` give, as `update` takes it. Raises DomainError."""
+        raise NotImplementedError
+
+    def update(self, row: Row, **changes: Any) -> Row:
+        """One service call; `is_active` is among what it takes. Raises DomainError."""
+        raise NotImplementedError
+
+    def add_verbs(self, verbs: "Verbs") -> None:
+        super().add_verbs(verbs)
+        update = verbs.add("update", f"change one {self.noun}; what is not named stays", self._update)
+        update.add_argument("which", help=self.handle_help)
+        self.add_update_arguments(update)
+        for verb, help_text, run in (
+            ("enable", "let it take mail again", self._enable),
+            ("disable", "let mail to it be refused; it keeps what it has", self._disable),
+        ):
+            verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
+
+    def _update(self, options: Json) -> None:
+        changes = self.changes(options)
+        if not changes:
+            raise CommandError("Say what to change; --help shows what there is.", returncode=2)
+        self._print_changed(options, **changes)
+
+    def _enable(self, options: Json) -> None:
+        self._print_changed(options, is_active=True)
+
+    def _disable(self, options: Json) -> None:
+        self._print_changed(options, is_active=False)
+
+    def _print_changed(self, options: Json, **changes: Any) -> None:
+        self.print_one(self.update(self.find(options["which"]), **changes), options)
 
 
 class Verbs:

@@ -1,4 +1,4 @@
-"""The one table under every app: which worker is alive."""
+"""The tables under every app: which worker is alive, and which forms were sent."""
 
 from uuid import UUID
 
@@ -22,3 +22,17 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pid}@{self.host}"
+
+
+class SpentFormToken(models.Model):
+    """A form that was sent, and may not be sent again; see `one_use.py`."""
+
+    nonce = models.CharField(max_length=64, primary_key=True)
+    spent_at = models.DateTimeField()
+    made = models.CharField(max_length=100, blank=True, help_text="what the form made: an id or identifier, no secret")
+
+    class Meta:
+        indexes = (models.Index(fields=["spent_at"], name="form_token_spent"),)
+
+    def __str__(self) -> str:
+        return self.nonce

@@ -16,7 +16,7 @@ from drf_spectacular.utils import OpenApiResponse
 from rest_framework import exceptions, serializers
 
 from emailgistics.common import errors
-from emailgistics.common.access import Scope
+from emailgistics.common.access import AllowlistRestrictedError, Scope
 from emailgistics.common.logs import get_logger
 
 log = get_logger(__name__)
@@ -31,6 +31,7 @@ Responses = dict[int | tuple[int, str], Any]
 STATUS_OF_KIND: Mapping[type[errors.DomainError], int] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
+    AllowlistRestrictedError: HTTPStatus.FORBIDDEN,
     errors.RefusedError: HTTPStatus.BAD_REQUEST,
     errors.LimitReachedError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -75,10 +76,19 @@ def described(status: int, description: str) -> Responses:
 
 # for `extend_schema(responses=…)`
 BAD_REQUEST = described(400, "`validation_error` with `errors`, or `page_too_deep`.")
+BODY_PROBLEMS = (
+    described(400, "`validation_error` with `errors`, or `parse_error`: the body is not one JSON object.")
+    | described(413, "`body_too_large`: a body has at most 1 MiB. Refused before it is read.")
+    | described(415, "`unsupported_media_type`: the body is JSON, sent as application/json or without a Content-Type.")
+)
 NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
 ACCESS_PROBLEMS = described(
     401, "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate."
-) | described(403, "`insufficient_scope` with `required_scopes`, whether or not the thing exists.")
+) | described(
+    403,
+    "`insufficient_scope` with `required_scopes`, or `allowlist_restricted`: this acts on a whole domain, and the key "
+    "is not for all mailboxes. Decided before anything is looked for.",
+)
 
 
 class BadRequestError(exceptions.APIException):

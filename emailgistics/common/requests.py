@@ -1,26 +1,35 @@
-"""What every API request has in common: an id of its own, and things that it names by their ids."""
+"""What every API request has in common: an id of its own, a body that is small, and things named by their ids."""
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
+from django.core.handlers.wsgi import LimitedStream
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
 
 from emailgistics.common import problems
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import TypedIdModel, decode_id, encode_id, uuid7
 
 API_PREFIX = "/v1"
+MAX_BODY_BYTES = 1024 * 1024
+BODY_TOO_LARGE = f"A request body has at most {MAX_BODY_BYTES} octets."
+JSON_TYPE = "application/json"
 NOBODY = UUID(int=0)  # no UUIDv7, so nothing has it
 
 Row = TypeVar("Row", bound=TypedIdModel)
 
 
 class ApiRequestMiddleware:
-    """Gives each request under /v1 an id, in X-Request-Id and in its log lines, and keeps HTML out of the answers."""
+    """What holds for each request under /v1, whatever answers it.
+
+    It has an id, in X-Request-Id and in its log lines; a body that says to be too large is refused before it is read;
+    and no HTML is answered.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -31,11 +40,19 @@ class ApiRequestMiddleware:
         request_id = encode_id("req", uuid7())
         request.request_id = request_id  # type: ignore[attr-defined]  # for the body of a 5xx
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            response = self.get_response(request)
+            response = self._answer(request)
         if response.status_code >= HTTPStatus.BAD_REQUEST and response["Content-Type"] != problems.CONTENT_TYPE:
             response = _without_html(request, response.status_code)
         response["X-Request-Id"] = request_id
         return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
+        if _declared_length(request) > MAX_BODY_BYTES:
+            return problems.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", BODY_TOO_LARGE)
+        _open_chunked_body(request)
+        if not request.META.get("CONTENT_TYPE"):
+            request.META["CONTENT_TYPE"] = JSON_TYPE
+        return self.get_response(request)
 
 
 def is_api(path: str) -> bool:
@@ -52,6 +69,31 @@ def find(rows: QuerySet[Row], public_id: str) -> Row:
         return rows.get(pk=pk)
     except rows.model.DoesNotExist as error:
         raise NotFoundError(problems.NOT_FOUND) from error
+
+
+def find_in_query(rows: QuerySet[Row], request: Request, name: str) -> Row | None:
+    """The row that a filter names by its id; None without that filter. Raises NotFoundError."""
+    given = request.query_params.get(name)
+    return None if given is None else find(rows, given)
+
+
+def _declared_length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or ""
+    # twenty digits say enough: Python refuses to read thousands of them
+    return int(text[:20]) if text.isascii() and text.isdecimal() else 0
+
+
+def _open_chunked_body(request: HttpRequest) -> None:
+    """Lets a body that comes without a length (RFC 9112 section 7.1) be read, up to what is one octet too much.
+
+    Django reads as many octets as Content-Length says, so none: the body would silently be an empty one.
+    """
+    is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if is_chunked and not request.META.get("CONTENT_LENGTH"):
+        # whoever reads it takes this for the length, and nothing else looks at it
+        request.META["CONTENT_LENGTH"] = str(MAX_BODY_BYTES + 1)
+        stream: Any = LimitedStream(request.META["wsgi.input"], MAX_BODY_BYTES + 1)
+        request._stream = stream  # noqa: SLF001 - where Django keeps it
 
 
 def _without_html(request: HttpRequest, status: int) -> HttpResponse:

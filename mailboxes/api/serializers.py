@@ -1,11 +1,13 @@
-"""The JSON of domains, mailboxes, aliases and emails, as the API answers it and the commands print it."""
+"""The JSON of domains, mailboxes, aliases and emails, as the API answers it and the commands print it.
+
+What may be sent for them is in `bodies.py`.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypedDict
 
 from django.conf import settings
 from django.db.models import Model
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from emailgistics.common.access import Principal
@@ -33,22 +35,24 @@ class PublicIdField(serializers.CharField):
         return encode_id(self.prefix, value) if self.prefix else super().to_representation(value)
 
 
-class RetentionSerializer(serializers.Serializer[Any]):
-    """Days until something is pruned; null keeps it."""
+class RetentionSerializer(serializers.Serializer[Mailbox]):
+    """Days to keep things; null keeps them for good. Recorded only: nothing is pruned yet."""
 
-    raw_days = serializers.IntegerField(allow_null=True)
-    content_days = serializers.IntegerField(allow_null=True)
-    log_days = serializers.IntegerField(allow_null=True)
+    raw_days = serializers.IntegerField(allow_null=True, help_text="the raw mail")
+    content_days = serializers.IntegerField(allow_null=True, help_text="texts and attachments")
+    log_days = serializers.IntegerField(allow_null=True, help_text="that there was an email at all")
 
 
 class DomainSerializer(serializers.Serializer[Domain]):
     id = PublicIdField()
     created_at = InstantField()
-    name = serializers.CharField()
-    active = serializers.BooleanField(source="is_active")
-    test = serializers.BooleanField(source="is_test")
-    default_mailbox_id = serializers.SerializerMethodField()
-    status = serializers.SerializerMethodField()
+    name = serializers.CharField(help_text="A-label form, lower case")
+    active = serializers.BooleanField(source="is_active", help_text="a disabled domain takes no mail")
+    test = serializers.BooleanField(source="is_test", help_text="for trying things out; marked as such everywhere")
+    default_mailbox_id = serializers.SerializerMethodField(
+        help_text="takes mail for postmaster and abuse; null if the key may not open it"
+    )
+    status = serializers.SerializerMethodField(help_text="of its DNS records; unchecked: nobody looked yet")
 
     def get_default_mailbox_id(self, domain: Domain) -> str | None:
         """Null for a key whose allowlist lacks it: ids in answers obey the allowlist too."""
@@ -65,18 +69,14 @@ class MailboxSerializer(serializers.Serializer[Mailbox]):
     id = PublicIdField()
     created_at = InstantField()
     address = serializers.CharField()
-    name = serializers.CharField()
+    name = serializers.CharField(help_text="for people")
     domain_id = PublicIdField(Domain)
-    active = serializers.BooleanField(source="is_active")
-    time_zone = serializers.SerializerMethodField()
-    retention = serializers.SerializerMethodField()
+    active = serializers.BooleanField(source="is_active", help_text="a disabled mailbox takes no mail")
+    time_zone = serializers.SerializerMethodField(help_text="IANA name")
+    retention = RetentionSerializer(source="*")
 
-    def get_time_zone(self, mailbox: Mailbox) -> str:  # noqa: ARG002
-        return str(settings.TIME_ZONE)
-
-    @extend_schema_field(RetentionSerializer)
-    def get_retention(self, mailbox: Mailbox) -> dict[str, int | None]:  # noqa: ARG002
-        return {"raw_days": None, "content_days": None, "log_days": None}  # nothing is pruned yet
+    def get_time_zone(self, mailbox: Mailbox) -> str:
+        return mailbox.time_zone or str(settings.TIME_ZONE)
 
 
 class AliasSerializer(serializers.Serializer[Alias]):
@@ -86,9 +86,9 @@ class AliasSerializer(serializers.Serializer[Alias]):
     name = serializers.CharField(help_text="local part; * is the catch-all")
     domain_id = PublicIdField(Domain)
     mailbox_id = PublicIdField(Mailbox)
-    description = serializers.CharField()
-    kind = serializers.CharField(help_text="exact or catch_all")
-    active = serializers.BooleanField(source="is_active")
+    description = serializers.CharField(help_text="for people")
+    kind = serializers.ChoiceField(Alias.Kind.choices, help_text="exact, or catch_all: the rest of the domain")
+    active = serializers.BooleanField(source="is_active", help_text="mail to a disabled alias is refused")
 
 
 class Person(TypedDict):

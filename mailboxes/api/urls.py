@@ -1,8 +1,22 @@
+from typing import Any
+
 from django.urls import path
 
-from mailboxes.api.views import EmailFileViewSet, EmailViewSet
+from mailboxes.api.views.aliases import AliasViewSet
+from mailboxes.api.views.domains import DomainViewSet
+from mailboxes.api.views.emails import EmailFileViewSet, EmailViewSet
+from mailboxes.api.views.mailboxes import MailboxViewSet
+
+MANY: dict[str, Any] = {"get": "list", "post": "create"}
+ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
+    path("domains", DomainViewSet.as_view(MANY)),
+    path("domains/<str:id>", DomainViewSet.as_view(ONE)),
+    path("mailboxes", MailboxViewSet.as_view(MANY)),
+    path("mailboxes/<str:id>", MailboxViewSet.as_view(ONE)),
+    path("aliases", AliasViewSet.as_view(MANY)),
+    path("aliases/<str:id>", AliasViewSet.as_view({**ONE, "put": "update"})),
     path("emails", EmailViewSet.as_view({"get": "list"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),

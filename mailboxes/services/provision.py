@@ -1,18 +1,30 @@
-"""Domains, mailboxes and aliases: making them, and marking them deleted."""
+"""Domains, mailboxes and aliases: making, changing, and marking them deleted.
 
+In a change, None leaves a thing as it is. What several of them lock, they lock in this order: domain, mailbox, alias.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from typing import TypedDict, TypeVar
+from zoneinfo import available_timezones
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
 from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Email, Mailbox
 
 DEFAULT_MAILBOX = "inbox"
+MAX_NAME_LENGTH = 200
+MAX_DESCRIPTION_LENGTH = 500
+MAX_RETENTION_DAYS = 36_500
+CHOICES_NAMED = 20  # in an answer that asks for one of them
 
 
 class AddressUnavailableError(ConflictError):
@@ -25,98 +37,284 @@ class UnknownDomainError(NotFoundError):
     code = "unknown_domain"
 
 
+class NotEmptyError(ConflictError):
+    """It still has mail."""
+
+    code = "not_empty"
+
+
+class Retention(TypedDict, total=False):
+    """Days until something is pruned; None keeps it. What is not named stays as it is."""
+
+    raw_days: int | None
+    content_days: int | None
+    log_days: int | None
+
+
 @transaction.atomic
 def create_domain(*, name: str, is_test: bool = False, default_local_part: str = DEFAULT_MAILBOX) -> Domain:
     """A domain with its default mailbox. Raises InvalidAddressError, ConflictError."""
-    key = addresses.domain_key(name)
-    default_local_part = addresses.parse_local_part(default_local_part)
-    rests_until = timezone.now() - ADDRESS_RESTS_FOR
-    if Domain.objects.filter(name=key, deleted_at__gt=rests_until).exists():
-        raise ConflictError(
-            f"The domain {key} was deleted less than {ADDRESS_RESTS_FOR.days} days ago and rests.", field="name"
-        )
+    with _about("name"):
+        key = addresses.domain_key(name)
+    with _about("default_mailbox"):
+        default_local_part = addresses.parse_local_part(default_local_part)
     try:
         with transaction.atomic():
             domain = Domain.objects.create(name=key, is_test=is_test)
     except IntegrityError as error:
         raise ConflictError(f"The domain {key} exists already.", field="name") from error
-    domain.default_mailbox = _add_mailbox(domain, local_part=default_local_part, name="Inbox")
+    # only now: whoever was deleting it is done
+    rests_until = timezone.now() - ADDRESS_RESTS_FOR
+    if Domain.objects.filter(name=key, deleted_at__gt=rests_until).exists():
+        raise ConflictError(
+            f"The domain {key} was deleted less than {ADDRESS_RESTS_FOR.days} days ago and rests.", field="name"
+        )
+    with _about("default_mailbox"):
+        domain.default_mailbox = _add_mailbox(domain, default_local_part, name="Inbox")
     domain.save(update_fields=["default_mailbox"])
     return domain
 
 
 @transaction.atomic
-def create_mailbox(*, address: str, name: str = "") -> Mailbox:
-    """A mailbox in an existing domain. Raises InvalidAddressError, UnknownDomainError, AddressUnavailableError."""
-    parsed = ParsedAddress.parse(address)
-    return _add_mailbox(_live_domain(parsed.domain), local_part=parsed.local_part, name=name)
+def create_mailbox(
+    *, address: str, name: str = "", is_active: bool = True, time_zone: str = "", retention: Retention | None = None
+) -> Mailbox:
+    """A mailbox in an existing domain; for the rest see `update_mailbox`.
+
+    Raises InvalidAddressError, UnknownDomainError, AddressUnavailableError, RefusedError.
+    """
+    with _about("address"):
+        parsed = ParsedAddress.parse(address)
+    _check_mailbox(name=name, time_zone=time_zone, retention=retention)
+    domain = _hold_domain(parsed.domain)
+    with _about("address"):
+        return _add_mailbox(
+            domain, parsed.local_part, name=name, is_active=is_active, time_zone=time_zone, **(retention or {})
+        )
 
 
 @transaction.atomic
-def create_alias(*, address: str, mailbox: Mailbox, description: str = "") -> Alias:
+def create_alias(
+    *,
+    address: str,
+    mailbox: Mailbox,
+    description: str = "",
+    is_active: bool = True,
+    may_take_reserved: bool = True,
+) -> Alias:
     """An address that leads to a mailbox; `*@domain` takes whatever no other address of the domain takes.
 
-    Raises InvalidAddressError, UnknownDomainError, AddressUnavailableError.
+    may_take_reserved is False for those who do not speak for the whole domain: whoever has its postmaster can prove
+    to others that it is his. Raises InvalidAddressError, UnknownDomainError, AddressUnavailableError, RefusedError.
     """
-    parsed = ParsedAddress.parse(address)
-    domain = _live_domain(parsed.domain)
-    # read again and locked: a mailbox that is deleted meanwhile would leave an address that leads nowhere
-    if Mailbox.objects.live().select_for_update().filter(pk=mailbox.pk).first() is None:
-        raise RefusedError(f"The mailbox {mailbox.address} is deleted; choose another one.", field="mailbox_id")
+    with _about("name"):
+        parsed = ParsedAddress.parse(address)
     is_catch_all = parsed.local_part == CATCH_ALL
+    if CATCH_ALL in parsed.local_part and not is_catch_all:
+        raise RefusedError(
+            f"{addresses.shown(parsed.local_part)} has a * in it: there are no patterns. * alone is the catch-all.",
+            field="name",
+        )
+    within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
+    domain = _hold_domain(parsed.domain)
+    _hold_mailbox(mailbox, field="mailbox_id")
+    if not may_take_reserved and parsed.local_key in addresses.RESERVED_LOCAL_KEYS:
+        raise _unavailable(domain, parsed.local_part)
     alias = Alias.objects.create(
         domain=domain,
         name=parsed.local_part,
         mailbox=mailbox,
-        description=within(description, limit=500, field="description"),
+        description=description,
         kind=Alias.Kind.CATCH_ALL if is_catch_all else Alias.Kind.EXACT,
+        is_active=is_active,
     )
     _take_address(domain, parsed.local_part, alias=alias)
     return alias
 
 
+def acts_on_whole_domain(name: str) -> bool:
+    """Whether an alias of that name takes mail that others would get: * takes the rest, help+x a part of help's."""
+    return CATCH_ALL in name or addresses.TAG_SEPARATOR in name
+
+
+def mailbox_for_alias(domain: Domain, *, among: QuerySet[Mailbox]) -> Mailbox:
+    """Where an alias of the domain leads if nobody says: the only mailbox in it, else the domain's default one.
+
+    `among` are the mailboxes that may be known of. Raises RefusedError that names the choices.
+    """
+    there = list(among.filter(domain=domain).select_related("domain").order_by("pk")[: CHOICES_NAMED + 1])
+    if len(there) == 1:
+        return there[0]
+    if domain.default_mailbox_id and (default := among.filter(pk=domain.default_mailbox_id).first()):
+        return default
+    choices = ", ".join(f"{mailbox.public_id} ({mailbox.address})" for mailbox in there[:CHOICES_NAMED])
+    more = ", or a further one" if len(there) > CHOICES_NAMED else ""
+    raise RefusedError(
+        f"Say which mailbox it leads to: {choices}{more}." if there else f"Make a mailbox in {domain.name} first.",
+        field="mailbox_id",
+    )
+
+
 @transaction.atomic
-def delete_domain(domain: Domain) -> None:
-    """Marks the domain with all its mailboxes deleted, and all aliases of and to them. What they received stays."""
+def update_domain(
+    domain: Domain,
+    *,
+    is_active: bool | None = None,
+    is_test: bool | None = None,
+    default_mailbox: Mailbox | None = None,
+) -> Domain:
+    """Raises RefusedError for a default mailbox of another domain, NotFoundError for a domain that is gone."""
+    if default_mailbox is not None:
+        if default_mailbox.domain_id != domain.pk:
+            raise RefusedError(
+                f"The default mailbox of {domain.name} is one of its own mailboxes.", field="default_mailbox_id"
+            )
+        _hold(domain)
+        _hold_mailbox(default_mailbox, field="default_mailbox_id")
+    return _change(domain, is_active=is_active, is_test=is_test, default_mailbox=default_mailbox)
+
+
+def update_mailbox(
+    mailbox: Mailbox,
+    *,
+    name: str | None = None,
+    is_active: bool | None = None,
+    time_zone: str | None = None,
+    retention: Retention | None = None,
+) -> Mailbox:
+    """time_zone is an IANA name, or empty for the installation's. Raises RefusedError, NotFoundError."""
+    _check_mailbox(name=name or "", time_zone=time_zone or "", retention=retention)
+    given = {"name": name, "is_active": is_active, "time_zone": time_zone}
+    # apart: None is a value here, and keeps things
+    return _change(mailbox, retention, **given)
+
+
+@transaction.atomic
+def update_alias(
+    alias: Alias, *, mailbox: Mailbox | None = None, description: str | None = None, is_active: bool | None = None
+) -> Alias:
+    """Another mailbox moves it: what came before stays where it is, and its webhooks pause until somebody resumes them.
+
+    Raises RefusedError for a deleted mailbox, NotFoundError for an alias that is gone.
+    """
+    if description is not None:
+        within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
+    if mailbox is not None:
+        _hold_mailbox(mailbox, field="mailbox_id")
+    return _change(alias, mailbox=mailbox, description=description, is_active=is_active)
+
+
+@transaction.atomic
+def delete_domain(domain: Domain, *, with_mail: bool = False) -> None:
+    """Marks the domain with all its mailboxes deleted, and all aliases of and to them.
+
+    Mail in it stays until its retention ends, but no key sees it any more: with_mail says that this is meant. Raises
+    NotEmptyError, NotFoundError for a domain that is gone.
+    """
     now = timezone.now()
     # first of all: whoever is making something in it has to be done, or sees that it is gone
-    list(Domain.objects.select_for_update().filter(pk=domain.pk))
-    list(Mailbox.objects.select_for_update().filter(domain=domain).order_by("pk"))
+    _hold(domain)
+    list(_locked(domain.mailboxes.order_by("pk")))
+    if not with_mail:
+        _refuse_if_it_has_mail(domain.name, Email.objects.filter(mailbox__domain=domain, mailbox__deleted_at=None))
     Alias.objects.live().filter(Q(domain=domain) | Q(mailbox__domain=domain)).update(deleted_at=now)
     domain.mailboxes.live().update(deleted_at=now)
-    Domain.objects.live().filter(pk=domain.pk).update(deleted_at=now)
+    _change(domain, deleted_at=now)
 
 
 @transaction.atomic
-def delete_mailbox(mailbox: Mailbox) -> None:
-    """Marks the mailbox and the aliases that lead to it deleted. Raises ConflictError for a default mailbox."""
+def delete_mailbox(mailbox: Mailbox, *, with_mail: bool = False) -> None:
+    """Marks the mailbox and the aliases that lead to it deleted; see `delete_domain` about its mail.
+
+    Raises ConflictError for a default mailbox, NotEmptyError, NotFoundError for a mailbox that is gone.
+    """
+    _hold(mailbox)
     if Domain.objects.live().filter(default_mailbox=mailbox).exists():
         raise ConflictError(
             f"{mailbox.address} is the default mailbox of its domain, which takes mail for postmaster and abuse: "
-            "it can only be deleted together with the domain."
+            "make another one the default first, or delete the domain."
         )
+    if not with_mail:
+        _refuse_if_it_has_mail(mailbox.address, Email.objects.filter(mailbox=mailbox))
     now = timezone.now()
-    list(Mailbox.objects.select_for_update().filter(pk=mailbox.pk))
     mailbox.aliases.live().update(deleted_at=now)
-    Mailbox.objects.live().filter(pk=mailbox.pk).update(deleted_at=now)
+    _change(mailbox, deleted_at=now)
 
 
 def delete_alias(alias: Alias) -> None:
-    """Marks the alias deleted: mail to it is refused from now on."""
-    Alias.objects.live().filter(pk=alias.pk).update(deleted_at=timezone.now())
+    """Marks the alias deleted: mail to it is refused from now on. Raises NotFoundError for one that is gone."""
+    _change(alias, deleted_at=timezone.now())
 
 
-def _live_domain(name: str) -> Domain:
+def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) -> None:
+    """Raises RefusedError."""
+    within(name, limit=MAX_NAME_LENGTH, field="name")
+    if time_zone and time_zone not in _time_zones():
+        raise RefusedError(
+            f"There is no time zone {addresses.shown(time_zone)}; write it like Europe/Berlin.", field="time_zone"
+        )
+    for what, days in (retention or {}).items():
+        if days is not None and not (isinstance(days, int) and 1 <= days <= MAX_RETENTION_DAYS):
+            raise RefusedError(f"{what} is a number from 1 to {MAX_RETENTION_DAYS}, or nothing.", field="retention")
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # it looks through the file system
+
+
+def _refuse_if_it_has_mail(what: str, emails: QuerySet[Email]) -> None:
+    if emails.exists():
+        raise NotEmptyError(
+            f"{what} still has mail, which no key could read any more. Disable it instead, or delete it with its mail: "
+            "?with=mail in the API, --with-mail in a command."
+        )
+
+
+Row = TypeVar("Row", Domain, Mailbox, Alias)
+
+
+def _locked(rows: QuerySet[Row]) -> QuerySet[Row]:
+    # no_key: mail that comes in meanwhile refers to these rows, and has not to wait for us
+    return rows.select_for_update(no_key=True)
+
+
+def _hold(row: Row) -> None:
+    """Whoever is at it has to be done first; whoever comes later waits until the transaction ends."""
+    _locked(type(row).objects.filter(pk=row.pk)).first()
+
+
+def _hold_domain(name: str) -> Domain:
+    """The domain, which stays as it is until the transaction ends. Raises UnknownDomainError."""
     try:
-        return Domain.objects.live().select_for_update().get(name=name)
+        return _locked(Domain.objects.live()).get(name=name)
     except Domain.DoesNotExist as error:
         raise UnknownDomainError(f"There is no domain {name} here; create it first.", field="domain_id") from error
 
 
-def _add_mailbox(domain: Domain, *, local_part: str, name: str) -> Mailbox:
+def _hold_mailbox(mailbox: Mailbox, *, field: str) -> None:
+    """Locks the mailbox, read again: one that is deleted meanwhile would leave an address that leads nowhere."""
+    if _locked(Mailbox.objects.live().filter(pk=mailbox.pk)).first() is None:
+        raise RefusedError(f"The mailbox {mailbox.address} is deleted; choose another one.", field=field)
+
+
+def _change(row: Row, nullable: Retention | None = None, **values: object) -> Row:
+    """Writes what is given, and only that: whoever changes something else at the same time loses nothing.
+
+    Raises NotFoundError if the row was deleted meanwhile.
+    """
+    given = {name: value for name, value in values.items() if value is not None} | dict(nullable or {})
+    if given and not type(row).objects.live().filter(pk=row.pk).update(**given):
+        raise NotFoundError(f"{row} is deleted.")
+    for name, value in given.items():
+        setattr(row, name, value)
+    return row
+
+
+def _add_mailbox(domain: Domain, local_part: str, **values: object) -> Mailbox:
     if local_part == CATCH_ALL:
-        raise RefusedError("A mailbox needs a name of its own; * is an alias that catches the rest.", field="address")
-    mailbox = Mailbox.objects.create(domain=domain, local_part=local_part, name=within(name, limit=200, field="name"))
+        raise RefusedError("A mailbox needs a name of its own; * is an alias that catches the rest.")
+    mailbox = Mailbox.objects.create(domain=domain, local_part=local_part, **values)
     _take_address(domain, local_part, mailbox=mailbox)
     return mailbox
 
@@ -135,6 +333,18 @@ def _take_address(
         with transaction.atomic():
             Address.objects.create(domain=domain, local_key=key, mailbox=mailbox, alias=alias)
     except IntegrityError as error:
-        raise AddressUnavailableError(
-            f"The address {addresses.join(local_part, domain.name)} is not available.", field="address"
-        ) from error
+        raise _unavailable(domain, local_part) from error
+
+
+def _unavailable(domain: Domain, local_part: str) -> AddressUnavailableError:
+    return AddressUnavailableError(f"The address {addresses.join(local_part, domain.name)} is not available.")
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Whatever is refused within is refused because of that field."""
+    try:
+        yield
+    except RefusedError as error:
+        error.field = error.field or field
+        raise

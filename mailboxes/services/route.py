@@ -25,6 +25,12 @@ class AddressDisabledError(RefusedError):
     code = "address_disabled"
 
 
+class DomainForTestsError(RefusedError):
+    """The domain is a test domain, and the mail comes from where such a domain takes none."""
+
+    code = "domain_for_tests"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where one recipient leads. `address` is as the sender gave it; `explanation` the decisions in their order."""
@@ -38,19 +44,24 @@ class Route:
     explanation: tuple[str, ...]
 
 
-def route(address: str) -> Route:
+def route(address: str, *, from_outside: bool = False) -> Route:
     """Finds the mailbox for `local-part@domain`, or for `postmaster` without a domain (RFC 5321 section 4.5.1).
 
     First that fits: the exact address, the address without its +tag, a reserved name, the catch-all. A match that is
     disabled or was deleted lately ends the search: its mail is not for the catch-all's eyes. At most three queries.
-    Raises InvalidAddressError, UnknownDomainError, UnknownRecipientError, AddressDisabledError.
+    Nobody in a test domain gets mail `from_outside`: by SMTP, from a client that is not on TEST_NETWORKS.
+    Raises InvalidAddressError, UnknownDomainError, DomainForTestsError, UnknownRecipientError, AddressDisabledError.
     """
     if address.strip().casefold() == POSTMASTER:
-        domain = _domain_for_bare_postmaster()
+        domain = _domain_for_bare_postmaster(from_outside=from_outside)
         steps = (f"{POSTMASTER} without a domain is meant for {domain.name}, the oldest one",)
         return _Search(address, POSTMASTER, domain, steps).result()
     parsed = ParsedAddress.parse(address)
-    return _Search(address, parsed.local_part, _hosted(parsed.domain), ()).result()
+    domain = _hosted(parsed.domain)
+    if domain.is_test and from_outside:
+        # before anybody is looked for: which addresses it has is nobody's business there
+        raise DomainForTestsError(f"{domain.name} is for tests and takes no mail from outside.")
+    return _Search(address, parsed.local_part, domain, ()).result()
 
 
 def _hosted(name: str) -> Domain:
@@ -60,10 +71,10 @@ def _hosted(name: str) -> Domain:
     return domain
 
 
-def _domain_for_bare_postmaster() -> Domain:
+def _domain_for_bare_postmaster(*, from_outside: bool) -> Domain:
     # the RFC wants it accepted, and one installation serves one organisation: any of its postmasters is the right one
     hosted = Domain.objects.live().filter(is_active=True).select_related("default_mailbox__domain")
-    domain = hosted.order_by("id").first()
+    domain = (hosted.filter(is_test=False) if from_outside else hosted).order_by("id").first()
     if domain is None:
         raise UnknownRecipientError("No domain is hosted here, so nobody is its postmaster.")
     return domain
@@ -75,7 +86,7 @@ class _Search:
     def __init__(self, address: str, local_part: str, domain: Domain, steps: tuple[str, ...]) -> None:
         self.address = address
         self.domain = domain
-        self.steps = (*steps, f"{domain.name} is hosted")
+        self.steps = (*steps, f"{domain.name} is hosted, for tests" if domain.is_test else f"{domain.name} is hosted")
         self.written = addresses.join(local_part, domain.name)
         self.key = addresses.local_key(local_part)
         # the tag as it was written: it may be a token in which case counts

@@ -1,6 +1,7 @@
 """Between the event loop and the database: routing and storing, on a few threads that keep their connections."""
 
 import asyncio
+import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ class Handler:
     def __init__(
         self,
         *,
-        find_route: Callable[[str], Route] = route.route,
+        find_route: Callable[..., Route] = route.route,
         receive_message: Callable[..., Message] = receive.receive_message,
         threads: int | None = None,
     ) -> None:
@@ -44,8 +45,9 @@ class Handler:
     def is_storing(self) -> bool:
         return bool(self._storing)
 
-    async def accept_recipient(self, address: str) -> Route:
-        return await self._in_pool(lambda: self._find_route(address))
+    async def accept_recipient(self, address: str, *, client_ip: str | None) -> Route:
+        from_outside = not is_test_network(client_ip)
+        return await self._in_pool(lambda: self._find_route(address, from_outside=from_outside))
 
     async def store(self, *, envelope: Envelope, routes: Sequence[Route], raw: bytes) -> Message:
         """Returns after the commit. A caller that is cancelled (its client is gone) does not stop it half-way."""
@@ -82,6 +84,14 @@ class Handler:
         is_clean = not pending and all(call.result() for call in done)
         self._pool.shutdown(wait=is_clean, cancel_futures=True)
         return is_clean
+
+
+def is_test_network(client_ip: str | None) -> bool:
+    """Whether a client may hand in mail for test domains."""
+    if client_ip is None:
+        return False
+    address = ipaddress.ip_address(client_ip)
+    return any(address in network for network in settings.TEST_NETWORKS)
 
 
 def _with_sound_connection(call: Callable[[], Result]) -> Result:

@@ -7,7 +7,7 @@ from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundE
 from mailboxes.addresses import InvalidAddressError
 from mailboxes.models import Message
 from mailboxes.services.provision import UnknownDomainError
-from mailboxes.services.route import AddressDisabledError, UnknownRecipientError
+from mailboxes.services.route import AddressDisabledError, DomainForTestsError, UnknownRecipientError
 
 OK = "250 2.0.0 OK"
 BYE = "221 2.0.0 Bye"
@@ -36,6 +36,7 @@ UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognised"
 UNKNOWN_RECIPIENT = "550 5.1.1 No such recipient here"
 DISABLED = "550 5.2.1 This address is disabled"
 NOT_HOSTED = "550 5.7.1 This domain is not hosted here"
+FOR_TESTS = "550 5.7.1 This domain is for tests and takes no mail from your network"
 REFUSED = "550 5.7.1 Refused"
 TOO_BIG = "552 5.3.4 The message is larger than this host accepts"
 LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
@@ -44,6 +45,7 @@ LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
 _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (InvalidAddressError, BAD_RECIPIENT),
     (UnknownDomainError, NOT_HOSTED),
+    (DomainForTestsError, FOR_TESTS),
     (UnknownRecipientError, UNKNOWN_RECIPIENT),
     (AddressDisabledError, DISABLED),
     (UnavailableError, OUR_FAULT),

@@ -171,10 +171,11 @@ class Connection(aiosmtpd.SMTP):
             return replies.UNKNOWN_PARAMETER
         if len(self.envelope.routes) >= settings.SMTP_MAX_RECIPIENTS:
             return replies.TOO_MANY_RECIPIENTS
+        client_ip = syntax.client_ip(self.session.peer)
         try:
-            route = await self._handler.accept_recipient(argument.path)
+            route = await self._handler.accept_recipient(argument.path, client_ip=client_ip)
         except DomainError as error:
-            log.info("smtp.recipient_refused", code=error.code, client=syntax.client_ip(self.session.peer))
+            log.info("smtp.recipient_refused", code=error.code, client=client_ip)
             return replies.refusal(error)
         self.envelope.routes.append(route)
         return replies.RECIPIENT_OK

@@ -1,5 +1,7 @@
 """Every way in, seen from outside at /v1/me, and what a key turns into."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,19 +12,32 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from apikeys import authentication
 from apikeys.authentication import KeyRefusedError, lookup, widen
-from apikeys.credentials import _checksum, new_key, parse_key
+from apikeys.credentials import _checksum, new_key, new_webhook_secret, parse_key
 from apikeys.models import ApiKey
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import KeyRing
 from mailboxes.services import provision
-from tests.apikeys.factories import make_key
-from tests.factories import make_mailbox
+from tests.apikeys.factories import make_expired_key, make_key, make_unsealed_key
+from tests.factories import in_days, make_mailbox
+from tests.installation import wait_for
 
 pytestmark = pytest.mark.django_db
 
 ME = "/v1/me"
+
+
+Made = tuple[ApiKey, str]
+
+
+def bearer(plaintext: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {plaintext}"}
+
+
+def challenge(detail: str) -> str:
+    return f'Bearer realm="Emailgistics API", error="invalid_token", error_description="{detail}"'
 
 
 def challenge_of(client: Client, **headers: str) -> tuple[int, str, str]:
@@ -31,7 +46,7 @@ def challenge_of(client: Client, **headers: str) -> tuple[int, str, str]:
     return answer.status_code, answer.json()["code"], answer["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", "BEARER   {}", " Bearer {} "])
+@pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", "BEARER   {}", " Bearer {} ", "Bearer \t{}\t"])
 def test_a_key_comes_as_bearer_in_any_case(client: Client, header: str) -> None:
     key, plaintext = make_key()
     answer = client.get(ME, headers={"Authorization": header.format(plaintext)})
@@ -65,6 +80,64 @@ def test_a_key_in_the_query_string_is_no_key(client: Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "missing_credentials")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", [ME, "/v1/emails", "/v1/emails/email_00000000000000000000000000"])
+def test_every_method_of_every_route_wants_a_key(client: Client, method: str, path: str) -> None:
+    for headers, code in (({}, "missing_credentials"), (bearer(new_key().plaintext), "invalid_key")):
+        answer = client.generic(method, path, headers=headers)
+        assert answer.status_code == 401
+        check_that_it_is_a_challenge(answer["WWW-Authenticate"])
+        assert method == "HEAD" or answer.json()["code"] == code
+
+
+def test_head_answers_as_get_does_without_the_body(client: Client) -> None:
+    _, plaintext = make_key()
+    got = client.get("/v1/emails", headers=bearer(plaintext))
+    headed = client.head("/v1/emails", headers=bearer(plaintext))
+    assert (headed.status_code, headed.content) == (200, b"")
+    shown = {name: value for name, value in headed.items() if name != "X-Request-Id"}
+    assert shown == {name: value for name, value in got.items() if name != "X-Request-Id"}
+
+
+def test_a_key_that_is_refused_is_in_no_log_line_and_in_no_answer(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    key, plaintext = make_key()
+    revoke_api_key(key)
+    _, live = make_key(scopes=[Scope.STATISTICS_READ])
+    unknown = new_key().plaintext
+    seen = b""
+    for value in (plaintext, unknown, plaintext[:-1], live):
+        for headers in (bearer(value), {"X-Api-Key": value}, {"Authorization": value}, bearer(f"{value} {value}")):
+            for path in (f"/v1/emails?key={value}", f"/v1/emails?access_token={value}"):
+                answer = client.get(path, headers=headers)
+                assert answer.status_code in (401, 403)
+                seen += answer.content + repr(dict(answer.items())).encode()
+    logged = caplog.text + "".join(record.getMessage() for record in caplog.records)
+    assert "Unauthorized" in logged
+    for value in (plaintext, unknown, live):
+        assert value[16:40] not in logged
+        assert value[16:40].encode() not in seen
+
+
+def test_a_fault_in_the_lookup_does_not_tell_the_key(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plaintext = make_key()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(authentication, "peppered_digest", fail)
+    client.raise_request_exception = False
+    answer = client.get(ME, headers=bearer(plaintext))
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "ZeroDivisionError" in caplog.text
+    assert plaintext[16:] not in caplog.text
+    assert plaintext[16:].encode() not in answer.content
+
+
 def test_a_signed_in_administrator_has_no_key(client: Client) -> None:
     client.force_login(User.objects.create_superuser("admin"))
     assert client.get("/admin/").status_code == 200
@@ -72,15 +145,54 @@ def test_a_signed_in_administrator_has_no_key(client: Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "missing_credentials")
 
 
-@pytest.mark.parametrize("value", ["Bearer", "Bearer x", "Bearer a b", "{}", "Bearer {}x", "Bearer {} {}"])
+MALFORMED = [
+    "", "x", "{} {}", "{}x", "{},{}", "{};", '"{}"', "token={}", "Bearer {}", "\xa0{}", "{}\xa0", "{}\x85", "\x00{}",
+    "{}\x00", "{}\x0c", "\xe9", "\xff\xfe", "%65mgk_", "emgk_", "whsec_{}", "{}" * 2000, "x" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+@pytest.mark.parametrize(("header", "scheme"), [("Authorization", "Bearer "), ("X-Api-Key", "")])
 def test_a_malformed_key_is_told_without_a_query(
-    client: Client, value: str, django_assert_num_queries: DjangoAssertNumQueries
+    client: Client, header: str, scheme: str, value: str, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    plaintext = new_key().plaintext
+    given = scheme + value.replace("{}", new_key().plaintext)
     with django_assert_num_queries(0):
-        status, code, challenge = challenge_of(client, Authorization=value.replace("{}", plaintext))
+        status, code, refusal = challenge_of(client, **{header: given})
     assert (status, code) == (401, "malformed_key")
-    assert challenge.startswith('Bearer realm="Emailgistics API", error="invalid_token", error_description="')
+    assert refusal == challenge("This is not a whole API key; copy it again.")
+    check_that_it_is_a_challenge(refusal)
+
+
+def test_a_bare_key_in_authorization_is_told_what_is_missing(client: Client) -> None:
+    refusal = challenge_of(client, Authorization=new_key().plaintext)
+    assert refusal == (401, "malformed_key", challenge("Put the word Bearer before the key."))
+
+
+def check_that_it_is_a_challenge(value: str) -> None:
+    """RFC 6750 section 3: what the values may consist of."""
+    scheme, _, parameters = value.partition(" ")
+    assert scheme == "Bearer"
+    # of what quoted strings and error descriptions may consist
+    matches = [re.fullmatch(r'([a-z_]+)="([\x20\x21\x23-\x5b\x5d-\x7e]+)"', part) for part in parameters.split(", ")]
+    assert all(matches)
+    assert {match[1] for match in matches if match} <= {"realm", "error", "error_description", "scope"}
+
+
+@pytest.mark.parametrize("length", range(1, 40))
+def test_a_key_that_was_cut_off_is_malformed(client: Client, length: int) -> None:
+    _, plaintext = make_key()
+    assert challenge_of(client, **bearer(plaintext[:-length]))[:2] == (401, "malformed_key")
+
+
+def test_another_scheme_is_no_key_even_if_it_holds_one(client: Client) -> None:
+    _, plaintext = make_key()
+    for value in (f"Basic {plaintext}", f"Token {plaintext}", f"Bearer:{plaintext}", f"Bearer={plaintext}"):
+        assert challenge_of(client, Authorization=value)[:2] == (401, "missing_credentials")
+
+
+def test_a_webhook_secret_is_no_key(client: Client) -> None:
+    assert challenge_of(client, **bearer(new_webhook_secret()))[:2] == (401, "malformed_key")
 
 
 def test_an_unknown_key_is_invalid(client: Client) -> None:
@@ -89,32 +201,49 @@ def test_an_unknown_key_is_invalid(client: Client) -> None:
     assert 'error="invalid_token"' in challenge
 
 
-@pytest.mark.parametrize("ended", ["revoked_at", "expires_at"])
-def test_an_ended_key_is_refused(client: Client, ended: str) -> None:
+def test_a_revoked_key_is_refused_from_the_next_request_on(client: Client) -> None:
     key, plaintext = make_key()
-    headers = {"Authorization": f"Bearer {plaintext}"}
+    headers = bearer(plaintext)
     assert client.get(ME, headers=headers).status_code == 200
-    end(key, ended)
-    status, code, challenge = challenge_of(client, **headers)
-    assert (status, code) == (401, {"revoked_at": "key_revoked", "expires_at": "key_expired"}[ended])
-    assert 'error="invalid_token"' in challenge
+    revoke_api_key(key)
+    assert challenge_of(client, **headers) == (401, "key_revoked", challenge("This API key was revoked."))
 
 
-@pytest.mark.parametrize("ended", ["revoked_at", "expires_at"])
-def test_how_a_key_ended_is_told_only_to_those_who_have_all_of_it(client: Client, ended: str) -> None:
-    key, _ = make_key()
-    end(key, ended)
-    guessed = with_identifier(key.identifier)
-    _, code, _ = challenge_of(client, Authorization=f"Bearer {guessed}")
-    assert code == "invalid_key"
+def test_a_key_is_refused_from_its_expiry_on(client: Client) -> None:
+    at = timezone.now() + timedelta(seconds=1.5)
+    _, plaintext = make_key(expires_at=at)
+    headers = bearer(plaintext)
+    assert client.get(ME, headers=headers).status_code == 200
+    wait_for(lambda: not ApiKey.objects.in_force().exists(), within_s=10, what="its expiry")
+    assert challenge_of(client, **headers) == (401, "key_expired", challenge("This API key has expired."))
 
 
-def end(key: ApiKey, how: str) -> None:
-    if how == "revoked_at":
-        revoke_api_key(key)
-    else:
-        long_ago = timezone.now() - timedelta(days=60)
-        ApiKey.objects.filter(pk=key.pk).update(created_at=long_ago, expires_at=long_ago + timedelta(days=30))
+def test_a_key_that_was_revoked_and_has_expired_is_called_revoked(client: Client) -> None:
+    key, plaintext = make_expired_key()
+    assert challenge_of(client, **bearer(plaintext))[:2] == (401, "key_expired")
+    revoke_api_key(key)
+    assert challenge_of(client, **bearer(plaintext))[:2] == (401, "key_revoked")
+
+
+def test_a_key_that_is_not_sealed_opens_nothing(client: Client) -> None:
+    key, plaintext = make_unsealed_key()
+    assert challenge_of(client, **bearer(plaintext)) == (401, "invalid_key", challenge("There is no such API key."))
+    key.sealed = True
+    key.save(update_fields=["sealed"])
+    assert client.get(ME, headers=bearer(plaintext)).status_code == 200
+
+
+@pytest.mark.parametrize("make", [make_expired_key, make_unsealed_key, lambda: revoked(make_key())])
+def test_how_a_key_ended_is_told_only_to_those_who_have_all_of_it(client: Client, make: Callable[[], Made]) -> None:
+    key, _ = make()
+    unknown = challenge_of(client, **bearer(new_key().plaintext))
+    assert unknown[:2] == (401, "invalid_key")
+    assert challenge_of(client, **bearer(with_identifier(key.identifier))) == unknown
+
+
+def revoked(made: Made) -> Made:
+    revoke_api_key(made[0])
+    return made
 
 
 def with_identifier(identifier: str) -> str:
@@ -123,19 +252,30 @@ def with_identifier(identifier: str) -> str:
     return unchecked + _checksum(unchecked)
 
 
-@pytest.mark.parametrize(("days", "expired"), [(-1, True), (1, False)])
-def test_the_databases_clock_decides_about_expiry_not_ours(
-    days: int, expired: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key, plaintext = make_key()
-    now = timezone.now()
-    ApiKey.objects.filter(pk=key.pk).update(created_at=now - timedelta(days=9), expires_at=now + timedelta(days=days))
-    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(days=2 * days))
-    if expired:
+@pytest.mark.parametrize("hours", [-48, 48])
+def test_the_databases_clock_decides_about_expiry_not_ours(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, plaintext = make_key(expires_at=in_days(1))
+    ended, ended_plaintext = make_key(born=in_days(-9), expires_at=in_days(-1))
+    skewed = timezone.now() + timedelta(hours=hours)
+    monkeypatch.setattr(timezone, "now", lambda: skewed)
+    assert lookup(key.identifier, plaintext).key_id == key.pk
+    with pytest.raises(KeyRefusedError, match="has expired"):
+        lookup(ended.identifier, ended_plaintext)
+
+
+@pytest.mark.parametrize("session_zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.on_postgres
+def test_the_zone_of_the_session_does_not_move_an_expiry(session_zone: str, hours: int) -> None:
+    born, at = in_days(-9), timezone.now() + timedelta(hours=hours)
+    key, plaintext = make_key(born=born, expires_at=at)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL TIME ZONE '{session_zone}'")
+    if hours > 0:
+        assert lookup(key.identifier, plaintext).key_id == key.pk
+    else:
         with pytest.raises(KeyRefusedError, match="has expired"):
             lookup(key.identifier, plaintext)
-    else:
-        assert lookup(key.identifier, plaintext).key_id == key.pk
 
 
 @pytest.mark.parametrize("mailboxes", [0, 1, 3])

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -6,12 +7,16 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from apikeys.models import ApiKey
+from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
-from tests.apikeys.factories import client_of, make_key
-from tests.factories import make_mailbox
+from mailboxes.services import provision
+from tests.apikeys.factories import client_of, make_expired_key, make_key
+from tests.apikeys.test_api import instant
+from tests.factories import in_days, make_mailbox
 
 MINIMAL = ("create", "--name", "CI", "--expires", "30d", "--all-mailboxes")
 
@@ -57,8 +62,10 @@ def test_all_scopes_are_the_default() -> None:
 def test_people_get_the_key_and_a_warning() -> None:
     out = run(*MINIMAL)
     key = ApiKey.objects.get()
-    assert f"id             {key.identifier}\n" in out
-    assert f"key            {key.identifier}_" in out
+    assert f"id           {key.identifier}\n" in out
+    assert f"key          {key.identifier}_" in out
+    assert "status       active\n" in out
+    assert "mailboxes    all, also future ones\n" in out
     assert out.endswith("\nCopy the key now: it is not shown again.\n")
 
 
@@ -72,6 +79,66 @@ def test_a_revoked_key_ends_leaves_the_list_and_can_still_be_shown() -> None:
     assert [entry["id"] for entry in run_json("list")["data"]] == [kept.identifier]
     assert run_json("show", key.identifier)["name"] == "CI"
     assert run("revoke", key.identifier) == f"revoked {key.identifier}\n"
+
+
+@pytest.mark.django_db
+def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() -> None:
+    support, sales = make_mailbox(), make_mailbox(address="sales@example.com")
+    active, _ = make_key(name="Zapier", mailboxes=[support, sales], scopes=[Scope.EMAILS_READ])
+    soon, _ = make_key(name="CI", expires_at=in_days(13.9), scopes=[Scope.EMAILS_READ, Scope.STATISTICS_READ])
+    emptied, _ = make_key(name="Old", mailboxes=[make_mailbox(address="gone@example.com")], scopes=[Scope.EMAILS_READ])
+    provision.delete_mailbox(emptied.mailboxes.get())
+    expired, _ = make_expired_key()
+    revoked, _ = make_key(name="Leaked")
+    revoke_api_key(revoked)
+
+    shown = [re.split(r"  +", line) for line in run("list").splitlines()]
+    ends = {key: instant(key.expires_at) for key in (active, soon, emptied)}
+    assert shown == [
+        ["id", "name", "status", "expires_at", "mailboxes", "scopes"],
+        [active.identifier, "Zapier", "active", ends[active], "support@example.com, sales@example.com", "emails:read"],
+        [soon.identifier, "CI", "expires soon", ends[soon], "all, also future ones", "emails:read, statistics:read"],
+        [emptied.identifier, "Old", "active", ends[emptied], "none any more: all of them were deleted", "emails:read"],
+    ]
+    further = [line.split("  ") for line in run("list", "--all").splitlines() if line.split("  ")[0] not in str(shown)]
+    assert [[cell.strip() for cell in row if cell][:3] for row in further] == [
+        [expired.identifier, "CI", "expired"],
+        [revoked.identifier, "Leaked", "revoked"],
+    ]
+    assert [row["id"] for row in run_json("list")["data"]] == [active.identifier, soon.identifier, emptied.identifier]
+    everything = run_json("list", "--all")["data"]
+    assert [row["id"] for row in everything[3:]] == [expired.identifier, revoked.identifier]
+    assert {tuple(row) for row in everything} == {tuple(run_json("show", active.identifier))}
+
+
+@pytest.mark.django_db
+def test_a_revocation_says_why_when_and_by_whom() -> None:
+    key, plaintext = make_key()
+    assert "revoked" not in run("show", key.identifier)
+    assert run("revoke", key.identifier, "--reason", "left in a chat") == f"revoked {key.identifier}\n"
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert (key.revoke_reason, key.revoked_by) == ("left in a chat", None)
+    out = run("show", key.identifier)
+    at = key.revoked_at.isoformat(timespec="seconds")
+    assert f"revoked      {at} by a command: left in a chat\n" in out
+    assert "status       revoked\n" in out
+    # the first time counts
+    assert run_json("revoke", key.identifier, "--reason", "another")["id"] == key.identifier
+    key.refresh_from_db()
+    assert key.revoke_reason == "left in a chat"
+    by_a_person, _ = make_key()
+    revoke_api_key(by_a_person, by=User.objects.create_user("ada"), reason="")
+    assert " by ada\n" in run("show", by_a_person.identifier)
+    assert client_of(plaintext).get("/v1/me").json()["code"] == "key_revoked"
+
+
+@pytest.mark.django_db
+def test_a_reason_that_is_too_long_is_refused_and_nothing_is_revoked() -> None:
+    key, plaintext = make_key()
+    with pytest.raises(CommandError, match="200"):
+        run("revoke", key.identifier, "--reason", "x" * 201)
+    assert client_of(plaintext).get("/v1/me").status_code == 200
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
 from django.db import OperationalError
@@ -56,7 +57,8 @@ class Failing(APIView):
         return Response(serializer.data)
 
 
-urlpatterns = [path("v1/failing", Failing.as_view())]
+# the error pages for people link to the console
+urlpatterns = [path("v1/failing", Failing.as_view()), path("admin/", admin.site.urls)]
 
 
 @pytest.fixture(autouse=True)

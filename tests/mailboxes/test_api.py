@@ -337,7 +337,7 @@ def test_mail_of_a_deleted_mailbox_is_nobodys() -> None:
     clients = [make_client(), make_client(mailboxes=[mailbox])]
     url = f"/v1/emails/{email.public_id}"
     assert [client.get(url).status_code for client in clients] == [200, 200]
-    provision.delete_mailbox(mailbox)
+    provision.delete_mailbox(mailbox, with_mail=True)
     for client in clients:
         assert client.get(url).status_code == 404
         assert ids(client.get("/v1/emails")) == []
@@ -360,7 +360,7 @@ def test_foreign_unknown_and_malformed_ids_cannot_be_told_apart(suffix: str, met
     deleted_box = make_mailbox(address="gone@example.com")
     deleted = make_waiting(deleted_box)
     _, plaintext = make_key(mailboxes=[mailbox, deleted_box])
-    provision.delete_mailbox(deleted_box)
+    provision.delete_mailbox(deleted_box, with_mail=True)
     client = client_of(plaintext)
     answers = {
         seen(client, f"/v1/emails/{id_}{suffix.format(att=att)}", {}, method)

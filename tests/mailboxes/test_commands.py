@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mailboxes.models import Alias, Domain, Mailbox
-from tests.factories import make_alias, make_domain, make_mailbox
+from tests.factories import make_alias, make_domain, make_mailbox, make_message
+from tests.mailboxes.api_client import shape
 
 pytestmark = pytest.mark.django_db
 
@@ -135,6 +136,19 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
     (("aliases", "create", "help@example.com", "--mailbox", "support@example.com"), "not available"),
     (("aliases", "create", "new@example.com", "--mailbox", "nobody@example.com"), "no mailbox"),
     (("aliases", "show", "support@example.com"), "no alias"),
+    (("aliases", "create", "sup*@example.com", "--mailbox", "support@example.com"), "there are no patterns"),
+    (("aliases", "create", "a@example.com", "--mailbox", "support@example.com", "--description", "\0"), "NUL"),
+    (("aliases", "create", "a@example.com", "--mailbox", "support@example.com", "--description", "\udcff"), "UTF-8"),
+    (("aliases", "move", "help@example.com", "--mailbox", "nobody@example.com"), "no mailbox"),
+    (("aliases", "disable", "nobody@example.com"), "no alias"),
+    (("aliases", "update", "help@example.com", "--description", "x" * 501), "501 characters"),
+    (("mailboxes", "create", "a@example.com", "--time-zone", "Nowhere"), "no time zone"),
+    (("mailboxes", "update", "support@example.com", "--time-zone", "Nowhere"), "no time zone"),
+    (("mailboxes", "update", "support@example.com", "--raw-days", "0"), "from 1 to 36500"),
+    (("mailboxes", "update", "support@example.com", "--log-days", "forever"), "from 1 to 36500, or keep"),
+    (("mailboxes", "update", "support@example.com", "--log-days", "٣"), "log_days is a number"),
+    (("domains", "update", "example.com", "--default-mailbox", "nobody@example.com"), "no mailbox"),
+    (("domains", "enable", "nope.example"), "no domain"),
 ])  # fmt: skip
 def test_what_is_refused_says_why_and_changes_nothing(args: tuple[str, ...], message: str) -> None:
     make_alias()
@@ -143,3 +157,67 @@ def test_what_is_refused_says_why_and_changes_nothing(args: tuple[str, ...], mes
         run(*args)
     assert refusal.value.returncode == 1
     assert [run(command, "list") for command in ("domains", "mailboxes", "aliases")] == before
+
+
+def test_a_mailbox_is_made_as_it_is_wished_and_changed_where_it_is_named() -> None:
+    make_domain()
+    made = run_json(
+        "mailboxes", "create", "a@example.com", "--name", "A", "--time-zone", "Asia/Tokyo", "--raw-days", "30"
+    )
+    mailbox = Mailbox.objects.get(local_part="a")
+    assert made == shape(mailbox, name="A", time_zone="Asia/Tokyo")
+    assert made["retention"] == {"raw_days": 30, "content_days": None, "log_days": None}
+    changed = run_json(
+        "mailboxes", "update", "a@example.com", "--name", "", "--time-zone", "", "--raw-days", "keep", "--log-days", "9"
+    )
+    assert changed == shape(mailbox)
+    assert (changed["name"], changed["time_zone"]) == ("", "UTC")
+    assert changed["retention"] == {"raw_days": None, "content_days": None, "log_days": 9}
+
+
+def test_a_domain_is_changed_where_it_is_named() -> None:
+    mailbox = make_mailbox()
+    domain = mailbox.domain
+    changed = run_json("domains", "update", "example.com", "--test", "--default-mailbox", "support@example.com")
+    assert changed == shape(domain, test=True, default_mailbox_id=mailbox.public_id)
+    assert run_json("domains", "update", domain.public_id, "--no-test") == shape(domain, test=False)
+
+
+def test_an_alias_is_changed_and_moved() -> None:
+    alias, other = make_alias(), make_mailbox(address="sales@example.com")
+    assert run_json("aliases", "update", "help@example.com", "--description", "x") == shape(alias, description="x")
+    moved = run_json("aliases", "move", "help@example.com", "--mailbox", "sales@example.com")
+    assert moved == shape(alias, mailbox_id=other.public_id)
+
+
+@pytest.mark.parametrize(("command", "which"), [
+    ("domains", "example.com"), ("mailboxes", "support@example.com"), ("aliases", "help@example.com"),
+])  # fmt: skip
+def test_a_thing_is_disabled_and_enabled(command: str, which: str) -> None:
+    make_alias()
+    before = run_json(command, "show", which)
+    for _ in range(2):
+        assert run_json(command, "disable", which) == before | {"active": False}
+    assert run_json(command, "show", which)["active"] is False
+    assert run_json(command, "enable", which) == before
+    assert "active" in run(command, "disable", which)
+
+
+@pytest.mark.parametrize("command", ["domains", "mailboxes", "aliases"])
+def test_a_change_of_nothing_is_wrong_usage(command: str) -> None:
+    with pytest.raises(CommandError, match="Say what to change") as refusal:
+        run(command, "update", "anything")
+    assert refusal.value.returncode == 2
+
+
+@pytest.mark.parametrize(("command", "which"), [("domains", "example.com"), ("mailboxes", "support@example.com")])
+def test_what_has_mail_is_deleted_only_on_purpose(command: str, which: str) -> None:
+    make_mailbox()
+    make_message()
+    with pytest.raises(CommandError, match=r"still has mail.*--with-mail") as refusal:
+        run(command, "delete", which)
+    assert refusal.value.returncode == 1
+    thing = run_json(command, "show", which)
+    assert run_json(command, "delete", which, "--with-mail") == thing
+    with pytest.raises(CommandError, match="There is no"):
+        run(command, "show", which)

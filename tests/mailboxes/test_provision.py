@@ -1,15 +1,17 @@
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
-from emailgistics.common.errors import ConflictError, DomainError, RefusedError
+from emailgistics.common.errors import ConflictError, DomainError, NotFoundError, RefusedError
 from mailboxes.addresses import InvalidAddressError
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Email, Mailbox
 from mailboxes.services import provision
-from mailboxes.services.provision import AddressUnavailableError, UnknownDomainError
-from tests.factories import make_alias, make_domain, make_mailbox
+from mailboxes.services.provision import AddressUnavailableError, NotEmptyError, Retention, UnknownDomainError
+from tests.factories import make_alias, make_domain, make_mailbox, make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +131,151 @@ def test_deleting_a_domain_deletes_what_is_in_it_and_the_aliases_to_it() -> None
     assert list(Alias.objects.live()) == [kept]
     assert {mailbox.domain.name for mailbox in Mailbox.objects.live()} == {"example.org", "example.net"}
     assert not Domain.objects.live().filter(name="example.com").exists()
+
+
+# --- changing
+
+
+def test_a_change_leaves_alone_what_is_not_named() -> None:
+    alias, other = make_alias(), make_mailbox(address="sales@example.com")
+    mailbox, domain = alias.mailbox, alias.domain
+    assert provision.update_mailbox(mailbox, name="Support", time_zone="Europe/Berlin") is mailbox
+    provision.update_mailbox(mailbox, is_active=False)
+    provision.update_alias(alias, description="Tickets")
+    provision.update_alias(alias, mailbox=other, is_active=False)
+    provision.update_domain(domain, is_test=True)
+    provision.update_domain(domain, default_mailbox=other)
+    for row in (mailbox, alias, domain):
+        kept = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+        row.refresh_from_db()
+        assert kept == {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    assert (mailbox.name, mailbox.time_zone, mailbox.is_active) == ("Support", "Europe/Berlin", False)
+    assert (alias.mailbox, alias.description, alias.is_active) == (other, "Tickets", False)
+    assert (domain.is_test, domain.is_active, domain.default_mailbox) == (True, True, other)
+
+
+def test_a_change_of_nothing_writes_nothing(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    mailbox = make_mailbox()
+    with django_assert_num_queries(0):
+        provision.update_mailbox(mailbox)
+
+
+def test_retention_is_kept_where_it_is_not_named_and_none_keeps_things() -> None:
+    make_domain()
+    mailbox = provision.create_mailbox(address="a@example.com", retention=Retention(raw_days=1, log_days=36_500))
+    provision.update_mailbox(mailbox, retention=Retention(content_days=7, log_days=None))
+    mailbox.refresh_from_db()
+    assert (mailbox.raw_days, mailbox.content_days, mailbox.log_days) == (1, 7, None)
+
+
+@pytest.mark.parametrize(("change", "field"), [
+    ({"time_zone": "Mars/Olympus"}, "time_zone"), ({"time_zone": "Europe"}, "time_zone"),
+    ({"time_zone": "../UTC"}, "time_zone"), ({"name": "x" * 201}, "name"), ({"name": "a\0b"}, "name"),
+    ({"name": "\ud800"}, "name"), ({"retention": {"raw_days": 0}}, "retention"),
+    ({"retention": {"log_days": 36_501}}, "retention"), ({"retention": {"log_days": 2.5}}, "retention"),
+])  # fmt: skip
+def test_what_a_mailbox_cannot_have_is_refused_by_field(change: dict[str, Any], field: str) -> None:
+    mailbox = make_mailbox()
+    for act in (
+        lambda: provision.update_mailbox(mailbox, is_active=False, **change),
+        lambda: provision.create_mailbox(address="new@example.com", **change),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            act()
+        assert refusal.value.field == field
+    mailbox.refresh_from_db()
+    assert (mailbox.is_active, mailbox.name, mailbox.time_zone, mailbox.raw_days) == (True, "", "", None)
+    assert Mailbox.objects.count() == 2
+
+
+@pytest.mark.parametrize("description", ["x" * 501, "\0"])
+def test_a_description_that_does_not_fit_is_refused(description: str) -> None:
+    alias = make_alias()
+    for act in (
+        lambda: provision.update_alias(alias, description=description),
+        lambda: provision.create_alias(address="n@example.com", mailbox=alias.mailbox, description=description),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            act()
+        assert refusal.value.field == "description"
+    assert Alias.objects.get().description == ""
+
+
+def test_the_default_mailbox_is_a_live_one_of_the_domain() -> None:
+    domain, deleted = make_domain(), make_mailbox()
+    provision.delete_mailbox(deleted)
+    for mailbox in (make_mailbox(address="a@example.net"), deleted):
+        with pytest.raises(RefusedError) as refusal:
+            provision.update_domain(domain, default_mailbox=mailbox)
+        assert refusal.value.field == "default_mailbox_id"
+
+
+def test_an_alias_moves_only_to_a_live_mailbox() -> None:
+    alias, deleted = make_alias(), make_mailbox(address="gone@example.com")
+    provision.delete_mailbox(deleted)
+    with pytest.raises(RefusedError) as refusal:
+        provision.update_alias(alias, mailbox=deleted)
+    assert refusal.value.field == "mailbox_id"
+
+
+# --- names of aliases
+
+
+@pytest.mark.parametrize("address", ["sup*@example.com", '"*x"@example.com', "**@example.com"])
+def test_there_are_no_patterns(address: str) -> None:
+    mailbox = make_mailbox()
+    with pytest.raises(RefusedError, match=r"there are no patterns\. \* alone is the catch-all") as refusal:
+        provision.create_alias(address=address, mailbox=mailbox)
+    assert refusal.value.field == "name"
+    assert Alias.objects.count() == 0
+
+
+@pytest.mark.parametrize("local_part", ["postmaster", "Abuse"])
+def test_a_reserved_name_is_for_those_who_speak_for_the_domain(local_part: str) -> None:
+    mailbox = make_mailbox()
+    address = f"{local_part}@example.com"
+    with pytest.raises(AddressUnavailableError, match=f"The address {address} is not available"):
+        provision.create_alias(address=address, mailbox=mailbox, may_take_reserved=False)
+    assert Alias.objects.count() == 0
+    assert provision.create_alias(address=address, mailbox=mailbox).address == address
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("*", True), ("a+b", True), ("a*", True), ("help", False), ("front desk", False),
+])  # fmt: skip
+def test_which_names_take_what_others_would_get(name: str, expected: bool) -> None:
+    assert provision.acts_on_whole_domain(name) is expected
+
+
+# --- deleting what has mail
+
+
+def test_what_has_mail_is_deleted_only_on_purpose_and_the_mail_stays() -> None:
+    mailbox = make_mailbox()
+    other = make_mailbox(address="empty@example.com")
+    make_message()
+    with pytest.raises(NotEmptyError, match=r"support@example\.com still has mail"):
+        provision.delete_mailbox(mailbox)
+    with pytest.raises(NotEmptyError, match=r"^example\.com still has mail"):
+        provision.delete_domain(mailbox.domain)
+    assert Mailbox.objects.live().count() == 3
+    provision.delete_mailbox(other)
+    provision.delete_mailbox(mailbox, with_mail=True)
+    assert Email.objects.count() == 1
+    provision.delete_domain(mailbox.domain)  # mail of deleted mailboxes is nobody's
+    assert Domain.objects.live().count() == 0
+
+
+def test_what_is_gone_is_not_deleted_again() -> None:
+    alias = make_alias()
+    for delete, row in (
+        (provision.delete_alias, alias), (provision.delete_mailbox, alias.mailbox),
+        (provision.delete_domain, alias.domain),
+    ):  # fmt: skip
+        delete(row)
+        row.refresh_from_db()
+        ended_at = row.deleted_at
+        with pytest.raises(NotFoundError):
+            delete(row)
+        row.refresh_from_db()
+        assert row.deleted_at == ended_at

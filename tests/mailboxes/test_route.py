@@ -10,7 +10,7 @@ from mailboxes.addresses import InvalidAddressError
 from mailboxes.models import ADDRESS_RESTS_FOR, Alias, Domain, Mailbox, Recipient
 from mailboxes.services import provision
 from mailboxes.services.provision import UnknownDomainError
-from mailboxes.services.route import AddressDisabledError, UnknownRecipientError, route
+from mailboxes.services.route import AddressDisabledError, DomainForTestsError, UnknownRecipientError, route
 from tests.factories import make_alias, make_domain, make_mailbox
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +98,28 @@ def test_postmaster_without_a_domain_is_the_one_of_the_oldest_domain() -> None:
     found = route("Postmaster")
     assert (found.address, found.mailbox_id, found.kind) == ("Postmaster", oldest.default_mailbox_id, Kind.RESERVED)
     assert found.explanation[0] == "postmaster without a domain is meant for y.example, the oldest one"
+
+
+def test_a_test_domain_is_marked_and_takes_nothing_from_outside() -> None:
+    domain = provision.create_domain(name="trial.example", is_test=True)
+    found = route("inbox@trial.example")
+    assert (found.mailbox_id, found.explanation[0]) == (domain.default_mailbox_id, "trial.example is hosted, for tests")
+    for address in ("inbox@trial.example", "nobody@trial.example", "postmaster@trial.example"):
+        with pytest.raises(DomainForTestsError):
+            route(address, from_outside=True)
+    make_mailbox()
+    assert route("support@example.com", from_outside=True).explanation[0] == "example.com is hosted"
+    with pytest.raises(InvalidAddressError):
+        route("a..b@trial.example", from_outside=True)
+
+
+def test_the_bare_postmaster_is_not_one_of_a_test_domain_for_clients_outside() -> None:
+    trial = provision.create_domain(name="trial.example", is_test=True)
+    assert route("postmaster").domain_id == trial.pk
+    with pytest.raises(UnknownRecipientError):
+        route("postmaster", from_outside=True)
+    domain = make_domain()
+    assert route("postmaster", from_outside=True).domain_id == domain.pk
 
 
 def test_the_catch_all_takes_what_nobody_else_takes() -> None:

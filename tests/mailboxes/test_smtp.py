@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +26,7 @@ from mailboxes.models import Email, Message, RawMessage, Recipient
 from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
 from mailboxes.services.route import Route, route
-from mailboxes.smtp.handler import Handler
+from mailboxes.smtp.handler import Handler, is_test_network
 from tests.factories import RAW, make_alias, make_domain, make_mailbox
 from tests.mailboxes.smtp_client import Client, Running, listening, on_the_wire
 
@@ -188,6 +189,39 @@ def test_rcpt(client: Client, argument: str, reply: str) -> None:
     assert client.command("DATA").startswith("354" if reply.startswith("250") else "503 5.5.1")
 
 
+@pytest.mark.parametrize("recipient", ["inbox@trial.example", "nobody@trial.example", "postmaster@TRIAL.example."])
+def test_a_test_domain_takes_no_mail_from_outside(settings: Any, client: Client, recipient: str) -> None:
+    provision.create_domain(name="trial.example", is_test=True)
+    settings.TEST_NETWORKS = [ip_network("192.0.2.0/24"), ip_network("::1/128")]
+    client.command("EHLO client.example.net")
+    client.command("MAIL FROM:<ada@example.net>")
+    refused = "550 5.7.1 This domain is for tests and takes no mail from your network"
+    assert client.command(f"RCPT TO:<{recipient}>") == refused
+    assert client.command(f"RCPT TO:<{TO}>") == "250 2.1.5 Recipient OK"
+
+
+def test_a_test_domain_takes_mail_from_loopback_unless_told_otherwise(client: Client) -> None:
+    provision.create_domain(name="trial.example", is_test=True)
+    assert client.deliver(RAW, "inbox@trial.example").startswith("250 2.0.0")
+    assert Recipient.objects.get().explanation[0] == "trial.example is hosted, for tests"
+
+
+@pytest.mark.parametrize(
+    "client_ip, is_listed",
+    [
+        ("192.0.2.9", True),
+        ("2001:db8::1", True),
+        ("192.0.3.9", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        (None, False),
+    ],
+)
+def test_which_clients_may_send_to_test_domains(settings: Any, client_ip: str | None, is_listed: bool) -> None:
+    settings.TEST_NETWORKS = [ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")]
+    assert is_test_network(client_ip) is is_listed
+
+
 def test_the_hundred_and_first_recipient_is_for_another_transaction(client: Client) -> None:
     support, sales, rest = (make_mailbox(address=f"{name}@example.com") for name in ("support2", "sales", "rest"))
     make_alias(mailbox=support)
@@ -313,7 +347,7 @@ def test_what_the_database_refuses_is_451_and_not_stored_and_the_connection_goes
     make_mailbox()
     lost: list[bool] = [True]
 
-    def find(address: str) -> Route:
+    def find(address: str, **_: Any) -> Route:
         # a mailbox that is not there: the foreign key objects at the commit
         return replace(route(address), mailbox_id=uuid4()) if lost[0] else route(address)
 
@@ -330,7 +364,7 @@ def test_a_fault_in_routing_is_451_without_the_words_of_the_exception(error: Exc
     make_mailbox()
     errors = [error]
 
-    def find(address: str) -> Route:
+    def find(address: str, **_: Any) -> Route:
         if errors:
             raise errors.pop()
         return route(address)
@@ -343,7 +377,7 @@ def test_a_fault_in_routing_is_451_without_the_words_of_the_exception(error: Exc
 
 
 def test_a_limit_of_ours_is_a_452() -> None:
-    def find(address: str) -> Route:
+    def find(address: str, **_: Any) -> Route:
         raise LimitReachedError(address)
 
     with listening(Handler(find_route=find)) as server, Client(server.port) as client:

@@ -1,18 +1,21 @@
 """`manage.py webhooks` and `manage.py webhook_sink`, as an operator uses them."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from pytest_django import Settings
 
 from emailgistics.common import leases
-from tests.factories import make_alias, make_delivery, make_webhook
-from webhooks.models import Webhook
+from mailboxes.services import provision
+from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
+from webhooks.models import MOVED, Attempt, Webhook
 from webhooks.services import queue
-from webhooks.services.webhooks import secret_of
+from webhooks.services.webhooks import headers_of, secrets_of
 from webhooks.transport import Answer
 
 pytestmark = pytest.mark.django_db
@@ -43,11 +46,14 @@ def test_a_webhook_is_made_shown_paused_resumed_and_deleted() -> None:
         "domain_id": None,
         "events": ["email.received"],
         "payload": "full",
+        "attachments": "links",
+        "headers": {},
         "description": "",
         "state": "active",
         "state_reason": "",
+        "previous_secret_until": None,
     }
-    assert secret == secret_of(Webhook.objects.get())
+    assert [secret] == secrets_of(Webhook.objects.get(), now=timezone.now())
     assert run("list") == {"data": [made]}
     assert run("show", made["id"]) == made
     assert run("pause", made["id"])["state"] == "paused"
@@ -86,7 +92,7 @@ def test_forbidden_addresses_are_refused_with_a_word_on_what_to_do(url: str, set
 
 @pytest.mark.usefixtures("loopback_allowed")
 def test_what_became_of_a_mail_can_be_seen_with_each_attempt() -> None:
-    webhook = make_webhook(alias=make_alias())
+    webhook = make_webhook()
     delivery, other = make_delivery(webhook), make_delivery(webhook, state="delivered")
     with leases.held("dispatch") as lease:
         (claimed,) = queue.claim(lease.id, in_flight={})
@@ -122,3 +128,91 @@ def test_a_secret_can_be_brought_along_and_a_bad_one_is_refused() -> None:
     for bad in ("whsec_short", mine.removeprefix("whsec_")):
         with pytest.raises(CommandError, match="A webhook secret is whsec_"):
             run("create", "--url", url, "--domain", "example.com", "--secret", bad)
+
+
+URL = "http://127.0.0.1:9000/hook"
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_headers_are_given_line_by_line_and_shown_without_their_values() -> None:
+    make_alias()
+    lines = ("--header", "Authorization: Bearer a: b", "--header", "X-Tenant:support")
+    made = run("create", "--url", URL, "--alias", "help@example.com", *lines)
+    assert made["headers"] == {"Authorization": "***", "X-Tenant": "***"}
+    assert headers_of(Webhook.objects.get()) == {"Authorization": "Bearer a: b", "X-Tenant": "support"}
+    for verb in (("list",), ("show", made["id"])):
+        out = StringIO()
+        call_command("webhooks", *verb, stdout=out)
+        assert "Bearer" not in out.getvalue()
+    assert "Authorization=***" in out.getvalue()
+    for line, told in (
+        ("no colon here", "'Name: value'"), ("Host: secret-x", "cannot be set"), ("X-A: ***", "give its value"),
+    ):  # fmt: skip
+        with pytest.raises(CommandError, match=told) as refused:
+            run("create", "--url", URL, "--alias", "help@example.com", "--header", line)
+        assert "secret-x" not in str(refused.value)
+        assert "no colon here" not in str(refused.value)
+    with pytest.raises(CommandError, match="given twice"):
+        run("create", "--url", URL, "--alias", "help@example.com", "--header", "X-A: 1", "--header", "X-A: 2")
+    assert Webhook.objects.count() == 1
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_webhook_is_changed_in_what_is_named() -> None:
+    make_alias()
+    made = run("create", "--url", URL, "--alias", "help@example.com", "--header", "X-A: one")
+    secret = made.pop("secret")
+    changed = run("update", made["id"], "--description", "new", "--payload", "metadata")
+    assert changed == made | {"description": "new", "payload": "metadata"}
+    changed = run("update", made["id"], "--header", "X-A: ***", "--header", "X-B: two")
+    assert changed["headers"] == {"X-A": "***", "X-B": "***"}
+    assert headers_of(Webhook.objects.get()) == {"X-A": "one", "X-B": "two"}
+    moved = run("update", made["id"], "--url", "http://127.0.0.1:9001/")
+    assert [moved.pop("secret")] == secrets_of(Webhook.objects.get(), now=timezone.now()) != [secret]
+    assert moved == changed | {"url": "http://127.0.0.1:9001/", "headers": {}}
+    run("update", made["id"], "--header", "X-A: one")
+    assert run("update", made["id"], "--no-headers")["headers"] == {}
+    with pytest.raises(CommandError, match="Say what to change") as usage:
+        run("update", made["id"])
+    assert usage.value.returncode == 2
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_secret_is_rotated_with_an_overlap() -> None:
+    make_alias()
+    made = run("create", "--url", URL, "--alias", "help@example.com")
+    rotated = run("rotate-secret", made["id"])
+    now = timezone.now()
+    assert secrets_of(Webhook.objects.get(), now=now) == [rotated["secret"], made["secret"]]
+    assert secrets_of(Webhook.objects.get(), now=now + timedelta(hours=23)) == [rotated["secret"], made["secret"]]
+    assert secrets_of(Webhook.objects.get(), now=now + timedelta(hours=24)) == [rotated["secret"]]
+    assert run("rotate-secret", made["id"], "--overlap", "7d")["previous_secret_until"] is not None
+    last = run("rotate-secret", made["id"], "--overlap", "0")
+    assert last["previous_secret_until"] is None
+    assert secrets_of(Webhook.objects.get(), now=now) == [last["secret"]]
+    for overlap, told in (("8d", "0 to 7 days"), ("soon", "24h, 7d or 0"), ("-1h", "24h, 7d or 0")):
+        with pytest.raises(CommandError, match=told):
+            run("rotate-secret", made["id"], f"--overlap={overlap}")
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_moved_alias_shows_at_once_and_resume_confirms() -> None:
+    alias = make_alias()
+    made = run("create", "--url", URL, "--alias", "help@example.com")
+    provision.update_alias(alias, mailbox=make_mailbox(address="sales@example.com"))
+    for shown in (run("show", made["id"]), *run("list")["data"]):
+        assert (shown["state"], shown["state_reason"]) == ("paused", MOVED)
+    assert run("resume", made["id"])["state"] == "active"
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_an_operator_sees_inner_addresses_and_answers() -> None:
+    delivery = make_delivery(make_webhook(), last_status=500)
+    Attempt.objects.create(
+        delivery=delivery, n=1, started_at=timezone.now(), status=500, peer_ip="10.0.0.7", response_excerpt=b"no\x1b[2J"
+    )
+    (attempt,) = run_deliveries("show", delivery.public_id)["attempt_log"]
+    assert (attempt["peer"], attempt["response"]) == ("10.0.0.7", {"headers": [], "body": "no\x1b[2J"})
+    out = StringIO()
+    call_command("deliveries", "show", delivery.public_id, stdout=out)
+    assert "\x1b" not in out.getvalue()

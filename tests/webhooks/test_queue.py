@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
+from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
 from webhooks import retry
@@ -39,8 +40,10 @@ def test_a_claim_spends_an_attempt_number_and_nobody_else_gets_the_delivery() ->
         claimed = claim_one(one)
         assert (claimed.delivery_id, claimed.n, claimed.url) == (delivery.pk, 1, webhook.url)
         assert claimed.event_id == delivery.event.public_id
-        assert claimed.secret is not None
-        assert claimed.secret.startswith("whsec_")
+        assert claimed.secrets is not None
+        (secret,) = claimed.secrets
+        assert secret.startswith("whsec_")
+        assert claimed.headers == {}
         assert queue.claim(two.id, in_flight={}) == []
 
 
@@ -251,14 +254,18 @@ def test_deleting_a_webhook_cancels_what_it_had_not_delivered_with_a_reason() ->
 @pytest.mark.parametrize("binding", ["alias", "mailbox", "domain"])
 def test_deleting_what_a_webhook_is_bound_to_cancels_what_it_had_not_delivered(binding: str) -> None:
     alias = make_alias()
-    bound = {"alias": alias, "mailbox": alias.mailbox, "domain": alias.domain}[binding]
+    things: dict[str, Alias | Mailbox | Domain] = {"alias": alias, "mailbox": alias.mailbox, "domain": alias.domain}
+    bound = things[binding]
     delivery = make_delivery(make_webhook(**{binding: bound}))
     queue.settle()
     delivery.refresh_from_db()
     assert delivery.state == "pending"
-    {"alias": provision.delete_alias, "mailbox": provision.delete_mailbox, "domain": provision.delete_domain}[binding](
-        bound  # type: ignore[arg-type]
-    )
+    if isinstance(bound, Alias):
+        provision.delete_alias(bound)
+    elif isinstance(bound, Mailbox):
+        provision.delete_mailbox(bound, with_mail=True)
+    else:
+        provision.delete_domain(bound, with_mail=True)
     queue.settle()
     delivery.refresh_from_db()
     assert (delivery.state, delivery.reason) == ("canceled", queue.DELETED)
@@ -293,4 +300,4 @@ def test_a_secret_that_does_not_open_is_a_failed_attempt_and_not_a_crash() -> No
     Webhook.objects.update(sealed_secret=b"\x01\x00\x01" + b"0" * 40)
     make_delivery(webhook)
     with leases.held("dispatch") as lease:
-        assert claim_one(lease).secret is None
+        assert claim_one(lease).secrets is None

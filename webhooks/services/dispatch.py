@@ -9,8 +9,9 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -19,10 +20,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from emailgistics.common import leases
+from emailgistics.common.errors import RefusedError
 from emailgistics.common.logs import get_logger
+from webhooks import headers as own_headers
 from webhooks import signing
 from webhooks.services import queue
-from webhooks.services.queue import Claimed, Result
+from webhooks.services.claimed import Claimed
+from webhooks.services.queue import Result
 from webhooks.transport import TOTAL_S, Answer, Outgoing, Transport
 
 log = get_logger(__name__)
@@ -221,15 +225,39 @@ class Run:
 
 
 async def attempt(claimed: Claimed, transport: Transport) -> Answer:
-    """One signed request. Never raises for what the receiver does."""
-    if claimed.secret is None:
+    """One signed request. Never raises for what the receiver does, nor for what the row holds."""
+    if claimed.secrets is None:
         return Answer.of_fault("secret_unreadable", "the webhook's secret does not decrypt: check ENCRYPTION_KEYS")
-    headers = signing.headers(
+    if claimed.headers is None:
+        return Answer.of_fault(
+            "headers_unreadable",
+            "the webhook's own headers do not decrypt: check ENCRYPTION_KEYS, or give all of them again",
+        )
+    if claimed.body is None:
+        return Answer.of_fault("body_unreadable", "the stored event cannot be read, and the webhook gets metadata only")
+    try:
+        own_headers.check(claimed.headers)
+    except RefusedError as error:
+        return Answer.of_fault("invalid_headers", error.message)
+    ours = signing.headers(
         event_id=claimed.event_id,
         timestamp=int(time.time()),
         attempt=claimed.n,
         body=claimed.body,
-        secrets=[claimed.secret],
+        secrets=claimed.secrets,
         version=settings.VERSION,
     )
-    return await transport.post(Outgoing(url=claimed.url, headers=headers, body=claimed.body))
+    # ours last; none of theirs has the name of one of ours in any case, or the check would have refused it
+    outgoing = Outgoing(url=claimed.url, headers={**claimed.headers, **ours}, body=claimed.body)
+    answer = await transport.post(outgoing)
+    return without_values(answer, claimed.headers) if claimed.headers else answer
+
+
+def without_values(answer: Answer, headers: Mapping[str, str]) -> Answer:
+    """What is put on record of an answer shows nobody the values that only the receiver may know."""
+    return replace(
+        answer,
+        detail=own_headers.redacted(answer.detail.encode(), headers).decode(),
+        response_headers=own_headers.redacted(answer.response_headers, headers),
+        response_excerpt=own_headers.redacted(answer.response_excerpt, headers),
+    )

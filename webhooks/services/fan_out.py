@@ -33,27 +33,33 @@ def fan_out_email(
         form: EventBody.objects.create(event=event, form=form, body=payloads.render(payloads.in_form(full, form)))
         for form in sorted({webhook.payload for webhook in webhooks})
     }
+    obstacles = {webhook: webhook.obstacle(email.mailbox_id) for webhook in webhooks}
     Delivery.objects.bulk_create(
         Delivery(
             event=event,
             webhook=webhook,
             body=bodies[webhook.payload],
             # held, not skipped: a webhook that is off for a while misses nothing
-            state=Delivery.State.PENDING if webhook.state == Webhook.State.ACTIVE else Delivery.State.HELD,
-            reason="" if webhook.state == Webhook.State.ACTIVE else f"the webhook is {webhook.state}",
+            state=Delivery.State.HELD if obstacle else Delivery.State.PENDING,
+            reason=obstacle,
             due_at=Now(),  # the database's clock: it is the one that claims ask
         )
-        for webhook in webhooks
+        for webhook, obstacle in obstacles.items()
     )
     transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
 
 
 def matching(email: Email, recipients: Sequence[Recipient]) -> QuerySet[Webhook]:
-    """Live webhooks bound to the email's mailbox, or to an alias or a domain that one of its recipients named."""
+    """Webhooks bound to the email's mailbox, or to an alias or a domain that one of its recipients named.
+
+    Those too whose alias, mailbox or domain was deleted while the mail waited: that its delivery is canceled is on
+    record then.
+    """
     aliases = [recipient.alias for recipient in recipients if recipient.alias]
     domains = {alias.domain_id for alias in aliases}
     if len(aliases) < len(recipients):
         domains.add(email.mailbox.domain_id)
-    return Webhook.objects.live().filter(
-        Q(mailbox=email.mailbox_id) | Q(alias__in=[alias.pk for alias in aliases]) | Q(domain__in=domains)
+    return Webhook.objects.select_related("alias").filter(
+        Q(mailbox=email.mailbox_id) | Q(alias__in=[alias.pk for alias in aliases]) | Q(domain__in=domains),
+        deleted_at=None,
     )

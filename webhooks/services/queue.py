@@ -18,12 +18,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from emailgistics.common import leases
-from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
-from webhooks.models import Attempt, Delivery, Event, Webhook
-from webhooks.services.webhooks import secret_of
+from webhooks.models import MOVED, Attempt, Delivery, Webhook
+from webhooks.services.claimed import ALONE_FROM_LOSSES, Claimed, claimed
 from webhooks.transport import Answer
 
 log = get_logger(__name__)
@@ -33,7 +32,6 @@ MAX_IN_FLIGHT = 100
 MAX_IN_FLIGHT_PER_WEBHOOK = 20
 RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
 NEW_UP_TO_ATTEMPTS = 2
-ALONE_FROM_LOSSES = 2
 ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
 SETTLE_AT_ONCE = 1000
 
@@ -41,22 +39,13 @@ GONE = "the receiver answered 410 Gone"
 DELETED = "the webhook, or what it was bound to, was deleted"
 
 State = Delivery.State
-ACTIVE = Q(webhook__in=Webhook.objects.live().filter(state=Webhook.State.ACTIVE))
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery that is ours to attempt: attempt number n, already spent."""
-
-    delivery_id: UUID
-    webhook_id: UUID
-    event_id: str
-    url: str
-    secret: str | None  # None: it does not decrypt, which is an attempt that fails
-    body: bytes
-    n: int
-    failures: int
-    is_suspicious: bool
+ACTIVE = Q(webhook__in=Webhook.objects.sending())
+# Webhook.obstacle as a condition on deliveries of webhooks that are on
+CONFIRMED = (
+    Q(webhook__alias=None)
+    | Q(event__email__mailbox=F("webhook__bound_mailbox"))
+    | Q(event__email__mailbox=F("webhook__endpoint_mailbox"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +114,8 @@ def _claim_alone(lease_id: UUID) -> list[Claimed]:
 
 
 def _take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
-    ours = Delivery.objects.filter(pk__in=ids)
-    ours.update(lease_id=lease_id, attempts=F("attempts") + 1)
-    return [_claimed(delivery) for delivery in ours.select_related("webhook", "body").order_by("due_at", "id")]
-
-
-def _claimed(delivery: Delivery) -> Claimed:
-    try:
-        secret = secret_of(delivery.webhook)
-    except DecryptionError as error:
-        log.error("webhook.secret_unreadable", webhook=delivery.webhook.public_id, error=str(error))  # noqa: TRY400
-        secret = None
-    return Claimed(
-        delivery_id=delivery.pk,
-        webhook_id=delivery.webhook_id,
-        event_id=encode_id(Event.ID_PREFIX, delivery.event_id),
-        url=delivery.webhook.url,
-        secret=secret,
-        body=bytes(delivery.body.body),
-        n=delivery.attempts,
-        failures=delivery.failures,
-        is_suspicious=delivery.lease_losses >= ALONE_FROM_LOSSES,
-    )
+    Delivery.objects.filter(pk__in=ids).update(lease_id=lease_id, attempts=F("attempts") + 1)
+    return list(claimed(ids))
 
 
 def record(results: Sequence[Result], lease_id: UUID) -> None:
@@ -287,28 +256,43 @@ def settle() -> None:
 
     It looks again and again, because a mail that is being processed while somebody pauses or resumes may store its
     delivery after any single UPDATE that the pausing made. A webhook is gone when it, or what it is bound to, was
-    deleted.
+    deleted; it is off as soon as its alias leads elsewhere. It also wipes what a rotation left, once that has ended.
     """
-    gone = Webhook.objects.filter(
-        Q(deleted_at__isnull=False)
-        | Q(alias__deleted_at__isnull=False)
-        | Q(mailbox__deleted_at__isnull=False)
-        | Q(domain__deleted_at__isnull=False)
-    )
-    off = Webhook.objects.live().exclude(state=Webhook.State.ACTIVE)
-    on = Webhook.objects.live().filter(state=Webhook.State.ACTIVE).exclude(pk__in=gone)
+    _pause_moved()
+    _wipe_previous_secrets()
+    gone, on = Webhook.objects.gone(), Webhook.objects.live().sending()
+    off = Webhook.objects.live().exclude(pk__in=Webhook.objects.sending())
     _move(gone, [State.PENDING, State.HELD], state=State.CANCELED, reason=DELETED)
     _move(off, [State.PENDING], state=State.HELD, reason="the webhook is off")
     # what was due long ago keeps its due time: the oldest go first
-    _move(on, [State.HELD], state=State.PENDING, reason="")
+    _move(on, [State.HELD], only=CONFIRMED, state=State.PENDING, reason="")
 
 
-def _move(webhooks: QuerySet[Webhook], states: Sequence[State], **fate: object) -> None:
+def _pause_moved() -> None:
+    """Writes down what holds already (`Webhook.current_state`), so that it holds though the alias comes back."""
+    moved = Webhook.objects.live().moved().filter(state=Webhook.State.ACTIVE)
+    for pk, bound in list(moved.values_list("pk", "bound_mailbox")):
+        # asked of the row itself: somebody may have confirmed the move since
+        as_seen = Webhook.objects.filter(pk=pk, bound_mailbox=bound, state=Webhook.State.ACTIVE)
+        if as_seen.update(state=Webhook.State.PAUSED, state_reason=MOVED):
+            log.warning("webhook.paused", webhook=encode_id(Webhook.ID_PREFIX, pk), reason=MOVED)
+
+
+def _wipe_previous_secrets() -> None:
+    ended = Webhook.objects.filter(previous_secret_until__lte=Now())
+    if ended.exists():  # a plain read: no write lock on SQLite while nothing is to do
+        ended.update(sealed_previous_secret=None, previous_secret_until=None)
+
+
+def _move(webhooks: QuerySet[Webhook], states: Sequence[State], *, only: Q | None = None, **fate: object) -> None:
     """Gives the open deliveries of these webhooks, which nobody has claimed, their new state: some at a time."""
     rows = Delivery.objects.filter(webhook__in=webhooks, state__in=states, lease_id=None).order_by("id")
+    if only is not None:
+        rows = rows.filter(only)
     if not rows.exists():
         return
     with transaction.atomic():
         # locked first, and what somebody else has locked is left to him: two of these never wait for each other
-        ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:SETTLE_AT_ONCE])
+        locked = rows.select_for_update(skip_locked=True, of=("self",))
+        ids = list(locked.values_list("pk", flat=True)[:SETTLE_AT_ONCE])
         Delivery.objects.filter(pk__in=ids).update(**fate)

@@ -1,18 +1,34 @@
-"""Making, pausing and deleting webhooks, and their secrets."""
+"""Making, changing, pausing and deleting webhooks, and what they keep sealed: their secrets and their own headers."""
 
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apikeys.credentials import new_webhook_secret, parse_webhook_secret
 from apikeys.models import ApiKey
-from emailgistics.common.crypto import decrypt, encrypt
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.crypto import DecryptionError, decrypt, encrypt
+from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import uuid7
+from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
 from emailgistics.common.text import within
+from mailboxes.addresses import shown
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks import guard
-from webhooks.models import Webhook
+from webhooks import headers as own_headers
+from webhooks.models import MOVED, Webhook
 from webhooks.services.fan_out import DISPATCH
+
+log = get_logger(__name__)
+
+ROTATION_OVERLAP = timedelta(hours=24)
+MAX_ROTATION_OVERLAP = timedelta(days=7)
 
 
 def create_webhook(
@@ -25,42 +41,125 @@ def create_webhook(
     description: str = "",
     created_by: ApiKey | None = None,
     secret: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[Webhook, str]:
     """A webhook bound to exactly one of alias, mailbox and domain, and its secret, which is not shown again.
 
-    secret keeps a receiver's configuration when moving here; otherwise a fresh one is made. Raises RefusedError, with
-    field url for an address that may not be called.
+    secret keeps a receiver's configuration when moving here; otherwise a fresh one is made. headers go out beside ours,
+    and their values are never shown again. Raises RefusedError, with field url for an address that may not be called.
     """
     bindings = [thing for thing in (alias, mailbox, domain) if thing is not None]
     if len(bindings) != 1:
         raise RefusedError("A webhook is bound to exactly one alias, mailbox or domain: give one of them.")
     if bindings[0].deleted_at is not None:
         raise RefusedError(f"{bindings[0]} is deleted; bind the webhook to something that can still receive mail.")
-    if payload not in Webhook.Payload.values:
-        raise RefusedError(f"payload is one of {', '.join(Webhook.Payload.values)}.", field="payload")
-    guard.check_url(url)
-    pk = uuid7()
+    _check_payload(payload)
+    description = within(description, limit=500, field="description")
+    own_headers.check(headers or {})
     if secret is None:
         secret = new_webhook_secret()
     else:
         parse_webhook_secret(secret)
+    guard.check_url(url)
+    pk = uuid7()
     webhook = Webhook.objects.create(
         pk=pk,
         alias=alias,
         mailbox=mailbox,
         domain=domain,
+        bound_mailbox_id=alias.mailbox_id if alias else None,
         url=url,
-        sealed_secret=encrypt(secret.encode(), context=_secret_context(pk)),
         payload=payload,
-        description=within(description, limit=500, field="description"),
+        description=description,
         created_by=created_by,
+        **_fresh_secret(pk, secret),
+        **_sealed_headers(pk, headers or {}),
     )
     return webhook, secret
 
 
-def secret_of(webhook: Webhook) -> str:
-    """Raises DecryptionError when the row was tampered with or its key is not configured."""
-    return decrypt(bytes(webhook.sealed_secret), context=_secret_context(webhook.pk)).decode()
+def update_webhook(
+    webhook: Webhook,
+    *,
+    url: str | None = None,
+    headers: Mapping[str, str | None] | None = None,
+    payload: str | None = None,
+    description: str | None = None,
+) -> str | None:
+    """Changes what is given; None leaves a thing as it is. headers replaces all of them, a value of None keeps the one
+    of that name.
+
+    Another scheme, host or port is another receiver: the headers that were kept go, and a new secret signs from now on,
+    without overlap; it is returned, once. webhook then shows what is stored. Raises RefusedError, NotFoundError.
+    """
+    changes: dict[str, Any] = {}
+    if payload is not None:
+        _check_payload(payload)
+        changes["payload"] = payload
+    if description is not None:
+        changes["description"] = within(description, limit=500, field="description")
+    if url is not None:
+        if url != webhook.url:
+            guard.check_url(url)  # looks names up, so before the transaction
+        changes["url"] = url
+    secret = None
+    with transaction.atomic():
+        row = _locked(webhook)
+        is_elsewhere = url is not None and not guard.is_same_origin(url, row.url)
+        if is_elsewhere:
+            secret = new_webhook_secret()
+            changes |= _fresh_secret(row.pk, secret)
+        if is_elsewhere or headers is not None:
+            changes |= _changed_headers(row, _headers_after(row, headers or {}, is_elsewhere=is_elsewhere))
+        if webhook.alias and ("sealed_headers" in changes or changes.get("url", row.url) != row.url):
+            # the mailbox that the caller saw, not where the alias leads by now
+            changes["endpoint_mailbox"] = webhook.alias.mailbox_id
+        _write(row, changes)
+        _refresh(webhook)
+    return secret
+
+
+def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP) -> str:
+    """A new secret, shown this once. The one before signs as well until overlap ends (0 to MAX_ROTATION_OVERLAP).
+
+    Rotating again within it ends what was the previous one. webhook then shows what is stored. Raises RefusedError,
+    with field overlap, and NotFoundError.
+    """
+    if not timedelta(0) <= overlap <= MAX_ROTATION_OVERLAP:
+        raise RefusedError(
+            f"The previous secret goes on signing for 0 to {MAX_ROTATION_OVERLAP.days} days.", field="overlap"
+        )
+    secret = new_webhook_secret()
+    with transaction.atomic():
+        row = _locked(webhook)
+        changes = _fresh_secret(row.pk, secret)
+        if overlap:
+            changes |= _overlapping(row, overlap)
+        _write(row, changes)
+        _refresh(webhook)
+    return secret
+
+
+def headers_of(webhook: Webhook) -> dict[str, str]:
+    """Its own headers in the clear, for sending only. Raises DecryptionError."""
+    headers: dict[str, str] = {}
+    if webhook.sealed_headers is not None:
+        headers = json.loads(decrypt(bytes(webhook.sealed_headers), context=_context("sealed_headers", webhook.pk)))
+    if list(headers) != webhook.header_names:
+        raise DecryptionError("the names beside the sealed headers are others: altered")
+    return headers
+
+
+def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
+    """What signs at that moment: the current secret, then the previous one while a rotation overlaps. Raises
+    DecryptionError.
+
+    An overlap ends by the database's clock: now comes from there, so that no host's clock lengthens it.
+    """
+    secrets = [_opened(webhook, "sealed_secret")]
+    if webhook.previous_secret_until is not None and now < webhook.previous_secret_until:
+        secrets.append(_opened(webhook, "sealed_previous_secret"))
+    return secrets
 
 
 def pause_webhook(webhook: Webhook, *, reason: str = "") -> None:
@@ -70,9 +169,20 @@ def pause_webhook(webhook: Webhook, *, reason: str = "") -> None:
 
 
 def resume_webhook(webhook: Webhook) -> None:
-    """What was held meanwhile becomes due."""
-    Webhook.objects.live().filter(pk=webhook.pk).update(state=Webhook.State.ACTIVE, state_reason="")
-    nudge(DISPATCH)
+    """What was held meanwhile becomes due.
+
+    If its alias was moved, this confirms the move that the caller saw, in webhook.alias: that mailbox's mail goes to
+    its endpoint, and so does what waits of a mailbox confirmed before, as long as the endpoint is the same. After a
+    further move it stays paused. Raises NotFoundError.
+    """
+    changes: dict[str, Any] = {"state": Webhook.State.ACTIVE, "state_reason": ""}
+    with transaction.atomic():
+        row = _locked(webhook)
+        if webhook.alias and webhook.alias.mailbox_id != row.bound_mailbox_id:
+            changes["bound_mailbox"] = webhook.alias.mailbox_id
+            changes["endpoint_mailbox"] = row.endpoint_mailbox_id or row.bound_mailbox_id
+        _write(row, changes)
+        transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
 
 
 def delete_webhook(webhook: Webhook) -> None:
@@ -81,5 +191,96 @@ def delete_webhook(webhook: Webhook) -> None:
     nudge(DISPATCH)
 
 
-def _secret_context(pk: object) -> str:
-    return f"webhooks_webhook.sealed_secret:{pk}"
+def _locked(webhook: Webhook) -> Webhook:
+    """The row as it is now, locked until the end of the transaction. Raises NotFoundError.
+
+    Without its key: mail that is being stored for it refers to that, and need not wait.
+    """
+    rows = Webhook.objects.live().select_related("alias").select_for_update(of=("self",), no_key=True)
+    row = rows.filter(pk=webhook.pk).first()
+    if row is None:
+        raise NotFoundError(f"The webhook {webhook.public_id} was deleted meanwhile.")
+    return row
+
+
+def _write(row: Webhook, changes: dict[str, Any]) -> None:
+    """Writes these columns and no other: whoever pauses it at the same time is not overruled."""
+    if row.is_moved and row.state == Webhook.State.ACTIVE and "state" not in changes:
+        # who changes it now need not be who confirmed it: should the alias come back, it is still off
+        changes = changes | {"state": Webhook.State.PAUSED, "state_reason": MOVED}
+    if changes:
+        Webhook.objects.filter(pk=row.pk).update(**changes)
+
+
+def _refresh(webhook: Webhook) -> None:
+    webhook.refresh_from_db(from_queryset=Webhook.objects.select_related("alias"))
+
+
+def _headers_after(row: Webhook, given: Mapping[str, str | None], *, is_elsewhere: bool) -> dict[str, str]:
+    """Raises RefusedError when what is to be kept is not there, or does not open."""
+    own_headers.check_names(given)
+    kept = [name for name, value in given.items() if value is None]
+    stored: dict[str, str] = {}
+    if kept and not is_elsewhere:
+        try:
+            stored = {name.lower(): value for name, value in headers_of(row).items()}
+        except DecryptionError as error:
+            raise RefusedError(
+                "The values of the headers cannot be read any more; give all of them again.", field=own_headers.FIELD
+            ) from error
+        if missing := [name for name in kept if name.lower() not in stored]:
+            raise RefusedError(
+                f"The header {shown(missing[0])} has no value yet that could be kept; give its value.",
+                field=own_headers.FIELD,
+            )
+    merged = {name: stored.get(name.lower()) if value is None else value for name, value in given.items()}
+    headers = {name: value for name, value in merged.items() if value is not None}
+    own_headers.check(headers)
+    return headers
+
+
+def _changed_headers(row: Webhook, headers: dict[str, str]) -> dict[str, Any]:
+    try:
+        is_same = headers == headers_of(row)
+    except DecryptionError:
+        is_same = False
+    return {} if is_same else _sealed_headers(row.pk, headers)
+
+
+def _check_payload(payload: str) -> None:
+    if payload not in Webhook.Payload.values:
+        raise RefusedError(f"payload is one of {', '.join(Webhook.Payload.values)}.", field="payload")
+
+
+def _fresh_secret(pk: UUID, secret: str) -> dict[str, Any]:
+    return {
+        "sealed_secret": encrypt(secret.encode(), context=_context("sealed_secret", pk)),
+        "sealed_previous_secret": None,
+        "previous_secret_until": None,
+    }
+
+
+def _overlapping(row: Webhook, overlap: timedelta) -> dict[str, Any]:
+    """The current secret as the previous one; nothing if it does not open, for then it signs nothing already."""
+    try:
+        current = _opened(row, "sealed_secret")
+    except DecryptionError as error:
+        log.warning("webhook.secret_unreadable", webhook=row.public_id, error=str(error))
+        return {}
+    return {
+        "sealed_previous_secret": encrypt(current.encode(), context=_context("sealed_previous_secret", row.pk)),
+        "previous_secret_until": Now() + overlap,
+    }
+
+
+def _sealed_headers(pk: UUID, headers: Mapping[str, str]) -> dict[str, Any]:
+    sealed = encrypt(json.dumps(dict(headers)).encode(), context=_context("sealed_headers", pk)) if headers else None
+    return {"header_names": list(headers), "sealed_headers": sealed}
+
+
+def _opened(webhook: Webhook, column: str) -> str:
+    return decrypt(bytes(getattr(webhook, column)), context=_context(column, webhook.pk)).decode()
+
+
+def _context(column: str, pk: object) -> str:
+    return f"webhooks_webhook.{column}:{pk}"

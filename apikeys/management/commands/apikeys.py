@@ -9,7 +9,7 @@ from apikeys.credentials import MalformedKeyError, parse_key
 from apikeys.models import ApiKey
 from apikeys.services import FULL, create_api_key, parse_expiry, parse_scopes, revoke_api_key
 from emailgistics.common.access import Scope
-from emailgistics.common.commands import ResourceCommand
+from emailgistics.common.commands import Json, ResourceCommand, Verbs, aligned, readable
 from emailgistics.common.errors import NotFoundError
 from mailboxes.addresses import shown
 from mailboxes.management.commands.mailboxes import find_mailbox
@@ -36,7 +36,16 @@ class Command(ResourceCommand[ApiKey]):
     handle_help = "its identifier: emgk_ and ten characters"
     end_verb = "revoke"
     serializer = ApiKeySerializer
-    columns: ClassVar = ("id", "name", "expires_at", "all_mailboxes", "scopes")
+    columns: ClassVar = ("id", "name", "status", "expires_at", "mailboxes", "scopes")
+
+    def add_list_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--all", action="store_true", help="also those that have expired or were revoked")
+
+    def add_verbs(self, verbs: Verbs) -> None:
+        self.add_create_arguments(verbs.add("create", "make one", self._create))
+        revoke = verbs.add(self.end_verb, "end one, for good: its row stays", self._revoke)
+        revoke.add_argument("which", help=self.handle_help)
+        revoke.add_argument("--reason", default="", metavar="TEXT", help="why, for those who look at it later")
 
     def add_create_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True, help="what uses it")
@@ -67,15 +76,50 @@ class Command(ResourceCommand[ApiKey]):
         return key, {"key": plaintext}
 
     def rows(self, options: Mapping[str, Any]) -> Iterable[ApiKey]:
-        return ApiKey.objects.not_revoked()
+        return ApiKey.objects.all() if options["all"] else ApiKey.objects.in_force()
 
     def find(self, text: str) -> ApiKey:
         return find_api_key(text)
 
-    def print_one(self, row: ApiKey, options: Mapping[str, Any], **once: str) -> None:
-        super().print_one(row, options, **once)
-        if row.revoked_at and not options["json"]:
-            self.stdout.write(f"\nRevoked at {row.revoked_at.isoformat(timespec='seconds')}: it opens nothing.")
+    def print_one(self, row: ApiKey, options: Json, **once: str) -> None:
+        if options["json"]:
+            super().print_one(row, options, **once)
+            return
+        lines = self._for_people(row) | self._end_of(row) | once
+        for line in aligned([[name, readable(value)] for name, value in lines.items()]):
+            self.stdout.write(line)
+        for name in once:
+            self.stdout.write(f"\nCopy the {name} now: it is not shown again.")
 
-    def end(self, row: ApiKey) -> None:
-        revoke_api_key(row)
+    def _list(self, options: Json) -> None:
+        if options["json"]:
+            super()._list(options)
+            return
+        rows = [self._for_people(row) for row in self.rows(options)]
+        for line in aligned([self.columns, *([readable(row[name]) for name in self.columns] for row in rows)]):
+            self.stdout.write(line)
+
+    def _revoke(self, options: Json) -> None:
+        row = self.find(options["which"])
+        revoke_api_key(row, reason=options["reason"])
+        if options["json"]:
+            super().print_one(row, options)
+        else:
+            self.stdout.write(f"revoked {row.identifier}")
+
+    def _for_people(self, row: ApiKey) -> dict[str, Any]:
+        """The JSON, with the status, and with mailboxes by address."""
+        thing = self.json_of(row)
+        named = [mailbox["address"] for mailbox in thing.pop("mailboxes")]
+        is_for_all = thing.pop("all_mailboxes")
+        return thing | {
+            "status": row.standing(timezone.now()).label,
+            "mailboxes": "all, also future ones" if is_for_all else named or "none any more: all of them were deleted",
+        }
+
+    def _end_of(self, row: ApiKey) -> dict[str, Any]:
+        if row.revoked_at is None:
+            return {}
+        by = row.revoked_by.get_username() if row.revoked_by else "a command"
+        at = row.revoked_at.isoformat(timespec="seconds")
+        return {"revoked": f"{at} by {by}" + (f": {row.revoke_reason}" if row.revoke_reason else "")}

@@ -114,6 +114,7 @@ Emailgistics: what to try first. This file holds secrets that are shown nowhere 
 Web console     {settings.BASE_URL}/admin/
   user          {ADMINISTRATOR}
   password      {samples.password}
+API explorer    {settings.BASE_URL}/docs, once you are signed in
 
 Sample alias    {ALIAS}, which leads to {MAILBOX}
 Sample webhook  {receiver_url()} (the built-in receiver), for mail to {ALIAS}

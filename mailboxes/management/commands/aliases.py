@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
-from emailgistics.common.commands import ResourceCommand
+from emailgistics.common.commands import ChangeableCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import ParsedAddress, shown
@@ -27,7 +27,7 @@ def find_alias(text: str) -> Alias:
     return alias
 
 
-class Command(ResourceCommand[Alias]):
+class Command(ChangeableCommand[Alias]):
     help = (
         "Further addresses that lead to a mailbox.  "
         "Example: manage.py aliases create help@example.com --mailbox support@example.com"
@@ -47,6 +47,21 @@ class Command(ResourceCommand[Alias]):
         alias = provision.create_alias(address=options["address"], mailbox=mailbox, description=options["description"])
         return alias, {}
 
+    def add_verbs(self, verbs: Verbs) -> None:
+        super().add_verbs(verbs)
+        move = verbs.add("move", "lead it to another mailbox; what came before stays where it is", self._move)
+        move.add_argument("which", help=self.handle_help)
+        move.add_argument("--mailbox", required=True, help="where it leads from now on: id or address")
+
+    def add_update_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--description", help="for people")
+
+    def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {} if options["description"] is None else {"description": options["description"]}
+
+    def update(self, row: Alias, **changes: Any) -> Alias:
+        return provision.update_alias(row, **changes)
+
     def rows(self, options: Mapping[str, Any]) -> Iterable[Alias]:
         return Alias.objects.live().select_related("domain")
 
@@ -55,3 +70,7 @@ class Command(ResourceCommand[Alias]):
 
     def end(self, row: Alias) -> None:
         provision.delete_alias(row)
+
+    def _move(self, options: Mapping[str, Any]) -> None:
+        alias = self.find(options["which"])
+        self.print_one(self.update(alias, mailbox=find_mailbox(options["mailbox"])), options)

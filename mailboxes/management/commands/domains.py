@@ -1,13 +1,15 @@
+import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
-from emailgistics.common.commands import ResourceCommand
+from emailgistics.common.commands import ChangeableCommand
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
 from mailboxes import addresses
 from mailboxes.api.serializers import DomainSerializer
+from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Domain
 from mailboxes.services import provision
 
@@ -22,7 +24,7 @@ def find_domain(text: str) -> Domain:
     return domain
 
 
-class Command(ResourceCommand[Domain]):
+class Command(ChangeableCommand[Domain]):
     help = "Domains that mail is taken for.  Example: manage.py domains create example.com"
     noun = "domain"
     handle_help = "its id or its name"
@@ -45,11 +47,31 @@ class Command(ResourceCommand[Domain]):
         )
         return domain, {}
 
+    def add_update_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--test", action=argparse.BooleanOptionalAction, help="for trying things out; marked as such everywhere"
+        )
+        parser.add_argument("--default-mailbox", metavar="MAILBOX", help="another of its own: id or address")
+
+    def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        if options["test"] is not None:
+            changes["is_test"] = options["test"]
+        if options["default_mailbox"] is not None:
+            changes["default_mailbox"] = find_mailbox(options["default_mailbox"])
+        return changes
+
+    def update(self, row: Domain, **changes: Any) -> Domain:
+        return provision.update_domain(row, **changes)
+
     def rows(self, options: Mapping[str, Any]) -> Iterable[Domain]:
         return Domain.objects.live()
 
     def find(self, text: str) -> Domain:
         return find_domain(text)
 
-    def end(self, row: Domain) -> None:
-        provision.delete_domain(row)
+    def add_end_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--with-mail", action="store_true", help="although there is mail in its mailboxes")
+
+    def end_as(self, row: Domain, options: Mapping[str, Any]) -> None:
+        provision.delete_domain(row, with_mail=options["with_mail"])

@@ -3,13 +3,17 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
-from emailgistics.common.commands import ResourceCommand
-from emailgistics.common.errors import NotFoundError
+from emailgistics.common.commands import ChangeableCommand
+from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import ParsedAddress, shown
 from mailboxes.api.serializers import MailboxSerializer
 from mailboxes.models import Mailbox
 from mailboxes.services import provision
+from mailboxes.services.provision import Retention
+
+KEEP = "keep"
+KEPT = {"raw_days": "the raw mail", "content_days": "texts and attachments", "log_days": "that there was an email"}
 
 
 def find_mailbox(text: str) -> Mailbox:
@@ -26,7 +30,7 @@ def find_mailbox(text: str) -> Mailbox:
     return mailbox
 
 
-class Command(ResourceCommand[Mailbox]):
+class Command(ChangeableCommand[Mailbox]):
     help = "Shared mailboxes.  Example: manage.py mailboxes create support@example.com"
     noun = "mailbox"
     handle_help = "its id or its address"
@@ -35,10 +39,28 @@ class Command(ResourceCommand[Mailbox]):
 
     def add_create_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", help="such as support@example.com, in a domain that exists")
-        parser.add_argument("--name", default="", help="for people")
+        self.add_update_arguments(parser)
 
     def create(self, options: Mapping[str, Any]) -> tuple[Mailbox, Mapping[str, Any]]:
-        return provision.create_mailbox(address=options["address"], name=options["name"]), {}
+        return provision.create_mailbox(address=options["address"], **self.changes(options)), {}
+
+    def add_update_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--name", help="for people")
+        parser.add_argument("--time-zone", metavar="ZONE", help="such as Europe/Berlin; '' is the installation's")
+        for name, what in KEPT.items():
+            parser.add_argument(
+                f"--{name.replace('_', '-')}",
+                metavar="DAYS",
+                help=f"how long to keep {what}, or {KEEP}; recorded only, nothing is pruned yet",
+            )
+
+    def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        changes = {name: options[name] for name in ("name", "time_zone") if options[name] is not None}
+        retention = {name: days_of(options[name], name) for name in KEPT if options[name] is not None}
+        return {**changes, "retention": Retention(**retention)} if retention else changes  # type: ignore[typeddict-item]  # its keys
+
+    def update(self, row: Mailbox, **changes: Any) -> Mailbox:
+        return provision.update_mailbox(row, **changes)
 
     def rows(self, options: Mapping[str, Any]) -> Iterable[Mailbox]:
         return Mailbox.objects.live().select_related("domain")
@@ -46,5 +68,17 @@ class Command(ResourceCommand[Mailbox]):
     def find(self, text: str) -> Mailbox:
         return find_mailbox(text)
 
-    def end(self, row: Mailbox) -> None:
-        provision.delete_mailbox(row)
+    def add_end_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--with-mail", action="store_true", help="although there is mail in it")
+
+    def end_as(self, row: Mailbox, options: Mapping[str, Any]) -> None:
+        provision.delete_mailbox(row, with_mail=options["with_mail"])
+
+
+def days_of(text: str, name: str) -> int | None:
+    """Raises RefusedError."""
+    if text == KEEP:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(provision.MAX_RETENTION_DAYS))):
+        raise RefusedError(f"{name} is a number from 1 to {provision.MAX_RETENTION_DAYS}, or {KEEP}.", field=name)
+    return int(text)

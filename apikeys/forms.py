@@ -1,0 +1,157 @@
+"""The forms of the API Access page."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from apikeys import presets
+from apikeys.services import MAX_NAME_LENGTH
+from emailgistics.common.access import Scope
+from mailboxes.addresses import InvalidAddressError, ParsedAddress, shown
+from mailboxes.models import Mailbox
+
+CHOSEN, ALL = "chosen", "all"  # the two kinds of allowlist
+ON_DATE = "date"
+MAX_CHOSEN = 5000  # mailboxes in one allowlist; each request of the key loads all of them
+MAX_REASON_LENGTH = 200
+TOLD = 5  # addresses that an error names
+
+
+class MailboxPicker(forms.Widget):
+    """Addresses: ticked ones (the boxes that are rendered are a bounded number), and further ones, one a line."""
+
+    def value_from_datadict(self, data: Any, files: object, name: str) -> list[str]:  # noqa: ARG002
+        ticked = data.getlist(name) if hasattr(data, "getlist") else data.get(name, [])
+        lines = [*ticked, *data.get(self.more(name), "").splitlines()]
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+    @staticmethod
+    def more(name: str) -> str:
+        return f"{name}_more"
+
+
+class MailboxesField(forms.Field):
+    """Live mailboxes by their addresses."""
+
+    widget = MailboxPicker
+
+    def to_python(self, value: Sequence[str] | None) -> list[Mailbox]:
+        return find_mailboxes(value or ())
+
+
+class KeyForm(forms.Form):
+    """A new key. What it is given besides, the service checks; the two say the same to the same mistake."""
+
+    name = forms.CharField(
+        max_length=MAX_NAME_LENGTH,
+        help_text="What uses it: one key for each integration.",
+        error_messages={"required": "A key needs a name: say what uses it."},
+    )
+    expiry = forms.ChoiceField(error_messages={"required": "Choose how long the key lasts; shorter is safer."})
+    expires_on = forms.DateField(
+        required=False, input_formats=["%Y-%m-%d"], error_messages={"invalid": "Write the date like 2030-01-31."}
+    )
+    reach = forms.ChoiceField(
+        choices=[(CHOSEN, "Only the mailboxes that I choose"), (ALL, "All mailboxes, also future ones")],
+        initial=CHOSEN,
+        error_messages={"required": "Choose mailboxes, or all of them, also future ones."},
+    )
+    mailboxes = MailboxesField(required=False)
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        initial=Scope.values,
+        error_messages={"required": "A key needs at least one scope: tick what it may do, or take a preset."},
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        offered = [(str(days), f"{days} days") for days in presets.expiry_days()]
+        expiry = self.fields["expiry"]
+        assert isinstance(expiry, forms.ChoiceField)
+        expiry.choices = [*offered, (ON_DATE, "On a date")]
+        expiry.initial = str(presets.preselected_days())
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = self.cleaned_data
+        if cleaned.get("expiry") != ON_DATE:
+            self.errors.pop("expires_on", None)  # a date beside a lifetime counts for nothing
+            cleaned["expires_on"] = None
+        if "expiry" in cleaned and "expires_on" in cleaned:
+            cleaned["expires_at"] = self._expires_at(cleaned["expiry"], cleaned["expires_on"])
+        if cleaned.get("reach") == ALL:
+            self.errors.pop("mailboxes", None)  # nor do addresses beside all of them
+            cleaned["mailboxes"] = None
+        elif "mailboxes" in cleaned and not cleaned["mailboxes"]:
+            self.add_error("mailboxes", "Choose at least one mailbox, or all mailboxes, also future ones.")
+        return cleaned
+
+    def _expires_at(self, expiry: str, expires_on: date | None) -> datetime | None:
+        today = timezone.localdate()
+        if expiry != ON_DATE:
+            return start_of(today + timedelta(days=int(expiry)))
+        if expires_on is None:
+            self.add_error("expires_on", "Give the date as which the key ends, or take one of the lifetimes.")
+        elif not today < expires_on <= today + timedelta(days=settings.APIKEY_MAX_DAYS):
+            self.add_error(
+                "expires_on", f"A key ends tomorrow at the earliest, and within {settings.APIKEY_MAX_DAYS} days."
+            )
+        else:
+            return start_of(expires_on)
+        return None
+
+    def new_key(self) -> Mapping[str, Any]:
+        """The arguments of `create_api_key`, once the form is valid."""
+        return {
+            "name": self.cleaned_data["name"],
+            "expires_at": self.cleaned_data["expires_at"],
+            "scopes": [Scope(name) for name in self.cleaned_data["scopes"]],
+            "mailboxes": self.cleaned_data["mailboxes"],
+        }
+
+    def typed_addresses(self) -> list[str]:
+        """As they came, good or not."""
+        value = self["mailboxes"].value()
+        return list(value) if self.is_bound and value else []
+
+
+class RevokeForm(forms.Form):
+    reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
+
+
+def start_of(day: date) -> datetime:
+    """00:00 of the day in the installation's time zone."""
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(settings.TIME_ZONE))
+
+
+def find_mailboxes(texts: Sequence[str]) -> list[Mailbox]:
+    """The live mailboxes with these addresses, in their order, in a few queries. Raises ValidationError."""
+    if len(texts) > MAX_CHOSEN:
+        raise ValidationError(f"These are {len(texts)} mailboxes; choose at most {MAX_CHOSEN}, or all mailboxes.")
+    try:
+        wanted = [ParsedAddress.parse(text) for text in texts]
+    except InvalidAddressError as error:
+        raise ValidationError(error.message) from error
+    found = _by_address(wanted)
+    missing = [str(address) for address in wanted if (address.domain, address.local_key) not in found]
+    if missing:
+        told = ", ".join(shown(text) for text in missing[:TOLD]) + (", …" if len(missing) > TOLD else "")
+        raise ValidationError(f"There is no mailbox {told}. An alias is not a mailbox; take the one it leads to.")
+    return [found[address.domain, address.local_key] for address in wanted]
+
+
+def _by_address(wanted: Iterable[ParsedAddress]) -> dict[tuple[str, str], Mailbox]:
+    keys: dict[str, set[str]] = {}
+    for address in wanted:
+        keys.setdefault(address.domain, set()).add(address.local_key)
+    found = {}
+    for domain, local_keys in keys.items():
+        rows = Mailbox.objects.live().filter(domain__name=domain, address_row__local_key__in=local_keys)
+        for mailbox in rows.select_related("domain", "address_row"):
+            found[domain, mailbox.address_row.local_key] = mailbox
+    return found

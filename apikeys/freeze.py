@@ -1,0 +1,381 @@
+"""The database's own lock on API keys: triggers, so that raw SQL cannot change what a key may do either.
+
+`freeze` makes them after every migrate, so a column that a migration adds is frozen until it is named CHANGEABLE. On
+SQLite they would be in a migration's way (a table is altered by building it anew), so `before_migrate` takes them away,
+and any process that opens the database puts them back if a migrate was interrupted. On PostgreSQL they stay; a
+migration that has to fill a new column of apikeys_apikey drops the trigger first, and the end of migrate restores it.
+
+Not guarded: TRUNCATE, and whoever may drop triggers. A dump of data alone is restored with triggers disabled.
+"""
+
+import pkgutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from emailgistics.common.logs import get_logger
+
+log = get_logger(__name__)
+
+KEYS, ALLOWLIST = "apikeys_apikey", "apikeys_apikeymailbox"
+CHANGEABLE = (
+    "last_used_at", "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "sealed",
+)  # fmt: skip
+REVOCATION = ("revoked_at", "revoked_by_id", "revoke_reason")
+
+# the constraint that a refusal names on PostgreSQL, and what it says on both
+REMEDY = "make a new key and revoke this one"
+SEAL = ("apikey_seal_is_final", f"api key is immutable: its seal is final; {REMEDY}")
+REVOKED = (
+    "apikey_revocation_is_final",
+    "api key is revoked for good: when, by whom and why never change; make a new key",
+)
+LIVE = ("apikey_is_live", "api key is live: revoke it first; only an ended key can be deleted")
+REPLACED = ("apikey_is_not_replaced", f"api key is immutable: a row never replaces another; {REMEDY}")
+ALLOWED = ("apikey_allowlist_immutable", f"the mailbox allowlist of an api key is immutable; {REMEDY}")
+
+TRIGGER_PREFIX = "apikeys_frozen_"
+BUSY_MS = 100  # what opening a database may wait for its lock, to put triggers back
+
+
+def freeze(connection: BaseDatabaseWrapper) -> None:
+    """Makes the triggers that are missing or out of date; nothing to do if the tables are not there."""
+    if not _has_tables(connection):
+        return
+    if connection.vendor == "postgresql":
+        _freeze_postgres(connection)
+    elif connection.vendor == "sqlite":
+        _freeze_sqlite(connection)
+
+
+def thaw(connection: BaseDatabaseWrapper) -> None:
+    """SQLite: drops the triggers, for what alters tables or empties a test database. `freeze` has to follow."""
+    with connection.cursor() as cursor:
+        for statement in thawing(cursor):
+            cursor.execute(statement)
+
+
+def thawing(cursor: CursorWrapper) -> list[str]:
+    """The statements of `thaw`."""
+    return [f"DROP TRIGGER {_quoted(name)}" for name in _present(cursor)]
+
+
+def missing(connection: BaseDatabaseWrapper) -> list[str]:
+    """Triggers that are missing, disabled or out of date; none if the tables are not there."""
+    if not _has_tables(connection):
+        return []
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            active = _postgres_triggers(cursor)
+            return [name for _, name, _ in POSTGRES_TRIGGERS if active.get(name) not in ENABLED]
+        present = _present(cursor)
+        return [name for name, wanted in _wanted(cursor).items() if present.get(name) != wanted]
+
+
+# --- when
+
+
+def before_migrate(*, using: str, plan: Sequence[Any], **_: Any) -> None:
+    connection = connections[using]
+    if plan and connection.vendor == "sqlite":
+        thaw(connection)
+
+
+def after_migrate(*, using: str, **_: Any) -> None:
+    freeze(connections[using])
+
+
+def on_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """SQLite: restores what an interrupted migrate left off. One query when all is there, and never an error.
+
+    Not while migrations of these tables are due: one that is running would fail over the triggers.
+    """
+    if connection.vendor != "sqlite":
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM sqlite_master WHERE name IN (%s, %s) OR name LIKE %s",
+                [KEYS, ALLOWLIST, f"{TRIGGER_PREFIX}%"],
+            )
+            names = {name for (name,) in cursor.fetchall()}
+            if not {KEYS, ALLOWLIST} <= names or names.issuperset(SQLITE_TRIGGERS) or _is_migration_due(connection):
+                return
+            cursor.execute("PRAGMA busy_timeout")
+            (patience,) = cursor.fetchone()
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            try:
+                freeze(connection)
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {patience}")
+    except DatabaseError as error:
+        # read-only or busy: who opens it next tries again
+        log.warning("apikeys.not_frozen", reason=str(error))
+    else:
+        log.warning("apikeys.frozen_again", reason="a migrate was interrupted, or a table was altered by hand")
+
+
+def _is_migration_due(connection: BaseDatabaseWrapper) -> bool:
+    module, _ = MigrationLoader.migrations_module("apikeys")
+    known = {found.name for found in pkgutil.iter_modules(import_module(module).__path__)} if module else set()
+    applied = {name for app, name in MigrationRecorder(connection).applied_migrations() if app == "apikeys"}
+    return not known <= applied
+
+
+@register(Tags.database)
+def keys_are_frozen(app_configs: Any, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:  # noqa: ARG001
+    if sys.argv[1:2] == ["migrate"]:
+        return []  # it makes them, so a database without them must not keep it from running
+    return [
+        Error(
+            f"API keys in the database {alias!r} are not frozen: {', '.join(names)} missing, disabled or out of date.",
+            hint="Run manage.py migrate: it makes them again.",
+            id="apikeys.E002",
+        )
+        for alias in databases or ()
+        if (names := missing(connections[alias]))
+    ]
+
+
+# --- SQLite
+
+
+def _freeze_sqlite(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        if _present(cursor) == _wanted(cursor):
+            return
+        with transaction.atomic(using=connection.alias):
+            thaw(connection)
+            for statement in _wanted(cursor).values():
+                cursor.execute(statement)
+
+
+def _present(cursor: CursorWrapper) -> dict[str, str]:
+    cursor.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", [f"{TRIGGER_PREFIX}%"]
+    )
+    return dict(cursor.fetchall())
+
+
+def _wanted(cursor: CursorWrapper) -> dict[str, str]:
+    """By name, as SQLite keeps them."""
+    bodies = _key_triggers(cursor) | _allowlist_triggers(cursor)
+    return {name: f"CREATE TRIGGER {_quoted(name)} {body}" for name, body in bodies.items()}
+
+
+def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
+    changed = {
+        # the row's number too: by it, UPDATE OR REPLACE would put this row in another's place
+        column: _differs(column)
+        for column in ("rowid", *(name for name in _columns(cursor, KEYS) if name not in CHANGEABLE))
+    }
+    refusals = [
+        (difference, f"api key is immutable: {column} never changes; {REMEDY}")
+        for column, difference in changed.items()
+    ]
+    is_rewritten = " OR ".join(map(_differs, REVOCATION))
+    refusals += [
+        (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
+        (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
+    ]
+    is_live = "OLD.revoked_at IS NULL AND OLD.expires_at > STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')"
+    replaces = [
+        *_conflicts(cursor, KEYS),
+        # rows that wait for their key would be in its allowlist at once
+        _exists(ALLOWLIST, "api_key_id = NEW.id"),
+    ]
+    return {
+        f"{TRIGGER_PREFIX}key_update": f"BEFORE UPDATE ON {KEYS} BEGIN {_raise_first(refusals)} END",
+        f"{TRIGGER_PREFIX}key_delete": _refuse(f"BEFORE DELETE ON {KEYS} WHEN {is_live}", LIVE[1]),
+        f"{TRIGGER_PREFIX}key_insert": _refuse(f"BEFORE INSERT ON {KEYS} WHEN {' OR '.join(replaces)}", REPLACED[1]),
+    }
+
+
+def _allowlist_triggers(cursor: CursorWrapper) -> dict[str, str]:
+    # no row for a key that is yet to come
+    is_closed = "NOT " + _exists(KEYS, "id = NEW.api_key_id AND sealed = 0")
+    when_inserted = " OR ".join([is_closed, *_conflicts(cursor, ALLOWLIST)])
+    when_deleted = _exists(KEYS, "id = OLD.api_key_id")
+    return {
+        f"{TRIGGER_PREFIX}allowlist_update": _refuse(f"BEFORE UPDATE ON {ALLOWLIST}", ALLOWED[1]),
+        f"{TRIGGER_PREFIX}allowlist_delete": _refuse(f"BEFORE DELETE ON {ALLOWLIST} WHEN {when_deleted}", ALLOWED[1]),
+        f"{TRIGGER_PREFIX}allowlist_insert": _refuse(f"BEFORE INSERT ON {ALLOWLIST} WHEN {when_inserted}", ALLOWED[1]),
+    }
+
+
+SQLITE_TRIGGERS = frozenset(
+    f"{TRIGGER_PREFIX}{table}_{event}" for table in ("key", "allowlist") for event in ("insert", "update", "delete")
+)
+
+
+def _columns(cursor: CursorWrapper, table: str) -> list[str]:
+    cursor.execute(f"PRAGMA table_info({table})")
+    return [name for _, name, *_ in cursor.fetchall()]
+
+
+def _conflicts(cursor: CursorWrapper, table: str) -> list[str]:
+    """Conditions under which REPLACE would silently take the place of a row: DELETE triggers do not fire for it."""
+    cursor.execute(f"PRAGMA index_list({table})")
+    indexes = [name for _, name, is_unique, *_ in cursor.fetchall() if is_unique]
+    keys = [["rowid"]]
+    for index in indexes:
+        cursor.execute(f"PRAGMA index_info({_quoted(index)})")
+        # an expression has no name; what is left refuses more than REPLACE would hit, never less
+        keys.append([name for *_, name in cursor.fetchall() if name])
+    return [_exists(table, " AND ".join(map(_takes, key)) or "TRUE") for key in keys]
+
+
+def _exists(table: str, condition: str) -> str:
+    return f"EXISTS (SELECT 1 FROM {table} AS present WHERE {condition})"  # noqa: S608 - a table of ours
+
+
+def _takes(column: str) -> str:
+    return f"present.{_quoted(column)} = NEW.{_quoted(column)}"
+
+
+def _differs(column: str) -> str:
+    # octet for octet, whatever the column's own collation takes for equal
+    return f"OLD.{_quoted(column)} IS NOT NEW.{_quoted(column)} COLLATE BINARY"
+
+
+def _raise_first(refusals: Sequence[tuple[str, str]]) -> str:
+    cases = " ".join(f"WHEN {condition} THEN {_raise(message)}" for condition, message in refusals)
+    return f"SELECT CASE {cases} END;"
+
+
+def _refuse(event: str, message: str) -> str:
+    return f"{event} BEGIN SELECT {_raise(message)}; END"
+
+
+def _raise(message: str) -> str:
+    escaped = message.replace("'", "''")
+    return f"RAISE(ABORT, '{escaped}')"
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+# --- PostgreSQL
+
+ENABLED = ("O", "A")
+POSTGRES_TRIGGERS = (
+    (KEYS, "apikeys_frozen_key", "UPDATE OR DELETE"),
+    (ALLOWLIST, "apikeys_frozen_allowlist", "INSERT OR UPDATE OR DELETE"),
+)
+
+# search_path is fixed: a temporary table of the same name would otherwise be asked in place of ours
+FUNCTION = """
+CREATE OR REPLACE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql SET search_path = {schema}, pg_temp AS $$
+{body}
+$$
+"""
+KEY_BODY = """
+DECLARE
+  changed text;
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    IF OLD.revoked_at IS NULL AND OLD.expires_at > statement_timestamp() THEN
+      {live}
+    END IF;
+    RETURN OLD;
+  END IF;
+  SELECT string_agg(after.key, ', ') INTO changed
+    FROM jsonb_each(to_jsonb(NEW) - '{{{changeable}}}'::text[]) after
+    WHERE after.value IS DISTINCT FROM to_jsonb(OLD) -> after.key;
+  IF changed IS NOT NULL THEN
+    RAISE EXCEPTION 'api key is immutable: % never changes; {remedy}', changed
+      USING ERRCODE = '23514', CONSTRAINT = 'apikey_immutable', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+  END IF;
+  IF OLD.sealed AND NOT NEW.sealed THEN
+    {seal}
+  END IF;
+  IF OLD.revoked_at IS NOT NULL AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
+    {revoked}
+  END IF;
+  RETURN NEW;
+END
+"""
+ALLOWLIST_BODY = """
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    -- held until we commit, so that nobody seals it meanwhile
+    PERFORM FROM {keys} WHERE id = NEW.api_key_id AND NOT sealed FOR SHARE;
+    IF FOUND THEN
+      RETURN NEW;
+    END IF;
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM FROM {keys} WHERE id = OLD.api_key_id;
+    IF NOT FOUND THEN
+      RETURN OLD;
+    END IF;
+  END IF;
+  {allowed}
+END
+"""
+
+
+def _freeze_postgres(connection: BaseDatabaseWrapper) -> None:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        # two migrates at once would both replace the functions, and one of them would fail
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('apikeys.freeze'))")
+        cursor.execute(
+            "SELECT quote_ident(nspname) FROM pg_namespace n JOIN pg_class c ON relnamespace = n.oid "
+            "WHERE c.oid = %s::regclass",
+            [KEYS],
+        )
+        (schema,) = cursor.fetchone()
+        bodies = _postgres_bodies()
+        present = _postgres_triggers(cursor)
+        for table, name, events in POSTGRES_TRIGGERS:
+            cursor.execute(FUNCTION.format(schema=schema, name=name, body=bodies[name]))
+            if name not in present:
+                cursor.execute(
+                    f"CREATE TRIGGER {name} BEFORE {events} ON {schema}.{table} "
+                    f"FOR EACH ROW EXECUTE FUNCTION {schema}.{name}()"
+                )
+            elif present[name] not in ENABLED:
+                cursor.execute(f"ALTER TABLE {schema}.{table} ENABLE TRIGGER {name}")
+
+
+def _postgres_triggers(cursor: CursorWrapper) -> dict[str, str]:
+    """Ours by name, and whether they are enabled: O and A are."""
+    cursor.execute(
+        "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid IN (%s::regclass, %s::regclass)",
+        [KEYS, ALLOWLIST],
+    )
+    return dict(cursor.fetchall())
+
+
+def _postgres_bodies() -> Mapping[str, str]:
+    key = KEY_BODY.format(
+        changeable=",".join(CHANGEABLE),
+        remedy=REMEDY,
+        live=_postgres_raise(*LIVE),
+        seal=_postgres_raise(*SEAL),
+        revoked=_postgres_raise(*REVOKED),
+        new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),
+        old_revocation=", ".join(f"OLD.{column}" for column in REVOCATION),
+    )
+    allowlist = ALLOWLIST_BODY.format(keys=KEYS, allowed=_postgres_raise(*ALLOWED))
+    return dict(zip((name for _, name, _ in POSTGRES_TRIGGERS), (key, allowlist), strict=True))
+
+
+def _postgres_raise(constraint: str, message: str) -> str:
+    return (
+        f"RAISE EXCEPTION '{message}' USING ERRCODE = '23514', CONSTRAINT = '{constraint}', "
+        "TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;"
+    )
+
+
+def _has_tables(connection: BaseDatabaseWrapper) -> bool:
+    return {KEYS, ALLOWLIST} <= set(connection.introspection.table_names())

@@ -1,0 +1,37 @@
+"""Who may do everything, and that somebody always may."""
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
+
+from apikeys.models import ApiKey
+from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+
+
+def system_administrators() -> QuerySet[User]:
+    """Of those who can sign in; see `access.is_system_administrator`."""
+    by_group = Q(groups__name=SYSTEM_ADMINISTRATORS)
+    return User.objects.filter(Q(is_superuser=True) | by_group, is_active=True).distinct()
+
+
+def why_not_without(user: User, *, by: object) -> str:
+    """Why somebody may not lose the rights of a system administrator; empty if he may.
+
+    Call it inside the transaction of the change: it holds the others, so that two cannot take each other's.
+    """
+    if user == by:
+        return "These are your own rights. Ask another system administrator to take them away."
+    ids = set(system_administrators().values_list("pk", flat=True))
+    # locked in one order, then asked again: somebody may have gone while we waited
+    list(User.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+    if user.pk in ids and not system_administrators().exclude(pk=user.pk).exists():
+        return "Nobody else is a system administrator: make somebody one first."
+    return ""
+
+
+def is_on_record(user: User) -> bool:
+    """Whether a key or the history of changes names the person."""
+    return (
+        LogEntry.objects.filter(user=user).exists()
+        or ApiKey.objects.filter(Q(created_by=user) | Q(revoked_by=user)).exists()
+    )

@@ -1,0 +1,118 @@
+"""The OpenAPI document: made once in a process, because it is the same for everybody."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework import exceptions
+
+from apikeys.authentication import HOW, KeyRefusedError
+from emailgistics.common import problems
+from emailgistics.common.access import Scope
+from emailgistics.docs import events, texts
+
+Json = dict[str, Any]
+
+MEANINGS = {(status, code): meaning for status, code, meaning in texts.ERRORS}
+CODE = re.compile(r"`([a-z_]+)`")
+MISSING_CREDENTIALS = f"This needs an API key. {HOW}"
+REQUIRED = exceptions.ErrorDetail("This field is required.", "required")
+
+METHODS = frozenset({"get", "post", "put", "patch", "delete"})
+REQUEST_ID = "#/components/headers/RequestId"
+
+_making = threading.Lock()  # drf-spectacular keeps what it is at in globals
+
+
+@lru_cache(maxsize=2)  # the installation's address, and none
+def document(server: str) -> bytes:
+    """As JSON, with `server` as the address of the API."""
+    with _making:
+        made: Json = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # theirs
+    made["servers"] = [{"url": server}]
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def finish(result: Json, **_: Any) -> Json:
+    """drf-spectacular's last hook: adds what no view has to say for itself."""
+    result["info"]["description"] = texts.DESCRIPTION
+    for path, operation in _operations(result):
+        _finish_operation(path, operation)
+    used = {tag for _, operation in _operations(result) for tag in operation["tags"]}
+    result["tags"] = [{"name": name, "description": text} for name, text in texts.TAGS.items() if name in used]
+    schemes = result["components"]["securitySchemes"]
+    result["components"]["securitySchemes"] = {
+        name: schemes[name] | {"description": text} for name, text in texts.SECURITY_SCHEMES.items()
+    }
+    result["components"]["headers"] = {
+        "RequestId": {"description": "of this request, for the operator's log", "schema": {"type": "string"}}
+    }
+    for name, (description, example) in events.HEADERS.items():
+        for operation in result["webhooks"][events.EMAIL_RECEIVED.name].values():
+            operation.setdefault("parameters", []).append(_signature_header(name, description, example))
+    return result
+
+
+def tag_of(path: str) -> str:
+    """`Deliveries` for `/v1/webhooks/{id}/deliveries`. What texts.py does not know is called as in the path."""
+    segments = [segment for segment in path.split("/") if segment and not segment.startswith("{")][1:]
+    known = [texts.TAG_OF_SEGMENT[segment] for segment in segments if segment in texts.TAG_OF_SEGMENT]
+    return known[-1] if known else segments[0].capitalize()
+
+
+def _operations(result: Json) -> Iterator[tuple[str, Json]]:
+    for path, methods in result["paths"].items():
+        for method, operation in methods.items():
+            if method in METHODS:
+                yield path, operation
+
+
+def _finish_operation(path: str, operation: Json) -> None:
+    operation["tags"] = [tag_of(path)]
+    scopes = list(
+        dict.fromkeys(scope for entry in operation["security"] for names in entry.values() for scope in names)
+    )
+    operation["x-required-scopes"] = scopes
+    needs = f"Needs the scope{'s' * (len(scopes) > 1)} {' and '.join(f'`{scope}`' for scope in scopes)}."
+    said = operation.get("description", "")
+    operation["description"] = f"{said}\n\n{needs if scopes else 'Any valid key will do.'}".strip()
+    for status, response in operation["responses"].items():
+        response.setdefault("headers", {})["X-Request-Id"] = {"$ref": REQUEST_ID}
+        # a description is required, and "" says nothing
+        description = str(response["description"]) or HTTPStatus(int(status)).phrase
+        response["description"] = description
+        content = response.get("content", {}).get(problems.CONTENT_TYPE)
+        if content and (example := _problem_example(int(status), description, scopes)):
+            content["example"] = example
+
+
+def _problem_example(status: int, description: str, scopes: list[str]) -> Json | None:
+    """The problem that the description names first."""
+    named = CODE.search(description)
+    code = named[1] if named else ""
+    match code:
+        case "missing_credentials":
+            answer = problems.exception_handler(KeyRefusedError(code, MISSING_CREDENTIALS), {"request": None})
+        case "insufficient_scope" if scopes:
+            lacking = problems.InsufficientScopeError([Scope(scope) for scope in scopes])
+            answer = problems.exception_handler(lacking, {"request": None})
+        case "not_found":
+            answer = problems.not_found()
+        case "validation_error":
+            answer = problems.exception_handler(exceptions.ValidationError({"name": [REQUIRED]}), {"request": None})
+        case _ if (status, code) in MEANINGS:
+            answer = problems.problem(status, code, MEANINGS[status, code])
+        case _:
+            return None
+    example: Json = json.loads(answer.content)
+    return example
+
+
+def _signature_header(name: str, description: str, example: str) -> Json:
+    header: Json = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+    return header | ({"required": True, "example": example} if example else {"required": False})

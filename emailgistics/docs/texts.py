@@ -1,0 +1,109 @@
+"""What the OpenAPI document says to people, beside what each operation says of itself."""
+
+from collections.abc import Mapping
+
+TAGS: Mapping[str, str] = {
+    "Keys": "The key that asks. Its call is the authentication test of every integration.",
+    "Domains": "Domains that mail is taken for. Each has a default mailbox.",
+    "Mailboxes": "Shared mailboxes. A key opens those on its allowlist, or all of them.",
+    "Aliases": "Further addresses, each of which leads to a mailbox.",
+    "Webhooks": "Endpoints of yours that are told of every email. Each is bound to an alias, a mailbox or a domain.",
+    "Deliveries": "What became of each event at each webhook: attempts, answers, when the next one is due.",
+    "Emails": "The mail itself: the log, bodies, attachments, the raw octets.",
+}
+# the tag of a path is that of its last segment that is named here
+TAG_OF_SEGMENT: Mapping[str, str] = {
+    "me": "Keys",
+    **{name.lower(): name for name in TAGS if name != "Keys"},
+}
+
+# in the order in which the page offers them; in Markdown, where <key> would be an element
+SECURITY_SCHEMES: Mapping[str, str] = {
+    "bearer": "An API key, sent as `Authorization: Bearer emgk_…`.",
+    "apiKeyHeader": "The same key in a header of its own, for tools that have a field for that.",
+}
+
+# (status, code, what it means): all that there are
+ERRORS: tuple[tuple[int, str, str], ...] = (
+    (400, "validation_error", "A field or a parameter is wrong; `errors` lists each with its `pointer`."),
+    (400, "parse_error", "The body is not one JSON object."),
+    (400, "page_too_deep", "`page` times `limit` is over 10,000; go on with `starting_after`."),
+    (401, "missing_credentials", "There is no key in the request."),
+    (401, "malformed_key", "What was sent is not a whole key, or two keys that differ."),
+    (401, "invalid_key", "There is no such key."),
+    (401, "key_expired", "The key is past its expiry date."),
+    (401, "key_revoked", "The key was revoked."),
+    (403, "insufficient_scope", "The key lacks one of `required_scopes`."),
+    (403, "allowlist_restricted", "This acts on a whole domain, and the key is not for all mailboxes."),
+    (404, "not_found", "Nothing is there, or nothing that this key may see. Always the same body."),
+    (405, "method_not_allowed", "The path has no such method; see `Allow`."),
+    (409, "address_unavailable", "Somebody has the address, or had it less than 30 days ago."),
+    (409, "conflict", "It contradicts something that exists."),
+    (409, "not_empty", "There is mail in it."),
+    (413, "body_too_large", "A body has at most 1 MiB."),
+    (415, "unsupported_media_type", "The body is not JSON."),
+    (500, "internal_error", "A fault on our side; `request_id` finds it in the operator's log."),
+    (503, "unavailable", "A fault on our side that may be over in a moment: try again."),
+)
+
+_ERROR_ROWS = "\n".join(f"| {status} | `{code}` | {meaning} |" for status, code, meaning in ERRORS)
+
+DESCRIPTION = f"""\
+Shared mailboxes over HTTP: what is set up, what mail came, and the fate of every webhook. JSON both ways.
+
+## Authentication
+
+Every call needs an API key. A system administrator makes one in the console under **API Access**, or an operator with
+`manage.py apikeys create`. It is shown once, is bound to a name, an expiry date, scopes and mailboxes, and never
+changes afterwards. Send it in a header, never in a URL:
+
+```
+Authorization: Bearer emgk_…
+```
+
+or, for tools that have a field for it, `X-API-KEY: emgk_…`. `GET /v1/me` answers what the key may do. Signing in to
+the console opens nothing here.
+
+Each operation names the **scopes** that it needs, below and as `x-required-scopes`; write includes read of the same
+resource. A key with an allowlist sees its mailboxes and what belongs to them; to it all the rest does not exist (404).
+
+## Errors
+
+Problems as in RFC 9457, `application/problem+json`: programs look at `code`, people at `detail` (`message` is the
+same). `X-Request-Id` is in every answer.
+
+| Status | `code` | Meaning |
+|---|---|---|
+{_ERROR_ROWS}
+
+## Ids and times
+
+Ids are strings with a prefix for what they name (`dom_…`, `mbx_…`, `alias_…`, `wh_…`, `dlv_…`, `email_…`, `att_…`) and
+sort by creation. An id of the wrong kind is a 404 like an unknown one. Times are UTC in milliseconds,
+`2030-01-31T18:00:00.000Z`.
+
+## Lists
+
+Newest first, as `{{"data": […], "pagination": {{…}}}}` with a `Link` header. Either `?page=2&limit=100` (`limit` up to
+100, `page` times `limit` up to 10,000) or, as far as you like, `?starting_after=<id>` and `?ending_before=<id>`:
+`next_cursor` is the id to go on with. `total` is counted up to 10,000; then `total_capped` is true.
+
+## Limits
+
+`GET /v1/me` shows how many requests a minute, an hour and a day the key's plan grants. This version does not enforce
+them yet and sends no rate-limit headers. Prefer webhooks to polling all the same.
+
+## Webhooks
+
+Each event is one `POST` of JSON to the webhook's `url`; see **email.received** in the `webhooks` section of this
+document. Answer with any 2xx within 15 seconds. Anything else is tried again for days, with growing pauses, and always
+with the same octets and the same `webhook-id`, by which you recognise what you have already.
+
+The secret of a webhook is shown when it is made. Verify the raw body, before any JSON parsing:
+
+- `webhook-signature` is as in Standard Webhooks, for which there are libraries in most languages: base64 of
+  HMAC-SHA256 over `webhook-id`, `.`, `webhook-timestamp`, `.` and the body; the key is what stands after `whsec_`,
+  base64-decoded. It also dates the request: refuse what is more than 5 minutes old.
+- `x-webhook-signature` is the hexadecimal HMAC-SHA256 of the body alone; the key is the text of the secret, prefix and
+  all. Simpler, and without protection against replay.
+"""

@@ -1,0 +1,88 @@
+"""`/docs`, where people try the API out, and the OpenAPI document for them and for programs."""
+
+from collections.abc import Callable
+from functools import wraps
+from hashlib import sha256
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.viewsets import ViewSet
+
+from emailgistics.docs.schema import document
+from mailboxes.api.views.emails import AnyTypeNegotiation
+
+# Swagger UI puts styles on its elements, and evaluates nothing. It may speak to this installation only.
+CONTENT_SECURITY_POLICY = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "connect-src": ["'self'"],
+}
+
+View = Callable[..., HttpResponseBase]
+
+
+def for_readers(view: View) -> View:
+    """For people who are signed in, whatever they may do; for everybody with DOCS_PUBLIC=1."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if settings.DOCS_PUBLIC or request.user.is_authenticated:
+            response = view(request, *args, **kwargs)
+        else:
+            response = redirect_to_login(request.get_full_path())
+        response["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(response, ["Cookie"])
+        return response
+
+    return checked
+
+
+@method_decorator([for_readers, csp_replace(CONTENT_SECURITY_POLICY)], name="dispatch")
+class DocsPage(SpectacularSwaggerSplitView):
+    """Swagger UI. With `?script=` what starts it, so that the page has no script of its own."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    url_name = "docs-schema"
+    template_name = "docs/page.html"
+    template_name_js = "docs/page.js"
+
+
+@require_safe
+@for_readers
+def docs_schema(request: HttpRequest) -> HttpResponseBase:
+    """The document for the page. Under another name of this host the API is at that name, too: the page may go nowhere
+    else.
+    """
+    is_our_name = request.get_host() == urlsplit(settings.BASE_URL).netloc
+    return _answer(request, document(settings.BASE_URL if is_our_name else "/"))
+
+
+class SchemaViewSet(ViewSet):
+    """The document for programs, with any valid key."""
+
+    content_negotiation_class = AnyTypeNegotiation
+    required_scopes: ClassVar = {"retrieve": ()}
+
+    @extend_schema(exclude=True)
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        response = _answer(request._request, document(settings.BASE_URL))  # noqa: SLF001 - DRF has no public name for it
+        response["Cache-Control"] = "private, no-cache"
+        return response
+
+
+def _answer(request: HttpRequest, content: bytes) -> HttpResponseBase:
+    etag = f'"{sha256(content).hexdigest()}"'
+    response = get_conditional_response(request, etag=etag) or HttpResponse(content, content_type="application/json")
+    response["ETag"] = etag
+    return response

@@ -1,0 +1,268 @@
+"""The email log, and one email: what came, why it is here, what it says. Nothing of it is changed here."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.db.models.functions import Length, Substr
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from rest_framework.request import Request
+
+from emailgistics.common.admin import HistoryAdmin, HistoryTabularInline, display
+from emailgistics.common.ids import decode_id
+from emailgistics.common.logs import get_logger
+from mailboxes import raw
+from mailboxes.admin.addresses import link, links, list_of
+from mailboxes.admin.filters import MailboxFilter, ReceivedFilter, search_emails
+from mailboxes.api.views.emails import MEDIA_TYPE, RAW_TYPE, download
+from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
+
+log = get_logger(__name__)
+
+SEARCHED = 100_000  # no index finds a part of a subject: the newest of these, within the filters
+TEXT_SHOWN = 200_000  # characters; the raw has the rest
+STATUSES = {"waiting": "info", "processed": "success", "parked": "danger"}
+NULL_SENDER = "<> (a bounce or an automatic answer)"
+
+
+class RecipientInline(HistoryTabularInline):
+    """Who it was for on the envelope, and how routing led it here."""
+
+    model = Recipient
+    verbose_name_plural = "recipients on the envelope"
+    fields = readonly_fields = ("address", "kind", "tag", "alias", "why")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Recipient]:
+        rows: QuerySet[Recipient] = super().get_queryset(request)
+        return rows.select_related("alias__domain")
+
+    @display(description="Why it came here")
+    def why(self, row: Recipient) -> SafeString:
+        return format_html_join(SafeString("<br>"), "{}", ((step,) for step in row.explanation))
+
+
+class AttachmentInline(HistoryTabularInline):
+    model = Attachment
+    fields = readonly_fields = ("name", "content_type", "shown_size", "is_inline", "sha256")
+
+    @display(description="File")
+    def name(self, row: Attachment) -> SafeString:
+        href = reverse("admin:mailboxes_email_attachment", args=[row.email_id, row.pk])
+        return link(row.filename or "without a name", href)
+
+    @display(description="Size")
+    def shown_size(self, row: Attachment) -> str:
+        return filesizeformat(row.size)
+
+
+@admin.register(Email)
+class EmailAdmin(HistoryAdmin):
+    list_display = ("received_at", "sender", "shown_subject", "mailbox", "shown_status", "files_in_it", "shown_size")
+    list_display_links = ("received_at", "shown_subject")
+    list_filter = (ReceivedFilter, "status", "has_attachment", MailboxFilter)
+    search_fields = ("subject",)  # the box is shown; see get_search_results
+    search_help_text = "Address, subject, Message-ID or id"
+    list_fullwidth = True
+    inlines = (RecipientInline, AttachmentInline)
+    fieldsets: ClassVar[Any] = (
+        (
+            "Email",
+            {
+                "fields": (
+                    "shown_subject",
+                    ("sender", "addressed_to"),
+                    ("date", "received_at"),
+                    ("mailbox", "shown_status"),
+                    "files",
+                )
+            },
+        ),
+        ("Text", {"fields": ("text",)}),
+        (
+            "Envelope and octets",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "envelope",
+                    ("message", "public_id"),
+                    ("message_id_header", "kind"),
+                    ("shown_size", "parsing"),
+                ),
+            },
+        ),
+        ("Headers", {"classes": ("collapse",), "fields": ("headers",)}),
+    )
+    readonly_fields: ClassVar = flatten_fieldsets(fieldsets)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Email]:
+        rows: QuerySet[Email] = super().get_queryset(request)
+        return rows.select_related("message", "mailbox__domain").defer("message__parse_defects")
+
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - as Django calls it
+        queryset: QuerySet[Email],
+        search_term: str,
+    ) -> tuple[QuerySet[Email], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if email_id := decode_id(Email.ID_PREFIX, term):
+            return queryset.filter(pk=email_id), False
+        if message_id := decode_id(Message.ID_PREFIX, term):
+            return queryset.filter(message=message_id), False
+        return search_emails(queryset, term, among=SEARCHED), False
+
+    # --- files
+
+    def get_urls(self) -> list[URLPattern]:
+        files = [
+            path("<uuid:pk>/raw/", self.admin_site.admin_view(self.raw_view), name="mailboxes_email_raw"),
+            path(
+                "<uuid:pk>/attachments/<uuid:attachment_pk>/",
+                self.admin_site.admin_view(self.attachment_view),
+                name="mailboxes_email_attachment",
+            ),
+        ]
+        urls: list[URLPattern] = super().get_urls()
+        return files + urls
+
+    def raw_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        email = self._found(request, Email.objects.select_related("message"), pk=pk)
+        message = email.message
+        return self._file(
+            request, lambda: raw.read_raw(message), RAW_TYPE, f"{email.public_id}.eml", sha256=message.sha256
+        )
+
+    def attachment_view(self, request: HttpRequest, pk: UUID, attachment_pk: UUID) -> HttpResponseBase:
+        rows = Attachment.objects.select_related("email__message")
+        found = self._found(request, rows, pk=attachment_pk, email=pk)
+        declared = found.content_type if MEDIA_TYPE.fullmatch(found.content_type) else "application/octet-stream"
+        return self._file(request, lambda: raw.attachment_octets(found), declared, found.filename, sha256=found.sha256)
+
+    def _found(self, request: HttpRequest, rows: QuerySet[Any], **which: UUID) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = rows.filter(**which).first()
+        if row is None:
+            raise Http404
+        return row
+
+    def _file(
+        self, request: HttpRequest, octets: Callable[[], bytes], content_type: str, filename: str, *, sha256: str
+    ) -> HttpResponseBase:
+        try:
+            return download(Request(request), octets, content_type=content_type, filename=filename, sha256=sha256)
+        except raw.CorruptRawError as error:
+            log.error("email.raw_unreadable", error=str(error))  # noqa: TRY400 - all is said
+            self.message_user(request, f"The stored mail cannot be read: {error}.", messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:mailboxes_email_changelist"))
+
+    # --- in lists
+
+    @display(description="From")
+    def sender(self, row: Email) -> str:
+        if row.from_address:
+            return f"{row.from_name} <{row.from_address}>" if row.from_name else row.from_address
+        return row.message.mail_from or NULL_SENDER
+
+    @display(description="Subject")
+    def shown_subject(self, row: Email) -> str:
+        if row.subject:
+            return row.subject
+        return "(not read yet)" if row.status == Email.Status.WAITING else "(no subject)"
+
+    @display(description="Status", label=STATUSES)
+    def shown_status(self, row: Email) -> str:
+        return row.status
+
+    @display(description="Size")
+    def shown_size(self, row: Email) -> str:
+        return filesizeformat(row.size)
+
+    @display(description="Files")
+    def files_in_it(self, row: Email) -> str:
+        return "yes" if row.has_attachment else ""
+
+    # --- of one
+
+    @display(description="ID")
+    def public_id(self, row: Email) -> str:
+        return row.public_id
+
+    @display(description="To and Cc")
+    def addressed_to(self, row: Email) -> str:
+        content = content_of(row)
+        people = [person for name in ("to", "cc") for person in (content.addresses.get(name) or [])] if content else []
+        return ", ".join(_person(person) for person in people)
+
+    @display(description="Envelope")
+    def envelope(self, row: Email) -> str:
+        message = row.message
+        by = f"from {message.client_ip} ({message.helo})" if message.client_ip else f"by {message.source}"
+        return f"{message.mail_from or NULL_SENDER}, {by}, {message.tls or 'without TLS'}"
+
+    @display(description="Parsing")
+    def parsing(self, row: Email) -> str:
+        defects = ", ".join(str(defect) for defect in row.message.parse_defects)
+        return f"{row.message.parse_status or 'not yet'}{': ' if defects else ''}{defects}"
+
+    @display(description="Files and deliveries")
+    def files(self, row: Email) -> SafeString:
+        return links(
+            [
+                ("Download the raw mail", reverse("admin:mailboxes_email_raw", args=[row.pk])),
+                ("Deliveries of this email", list_of("webhooks_delivery", q=row.public_id)),
+            ]
+        )
+
+    @display(description="Plain text")
+    def text(self, row: Email) -> SafeString | str:
+        content = content_of(row)
+        if content is None:
+            return "Not read yet."
+        notes = []
+        if content.html_length:
+            notes.append(
+                f"There is an HTML body as well ({content.html_length:,} characters). Not shown: download the raw."
+            )
+        if content.text_length > TEXT_SHOWN:
+            notes.append(f"These are the first {TEXT_SHOWN:,} of {content.text_length:,} characters.")
+        if content.text_truncated:
+            notes.append("What was stored of it is cut off: the raw has all of it.")
+        shown = (
+            format_html('<pre class="mail-text" dir="auto">{}</pre>', content.first_text) if content.first_text else ""
+        )
+        said = format_html_join("", '<p class="mail-note">{}</p>', ((note,) for note in notes))
+        return shown + said if shown or said else "It has no text."
+
+    @display(description="As they were sent, decoded")
+    def headers(self, row: Email) -> SafeString | str:
+        content = content_of(row)
+        if content is None:
+            return "Not read yet."
+        lines = format_html_join("", "<dt>{}</dt><dd>{}</dd>", ((name, value) for name, value in content.headers))
+        return format_html('<dl class="mail-headers">{}</dl>', lines)
+
+
+def content_of(email: Email) -> Any:
+    """Its content without what is not shown, asked for once; None while it waits."""
+    if not hasattr(email, "shown_content"):
+        rows = EmailContent.objects.filter(pk=email.pk).defer("text", "html", "references")
+        email.shown_content = rows.annotate(  # type: ignore[attr-defined]
+            first_text=Substr("text", 1, TEXT_SHOWN), text_length=Length("text"), html_length=Length("html")
+        ).first()
+    return email.shown_content  # type: ignore[attr-defined]
+
+
+def _person(person: dict[str, str]) -> str:
+    name, address = person.get("name", ""), person.get("address", "")
+    return f"{name} <{address}>" if name else address

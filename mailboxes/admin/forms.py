@@ -1,0 +1,163 @@
+"""Forms for domains, mailboxes and aliases. What is done is done by the services, and so is what is refused."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.db import models, transaction
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+
+from emailgistics.common.errors import DomainError
+from mailboxes import addresses
+from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.services import provision
+from mailboxes.services.provision import DEFAULT_MAILBOX, Retention
+
+NOTHING_IS_PRUNED_YET = (
+    "After so many days it may be pruned; empty keeps it. The numbers are kept, but nothing is pruned yet."
+)
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Its last check is the service itself, so that whatever that refuses is an error of the field it names.
+
+    The admin's view opens the transaction around the form and what follows.
+    """
+
+    # the service's names for fields, where they are other ones than ours
+    FIELD_OF: ClassVar[dict[str, str]] = {}
+
+    def apply(self, given: dict[str, Any]) -> models.Model:
+        """Makes or changes the thing. Raises DomainError."""
+        raise NotImplementedError
+
+    def _post_clean(self) -> None:
+        """In place of Django's own: the model's rules are the service's."""
+        if self.errors:
+            return
+        try:
+            with transaction.atomic():
+                self.instance = self.apply(self.cleaned_data)
+        except DomainError as error:
+            name = error.field or ""
+            name = self.FIELD_OF.get(name, name.removesuffix("_id"))
+            self.add_error(name if name in self.fields else None, error.message)
+
+
+class AddDomainForm(ServiceForm):
+    FIELD_OF = {"default_mailbox": "default_local_part"}
+
+    name = forms.CharField(
+        max_length=addresses.MAX_DOMAIN_OCTETS,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Such as example.com. It is not changed later.",
+    )
+    is_test = forms.BooleanField(
+        label="Is for tests",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Tells test mail from real mail; keys for development are offered test domains.",
+    )
+    default_local_part = forms.CharField(
+        label="Default mailbox",
+        max_length=addresses.MAX_LOCAL_PART_OCTETS,
+        initial=DEFAULT_MAILBOX,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The part before the @ of its first mailbox, which takes mail for postmaster and abuse as well.",
+    )
+
+    class Meta:
+        model = Domain
+        fields = ("is_test",)
+
+    def apply(self, given: dict[str, Any]) -> Domain:
+        return provision.create_domain(**given)
+
+
+class ChangeDomainForm(ServiceForm):
+    class Meta:
+        model = Domain
+        fields = ("is_active", "is_test", "default_mailbox")
+        labels = {"is_active": "Active", "is_test": "Is for tests"}
+        help_texts = {
+            "is_active": "Mail to a disabled domain is refused.",
+            "default_mailbox": "One of its own; it takes mail for postmaster and abuse.",
+        }
+
+    def apply(self, given: dict[str, Any]) -> Domain:
+        return provision.update_domain(self.instance, **given)
+
+
+class AddMailboxForm(ServiceForm):
+    FIELD_OF = {"": "address", "domain_id": "address"}
+
+    address = forms.CharField(
+        max_length=addresses.MAX_ADDRESS_OCTETS,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Such as support@example.com, in a domain that is here. It is not changed later.",
+    )
+
+    class Meta:
+        model = Mailbox
+        fields = ("name", "is_active", "time_zone", "raw_days", "content_days", "log_days")
+        labels = {
+            "is_active": "Active",
+            "raw_days": "Raw, days",
+            "content_days": "Content, days",
+            "log_days": "Log, days",
+        }
+        help_texts = {
+            "name": "For people, such as Support.",
+            "is_active": "Mail to a disabled mailbox and its aliases is refused.",
+        }
+
+    def apply(self, given: dict[str, Any]) -> Mailbox:
+        return provision.create_mailbox(**_with_retention(given))
+
+
+class ChangeMailboxForm(ServiceForm):
+    class Meta(AddMailboxForm.Meta):
+        pass
+
+    def apply(self, given: dict[str, Any]) -> Mailbox:
+        return provision.update_mailbox(self.instance, **_with_retention(given))
+
+
+class AddAliasForm(ServiceForm):
+    FIELD_OF = {"": "address", "name": "address", "domain_id": "address"}
+
+    address = forms.CharField(
+        max_length=addresses.MAX_ADDRESS_OCTETS,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Such as help@example.com. *@example.com takes whatever no other address of the domain takes.",
+    )
+
+    class Meta:
+        model = Alias
+        fields = ("mailbox", "description", "is_active")
+        labels = {"is_active": "Active"}
+        help_texts = {
+            "mailbox": "Where it leads.",
+            "is_active": "Mail to a disabled alias is refused.",
+        }
+
+    def apply(self, given: dict[str, Any]) -> Alias:
+        return provision.create_alias(**given)
+
+
+class ChangeAliasForm(ServiceForm):
+    class Meta(AddAliasForm.Meta):
+        help_texts = AddAliasForm.Meta.help_texts | {
+            "mailbox": (
+                "Another one moves the alias. Mail that came before stays where it is, and its webhooks pause until "
+                "somebody resumes them: they would tell their receivers of another mailbox."
+            ),
+        }
+
+    def apply(self, given: dict[str, Any]) -> Alias:
+        return provision.update_alias(self.instance, **given)
+
+
+def _with_retention(given: dict[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in given.items() if not name.endswith("_days")}
+    retention = Retention(raw_days=given["raw_days"], content_days=given["content_days"], log_days=given["log_days"])
+    return others | {"retention": retention}

@@ -1,0 +1,97 @@
+"""What may be sent for domains, mailboxes and aliases."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from emailgistics.common.bodies import BodySerializer, Flag, Reference, Text, Unchanged, Whole
+from mailboxes import addresses
+from mailboxes.services.provision import (
+    DEFAULT_MAILBOX,
+    MAX_DESCRIPTION_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_RETENTION_DAYS,
+)
+
+TIME_ZONE = "IANA name such as Europe/Berlin; empty is the installation's"
+MOVING = "Another mailbox moves the alias."
+FIXED_ADDRESS = "An address does not change: make another mailbox, or an alias that leads to this one."
+FIXED_NAME = "The name of an alias does not change: make another alias and delete this one."
+FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete this one."
+
+
+class NewDomainSerializer(BodySerializer):
+    name = Text(max_length=addresses.MAX_DOMAIN_OCTETS, help_text="such as example.com")
+    test = Flag(source="is_test", required=False, help_text="false, unless said")
+    default_mailbox = Text(
+        source="default_local_part",
+        required=False,
+        help_text=f"local part of the mailbox that is made with it; {DEFAULT_MAILBOX}, unless said",
+    )
+
+
+class DomainChangesSerializer(BodySerializer):
+    FIXED: ClassVar[Mapping[str, str]] = {"name": "A domain keeps its name: make another one."}
+
+    active = Flag(source="is_active", required=False)
+    test = Flag(source="is_test", required=False)
+    default_mailbox_id = Reference(
+        source="default_mailbox", required=False, help_text="one of its own mailboxes; takes postmaster and abuse"
+    )
+
+
+class RetentionBodySerializer(BodySerializer):
+    """Days to keep things; null keeps them for good, as in a new mailbox. What is not named stays as it is.
+
+    Recorded only: nothing is pruned yet.
+    """
+
+    raw_days = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_RETENTION_DAYS)
+    content_days = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_RETENTION_DAYS)
+    log_days = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_RETENTION_DAYS)
+
+
+class MailboxChangesSerializer(BodySerializer):
+    FIXED: ClassVar[Mapping[str, str]] = {"address": FIXED_ADDRESS, "domain_id": FIXED_ADDRESS}
+
+    name = Text(required=False, allow_blank=True, max_length=MAX_NAME_LENGTH, help_text="for people")
+    active = Flag(source="is_active", required=False, help_text="a disabled mailbox takes no mail")
+    time_zone = Text(required=False, allow_blank=True, help_text=TIME_ZONE)
+    retention = RetentionBodySerializer(required=False)
+
+
+class NewMailboxSerializer(MailboxChangesSerializer):
+    address = Text(help_text="such as support@example.com, in a domain that exists")
+
+
+class NewAliasSerializer(BodySerializer):
+    domain_id = Reference(source="domain")
+    name = Text(help_text="local part, such as help; * is the catch-all")
+    description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
+    mailbox_id = Reference(
+        source="mailbox",
+        required=False,
+        allow_null=True,
+        help_text="Where it leads. Without one: the only mailbox in the domain that the key may open, else the "
+        "domain's default mailbox if the key may open that, else 400 with the choices.",
+    )
+    active = Flag(source="is_active", required=False, help_text="true, unless said")
+
+
+class AliasChangesSerializer(BodySerializer):
+    FIXED: ClassVar[Mapping[str, str]] = {"name": FIXED_NAME, "domain_id": FIXED_DOMAIN}
+
+    description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
+    mailbox_id = Reference(source="mailbox", required=False, help_text=MOVING)
+    active = Flag(source="is_active", required=False, help_text="mail to a disabled alias is refused")
+
+
+class WholeAliasSerializer(BodySerializer):
+    """All of it, as it was read; what it shows besides may be sent back as well."""
+
+    FIXED = AliasChangesSerializer.FIXED
+
+    domain_id = Unchanged(help_text="as it is")
+    name = Unchanged(help_text="as it is")
+    description = Text(allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH)
+    mailbox_id = Reference(source="mailbox", help_text=MOVING)
+    active = Flag(source="is_active")

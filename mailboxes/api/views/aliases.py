@@ -1,0 +1,177 @@
+"""Aliases over HTTP. A key with an allowlist has those that lead to one of its mailboxes."""
+
+from typing import ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from emailgistics.common.access import Scope, require_all_mailboxes
+from emailgistics.common.bodies import body_of, values_in_body
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.requests import find_in_query
+from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from mailboxes.api.bodies import AliasChangesSerializer, NewAliasSerializer, WholeAliasSerializer
+from mailboxes.api.serializers import AliasSerializer
+from mailboxes.api.views.mailboxes import DOMAIN_FILTER, UNAVAILABLE
+from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.services import provision
+
+WIDE = "The catch-all `*` and names with a `+` need a key for all mailboxes: they take mail that others would get."
+MOVED = (
+    "With another `mailbox_id` the alias moves: mail that came before stays where it is, and the alias's webhooks "
+    "pause until somebody resumes them."
+)
+
+
+class AliasViewSet(ResourceViewSet[Alias]):
+    serializer_class = AliasSerializer
+    required_scopes: ClassVar = {
+        "list": Scope.ALIASES_READ,
+        "retrieve": Scope.ALIASES_READ,
+        "create": Scope.ALIASES_WRITE,
+        "update": Scope.ALIASES_WRITE,
+        "partial_update": Scope.ALIASES_WRITE,
+        "destroy": Scope.ALIASES_WRITE,
+    }
+
+    def get_queryset(self) -> QuerySet[Alias]:
+        return Alias.objects.visible_to(self.caller).select_related("domain")
+
+    @extend_schema(
+        summary="List aliases, newest first",
+        description="Those that lead to a mailbox that the key may open.",
+        parameters=[DOMAIN_FILTER, OpenApiParameter("mailbox_id", str, description="Only those that lead there.")],
+        responses={200: AliasSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def list(self, request: Request) -> Response:
+        rows = self.get_queryset()
+        if domain := find_in_query(self._domains, request, "domain_id"):
+            rows = rows.filter(domain=domain)
+        if mailbox := find_in_query(self._mailboxes, request, "mailbox_id"):
+            rows = rows.filter(mailbox=mailbox)
+        return self.listed(rows)
+
+    @extend_schema(
+        summary="Create an alias",
+        description=f"A further address of a domain, which leads to a mailbox. {WIDE}",
+        parameters=[LOCATION],
+        request=NewAliasSerializer,
+        responses={201: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **UNAVAILABLE},
+        examples=[
+            OpenApiExample(
+                "To the mailbox that is meant if none is named",
+                {
+                    "domain_id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e",
+                    "name": "support",
+                    "description": "Support ticket intake",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "What no other address of the domain takes",
+                {
+                    "domain_id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e",
+                    "name": "*",
+                    "mailbox_id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
+                },
+                request_only=True,
+            ),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        self._require_right_to_name(request)
+        values = values_in_body(
+            request,
+            NewAliasSerializer,
+            references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
+        )
+        domain, name, mailbox = values.pop("domain"), values.pop("name"), values.pop("mailbox", None)
+        alias = provision.create_alias(
+            address=f"{name}@{domain.name}",
+            mailbox=mailbox or provision.mailbox_for_alias(domain, among=self._mailboxes),
+            may_take_reserved=self.caller.all_mailboxes,
+            **values,
+        )
+        return self.created(alias)
+
+    @extend_schema(
+        summary="Read one alias",
+        description="Where it leads, and whether it takes mail.",
+        parameters=[ID],
+        responses={200: AliasSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002 - as in the route
+        return self.shown(self.found(id))
+
+    @extend_schema(
+        summary="Change an alias",
+        description=f"What is not named stays as it is. {MOVED} {WIDE}",
+        parameters=[ID],
+        request=AliasChangesSerializer,
+        responses={200: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[OpenApiExample("Refuse mail to it", {"active": False}, request_only=True)],
+    )
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+        return self._changed(request, id, AliasChangesSerializer)
+
+    @extend_schema(
+        summary="Replace an alias",
+        description=(
+            f"Takes all of it, as it was read, with what is to be different; `domain_id` and `name` stay. {MOVED} "
+            f"{WIDE}"
+        ),
+        parameters=[ID],
+        request=WholeAliasSerializer,
+        responses={200: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def update(self, request: Request, id: str) -> Response:  # noqa: A002
+        return self._changed(request, id, WholeAliasSerializer)
+
+    @extend_schema(
+        summary="Delete an alias",
+        description=f"Mail to it is refused from now on; what came by it stays. Its address rests for 30 days. {WIDE}",
+        parameters=[ID],
+        responses={204: None, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
+        provision.delete_alias(self._found_to_change(id))
+        return self.gone()
+
+    @property
+    def _domains(self) -> QuerySet[Domain]:
+        return Domain.objects.visible_to(self.caller)
+
+    @property
+    def _mailboxes(self) -> QuerySet[Mailbox]:
+        return Mailbox.objects.visible_to(self.caller)
+
+    def _changed(
+        self,
+        request: Request,
+        public_id: str,
+        serializer: type[AliasChangesSerializer | WholeAliasSerializer],
+    ) -> Response:
+        self._require_right_to_name(request)
+        alias = self._found_to_change(public_id)
+        values = values_in_body(
+            request,
+            serializer,
+            current=self.json_of(alias),
+            references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
+        )
+        return self.shown(provision.update_alias(alias, **values))
+
+    def _require_right_to_name(self, request: Request) -> None:
+        """Told by the body's form alone. Raises AllowlistRestrictedError."""
+        name = body_of(request).get("name")
+        if isinstance(name, str) and provision.acts_on_whole_domain(name):
+            require_all_mailboxes(self.caller)
+
+    def _found_to_change(self, public_id: str) -> Alias:
+        """Raises NotFoundError, then AllowlistRestrictedError: what the key sees may be more than it may change."""
+        alias = self.found(public_id)
+        if provision.acts_on_whole_domain(alias.name):
+            require_all_mailboxes(self.caller)
+        return alias

@@ -1,0 +1,119 @@
+"""Mailboxes over HTTP. A key with an allowlist sees and changes those on it; it makes none."""
+
+from typing import ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from emailgistics.common.access import Scope, require_all_mailboxes
+from emailgistics.common.bodies import values_in_body
+from emailgistics.common.errors import RefusedError
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
+from emailgistics.common.requests import find_in_query
+from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from mailboxes.api.bodies import MailboxChangesSerializer, NewMailboxSerializer
+from mailboxes.api.serializers import MailboxSerializer
+from mailboxes.api.views.deleting import NOT_EMPTY, WITH_MAIL, is_with_mail, require_right_to_its_mail
+from mailboxes.models import Domain, Mailbox
+from mailboxes.services import provision
+
+RETENTION = "`retention` is recorded, but nothing is pruned yet: all mail is kept."
+DOMAIN_FILTER = OpenApiParameter("domain_id", str, description="Only those in this domain.")
+UNAVAILABLE = described(409, "`address_unavailable`: taken, reserved, or deleted less than 30 days ago.")
+
+
+class MailboxViewSet(ResourceViewSet[Mailbox]):
+    serializer_class = MailboxSerializer
+    required_scopes: ClassVar = {
+        "list": Scope.MAILBOXES_READ,
+        "retrieve": Scope.MAILBOXES_READ,
+        "create": Scope.MAILBOXES_WRITE,
+        "partial_update": Scope.MAILBOXES_WRITE,
+        "destroy": Scope.MAILBOXES_WRITE,
+    }
+
+    def get_queryset(self) -> QuerySet[Mailbox]:
+        return Mailbox.objects.visible_to(self.caller).select_related("domain")
+
+    @extend_schema(
+        summary="List mailboxes, newest first",
+        description="Those that the key may open.",
+        parameters=[DOMAIN_FILTER],
+        responses={200: MailboxSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def list(self, request: Request) -> Response:
+        rows = self.get_queryset()
+        if domain := find_in_query(Domain.objects.visible_to(self.caller), request, "domain_id"):
+            rows = rows.filter(domain=domain)
+        return self.listed(rows)
+
+    @extend_schema(
+        summary="Create a mailbox",
+        description=f"In a domain that exists. Needs a key for all mailboxes. {RETENTION}",
+        parameters=[LOCATION],
+        request=NewMailboxSerializer,
+        responses={201: MailboxSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **UNAVAILABLE},
+        examples=[
+            OpenApiExample("A mailbox", {"address": "support@example.com", "name": "Support"}, request_only=True),
+            OpenApiExample(
+                "With a time zone and retention",
+                {
+                    "address": "sales@example.com",
+                    "name": "Sales",
+                    "time_zone": "Europe/Berlin",
+                    "retention": {"raw_days": 90, "content_days": 365},
+                },
+                request_only=True,
+            ),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        require_all_mailboxes(self.caller)
+        values = values_in_body(request, NewMailboxSerializer)
+        try:
+            return self.created(provision.create_mailbox(**values))
+        except provision.UnknownDomainError as error:
+            # not a 404: who may make mailboxes may see every domain
+            raise RefusedError(error.message, field="address") from error
+
+    @extend_schema(
+        summary="Read one mailbox",
+        description=f"Its settings; its mail is under /v1/emails. {RETENTION}",
+        parameters=[ID],
+        responses={200: MailboxSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002 - as in the route
+        return self.shown(self.found(id))
+
+    @extend_schema(
+        summary="Change a mailbox",
+        description=f"What is not named stays as it is. The address does not change. {RETENTION}",
+        parameters=[ID],
+        request=MailboxChangesSerializer,
+        responses={200: MailboxSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample("Take no more mail", {"active": False}, request_only=True),
+            OpenApiExample("Keep everything for good", {"retention": {"raw_days": None}}, request_only=True),
+        ],
+    )
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+        mailbox = self.found(id)
+        values = values_in_body(request, MailboxChangesSerializer, current=self.json_of(mailbox))
+        return self.shown(provision.update_mailbox(mailbox, **values))
+
+    @extend_schema(
+        summary="Delete a mailbox",
+        description=(
+            "With all aliases that lead to it; the addresses rest for 30 days. Not the default mailbox of a domain: "
+            "make another one the default first."
+        ),
+        parameters=[ID, WITH_MAIL],
+        responses={204: None, **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **NOT_EMPTY},
+    )
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
+        require_right_to_its_mail(request)
+        mailbox = self.found(id)
+        provision.delete_mailbox(mailbox, with_mail=is_with_mail(request))
+        return self.gone()

@@ -1,0 +1,148 @@
+// Choosing mailboxes: a search over all of them, a page of boxes, and the chosen ones, however many there are.
+"use strict";
+
+const SHOWN_CHIPS = 12;
+const ASK_AFTER_MS = 150;
+
+export function preparePicker(picker, url) {
+  const rows = picker.querySelector("[data-rows]");
+  const further = picker.querySelector("textarea");
+  const search = picker.querySelector("[data-search]");
+  const all = picker.querySelector("[data-select-all]");
+  const found = picker.querySelector("[data-found]");
+  const most = Number(picker.dataset.most);
+  const boxes = () => [...rows.querySelectorAll("input")];
+  const listeners = [];
+  const chosen = new Set([
+    ...boxes().filter((box) => box.checked).map((box) => box.value),
+    ...further.value.split("\n").map((line) => line.trim()).filter(Boolean),
+  ]);
+
+  // from here on all are sent in one field, on the page or not
+  further.closest("[data-further]").hidden = true;
+  for (const tool of picker.querySelectorAll("[data-picker-tools]")) tool.hidden = false;
+
+  function changed() {
+    further.value = [...chosen].join("\n");
+    for (const box of boxes()) box.checked = chosen.has(box.value);
+    showChips();
+    for (const listener of listeners) listener();
+  }
+
+  function showChips() {
+    const chips = [...chosen].slice(0, SHOWN_CHIPS).map((address) => {
+      const chip = document.createElement("button");
+      chip.type = "button";
+      chip.className = "ak-small";
+      chip.textContent = `${address} ×`;
+      chip.setAttribute("aria-label", `Remove ${address}`);
+      chip.dataset.address = address;
+      return chip;
+    });
+    const more = document.createElement("span");
+    more.className = "ak-hint";
+    const count = chosen.size === 1 ? "1 mailbox chosen" : `${chosen.size} mailboxes chosen`;
+    more.textContent = chosen.size > SHOWN_CHIPS ? `and ${chosen.size - SHOWN_CHIPS} more: ${count}` : count;
+    picker.querySelector("[data-chips]").replaceChildren(...(chosen.size ? [...chips, more] : []));
+    picker.querySelector("[data-clear]").disabled = !chosen.size;
+  }
+
+  function row({ address, name }) {
+    const label = document.createElement("label");
+    label.className = "ak-choice ak-line";
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.value = address;
+    box.checked = chosen.has(address);
+    const words = document.createElement("span");
+    words.className = "ak-address";
+    words.textContent = address;
+    label.append(box, words);
+    if (name) {
+      const hint = document.createElement("span");
+      hint.className = "ak-hint";
+      hint.textContent = name;
+      label.append(hint);
+    }
+    return label;
+  }
+
+  async function ask(whole) {
+    const query = new URLSearchParams({ q: search.value });
+    if (whole) query.set("whole", "1");
+    const answer = await fetch(`${url}?${query}`);
+    if (!answer.ok || answer.redirected) throw new Error("not answered");
+    return answer.json();
+  }
+
+  let asked = 0;
+  async function showFound() {
+    const mine = ++asked;
+    try {
+      const told = await ask(false);
+      if (mine !== asked) return;
+      rows.replaceChildren(...told.mailboxes.map(row));
+      tellFound(told.mailboxes.length, told.count);
+    } catch {
+      if (mine === asked) found.textContent = "The search did not answer; try again.";
+    }
+  }
+
+  function tellFound(shown, count) {
+    const matching = search.value.trim() ? " found" : "";
+    found.textContent = count > shown ? `${count}${matching}, ${shown} of them shown: search to see others.` : "";
+    if (!count) found.textContent = "No mailbox has that in its address or name.";
+    all.textContent = search.value.trim() ? `Select all ${count} found` : `Select all ${count} of today`;
+    all.disabled = !count || count > most;
+  }
+
+  async function selectAll() {
+    try {
+      const told = await ask(true);
+      for (const { address } of told.mailboxes) chosen.add(address);
+      changed();
+    } catch {
+      found.textContent = "The list did not answer; try again.";
+    }
+  }
+
+  let timer = null;
+  search.addEventListener("input", (event) => {
+    event.stopPropagation();
+    clearTimeout(timer);
+    timer = setTimeout(showFound, ASK_AFTER_MS);
+  });
+  // Enter searches; it must not send the form
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    clearTimeout(timer);
+    showFound();
+  });
+  rows.addEventListener("change", (event) => {
+    if (event.target.checked) chosen.add(event.target.value);
+    else chosen.delete(event.target.value);
+    changed();
+  });
+  picker.querySelector("[data-chips]").addEventListener("click", (event) => {
+    const chip = event.target.closest("[data-address]");
+    if (!chip) return;
+    chosen.delete(chip.dataset.address);
+    changed();
+    search.focus();
+  });
+  picker.querySelector("[data-clear]").addEventListener("click", () => {
+    chosen.clear();
+    changed();
+    search.focus();
+  });
+  all.addEventListener("click", selectAll);
+
+  for (const box of boxes()) box.removeAttribute("name");
+  tellFound(boxes().length, Number(picker.dataset.count));
+  changed();
+  return {
+    count: () => chosen.size,
+    onChange: (listener) => listeners.push(listener),
+  };
+}

@@ -1,0 +1,83 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.models import Lease
+from mailboxes.models import Address
+from tests.apikeys.factories import make_key
+from tests.factories import make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
+from webhooks.models import Attempt
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def loopback_allowed(settings: Settings) -> None:
+    settings.WEBHOOK_ALLOW_NETWORKS = ["127.0.0.1/32"]
+
+
+def make_person(name: str) -> User:
+    """By what they are: superuser, member (of the group), staff, ordinary."""
+    user = User.objects.create_user(
+        name, password=PASSWORD, is_superuser=name == "superuser", is_staff=name in ("superuser", "staff")
+    )
+    if name == "member":
+        user.groups.add(Group.objects.get(name=SYSTEM_ADMINISTRATORS))
+    return user
+
+
+@pytest.fixture
+def client_for(db: None) -> Callable[[str], Client]:
+    """A browser without scripts, signed in; "nobody" is not."""
+
+    def signed_in(name: str) -> Client:
+        client = Client()
+        if name != "nobody":
+            client.force_login(User.objects.filter(username=name).first() or make_person(name))
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def administrator(client_for: Callable[[str], Client]) -> Client:
+    return client_for("superuser")
+
+
+@pytest.fixture
+def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
+    """A row of every kind that the console shows, by the model's label."""
+    mailbox = make_mailbox()
+    alias = make_alias(mailbox=mailbox)
+    email = make_email(to="help@example.com")
+    webhook = make_webhook(alias=alias)
+    delivery = make_delivery(webhook)
+    attempt = Attempt.objects.create(delivery=delivery, n=1, started_at=timezone.now(), status=200, total_ms=3)
+    key, _ = make_key(mailboxes=[mailbox])
+    lease = Lease.objects.create(kind="mail", host="worker.example.net", pid=1, seen_at=timezone.now())
+    rows: list[Any] = [
+        mailbox,
+        alias,
+        make_domain(),
+        email,
+        email.message,
+        webhook,
+        delivery,
+        delivery.event,
+        delivery.body,
+        attempt,
+    ]
+    rows += [key, lease, Address.objects.all()[0], User.objects.create(username="somebody"), Group.objects.get()]
+    return {row._meta.label: row for row in rows}

@@ -1,0 +1,354 @@
+"""Domains, mailboxes and aliases in the console: what the services do, and what they refuse, through forms."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from emailgistics.common.ids import uuid7
+from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.services import provision
+from tests.apikeys.factories import make_key
+from tests.factories import make_alias, make_domain, make_email, make_mailbox, make_webhook
+
+OK, FOUND = HTTPStatus.OK, HTTPStatus.FOUND
+MAILBOX: dict[str, Any] = {
+    "name": "",
+    "is_active": "on",
+    "time_zone": "",
+    "raw_days": "",
+    "content_days": "",
+    "log_days": "",
+}
+
+
+def add(kind: str) -> str:
+    return reverse(f"admin:mailboxes_{kind}_add")
+
+
+def page(kind: str, row: Any, name: str = "change") -> str:
+    return reverse(f"admin:mailboxes_{kind}_{name}", args=[row.pk])
+
+
+def errors_of(answer: Any) -> dict[str, list[str]]:
+    assert answer.status_code == OK
+    return dict(answer.context["adminform"].form.errors)
+
+
+# --- making
+
+
+def test_a_domain_comes_with_its_default_mailbox(administrator: Client) -> None:
+    answer = administrator.post(
+        add("domain"), {"name": "Example.COM.", "default_local_part": "office", "is_test": "on"}
+    )
+    assert answer["Location"] == reverse("admin:mailboxes_domain_changelist")
+    domain = Domain.objects.get()
+    assert (domain.name, domain.is_test, str(domain.default_mailbox)) == ("example.com", True, "office@example.com")
+    entry = LogEntry.objects.get()
+    assert (entry.object_repr, entry.is_addition(), entry.user.username) == ("example.com", True, "superuser")
+
+
+def test_a_mailbox_is_made_with_all_that_the_form_says(administrator: Client) -> None:
+    make_domain()
+    given = {"address": "support@example.com", "name": "Support", "time_zone": "Europe/Berlin", "raw_days": "7"}
+    assert administrator.post(add("mailbox"), {**given, "content_days": "", "log_days": "30"}).status_code == FOUND
+    made = Mailbox.objects.get(local_part="support")
+    assert (made.name, made.is_active, made.time_zone) == ("Support", False, "Europe/Berlin")
+    assert (made.raw_days, made.content_days, made.log_days) == (7, None, 30)
+
+
+def test_an_alias_is_made_and_the_catch_all_is_one(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    for address in ("help@example.com", "*@example.com"):
+        given = {"address": address, "mailbox": mailbox.pk, "description": "For all", "is_active": "on"}
+        assert administrator.post(add("alias"), given).status_code == FOUND
+    found = Alias.objects.order_by("pk").values_list("name", "kind", "description", "mailbox", "is_active")
+    assert list(found) == [
+        ("help", "exact", "For all", mailbox.pk, True),
+        ("*", "catch_all", "For all", mailbox.pk, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "field", "said"),
+    [
+        ("domain", {"name": "no domain", "default_local_part": "inbox"}, "name", "not a domain name"),
+        ("domain", {"name": "example.com", "default_local_part": "inbox"}, "name", "exists already"),
+        ("domain", {"name": "example.org", "default_local_part": "a b"}, "default_local_part", "not a local part"),
+        ("domain", {"name": "example.org", "default_local_part": "*"}, "default_local_part", ""),
+        ("domain", {"name": "", "default_local_part": "inbox"}, "name", "required"),
+        ("mailbox", {"address": "support"}, "address", "not an address"),
+        ("mailbox", {"address": "a@b@example.com"}, "address", ""),
+        ("mailbox", {"address": "new@example.net"}, "address", "no domain example.net"),
+        ("mailbox", {"address": "SUPPORT@example.com"}, "address", "not available"),
+        ("mailbox", {"address": "*@example.com"}, "address", ""),
+        ("mailbox", {"address": "new@example.com", "time_zone": "Mars/Base"}, "time_zone", "no time zone"),
+        ("mailbox", {"address": "new@example.com", "raw_days": "-1"}, "raw_days", ""),
+        ("mailbox", {"address": "new@example.com", "raw_days": "99999999999999999999"}, None, "36500"),
+        ("mailbox", {"address": "new@example.com", "name": "x" * 201}, "name", ""),
+        ("mailbox", {"address": "new\0@example.com"}, "address", "Null"),
+        ("alias", {"address": "help", "is_active": "on"}, "address", "not an address"),
+        ("alias", {"address": "support@example.com"}, "address", "not available"),
+        ("alias", {"address": "he*p@example.com"}, "address", "no patterns"),
+        ("alias", {"address": "help@example.com", "description": "x" * 501}, "description", ""),
+        ("alias", {"address": "help@example.com", "mailbox": "nonsense"}, "mailbox", ""),
+        ("alias", {"address": "help@example.com", "mailbox": str(uuid7())}, "mailbox", ""),
+    ],
+)
+def test_what_is_refused_is_said_at_its_field(
+    kind: str, given: dict[str, str], field: str | None, said: str, administrator: Client
+) -> None:
+    mailbox = make_mailbox()
+    before = (Domain.objects.count(), Mailbox.objects.count(), Alias.objects.count())
+    others: dict[str, Any] = MAILBOX if kind == "mailbox" else {"mailbox": mailbox.pk} if kind == "alias" else {}
+    found = errors_of(administrator.post(add(kind), {**others, **given}))
+    assert list(found) == [field or "__all__"]
+    assert said in found[field or "__all__"][0]
+    assert (Domain.objects.count(), Mailbox.objects.count(), Alias.objects.count()) == before
+    assert not LogEntry.objects.exists()
+
+
+def test_a_deleted_mailbox_is_no_place_for_an_alias(administrator: Client) -> None:
+    gone, address = make_mailbox(), {"address": "help@example.com"}
+    provision.delete_mailbox(gone)
+    found = errors_of(administrator.post(add("alias"), {**address, "mailbox": gone.pk}))
+    assert found == {"mailbox": ["The mailbox support@example.com is deleted; choose another one."]}
+
+
+# --- changing
+
+
+def test_a_domain_is_changed(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    given = {"is_test": "on", "default_mailbox": mailbox.pk}
+    assert administrator.post(page("domain", mailbox.domain), given).status_code == FOUND
+    domain = Domain.objects.get()
+    assert (domain.is_active, domain.is_test, domain.default_mailbox) == (False, True, mailbox)
+
+
+def test_the_default_mailbox_is_one_of_the_domain(administrator: Client) -> None:
+    other, domain = make_mailbox(address="support@example.org"), make_domain()
+    found = errors_of(administrator.post(page("domain", domain), {"is_active": "on", "default_mailbox": other.pk}))
+    assert found == {"default_mailbox": ["The default mailbox of example.com is one of its own mailboxes."]}
+    found = errors_of(administrator.post(page("domain", domain), {"is_active": "on", "default_mailbox": ""}))
+    assert list(found) == ["default_mailbox"]
+
+
+def test_a_mailbox_is_changed_and_its_retention_can_be_emptied(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    provision.update_mailbox(mailbox, retention={"raw_days": 3, "log_days": 9})
+    given = MAILBOX | {"name": "Support", "content_days": "5"}
+    assert administrator.post(page("mailbox", mailbox), given).status_code == FOUND
+    mailbox.refresh_from_db()
+    assert (mailbox.name, mailbox.raw_days, mailbox.content_days, mailbox.log_days) == ("Support", None, 5, None)
+    assert "name" in LogEntry.objects.get().get_change_message().lower()
+
+
+def test_the_form_of_a_mailbox_says_that_nothing_is_pruned_yet(administrator: Client) -> None:
+    assert b"nothing is pruned yet" in administrator.get(page("mailbox", make_mailbox())).content
+
+
+def test_an_alias_moves_to_another_mailbox_and_its_address_stays(administrator: Client) -> None:
+    alias, other = make_alias(), make_mailbox(address="sales@example.com")
+    given = {"address": "new@example.com", "mailbox": other.pk, "description": "moved", "is_active": "on"}
+    assert administrator.post(page("alias", alias), given).status_code == FOUND
+    alias.refresh_from_db()
+    assert (alias.address, alias.mailbox, alias.description) == ("help@example.com", other, "moved")
+
+
+# --- deleting
+
+
+def test_before_a_mailbox_is_deleted_the_page_says_what_stops(administrator: Client, loopback_allowed: None) -> None:
+    mailbox = make_mailbox()
+    alias = make_alias(mailbox=mailbox)
+    make_webhook(url="http://127.0.0.1:9/of-alias", alias=alias)
+    make_webhook(url="http://127.0.0.1:9/of-mailbox", mailbox=mailbox)
+    make_key(mailboxes=[mailbox])
+    make_key()
+    make_email()
+    text = administrator.get(page("mailbox", mailbox, "delete")).content.decode()
+    for said in (
+        "Mail to support@example.com is refused from now on.",
+        "1 alias (help@example.com)",
+        "2 webhooks bound to it hear nothing any more (http://127.0.0.1:9/of-",
+        "1 API key names it",
+        "its 1 email any more",
+        "30 days",
+        "Its mail may go",
+    ):
+        assert said in text, said
+    mailbox.refresh_from_db()
+    assert mailbox.deleted_at is None
+
+
+def test_a_mailbox_with_mail_goes_only_when_its_mail_may(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    alias = make_alias(mailbox=mailbox)
+    make_email()
+    answer = administrator.post(page("mailbox", mailbox, "delete"), {})
+    assert answer.status_code == OK
+    assert "still has mail" in answer.context["form"].errors["with_mail"][0]
+    mailbox.refresh_from_db()
+    assert mailbox.deleted_at is None
+    assert not LogEntry.objects.exists()
+    answer = administrator.post(page("mailbox", mailbox, "delete"), {"with_mail": "on"})
+    assert answer["Location"] == reverse("admin:mailboxes_mailbox_changelist")
+    mailbox.refresh_from_db()
+    alias.refresh_from_db()
+    assert None not in (mailbox.deleted_at, alias.deleted_at)
+    assert LogEntry.objects.get().is_deletion()
+
+
+def test_an_empty_mailbox_is_not_asked_about_mail(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    assert b"Its mail may go" not in administrator.get(page("mailbox", mailbox, "delete")).content
+    assert administrator.post(page("mailbox", mailbox, "delete"), {}).status_code == FOUND
+    mailbox.refresh_from_db()
+    assert mailbox.deleted_at is not None
+
+
+def test_the_default_mailbox_cannot_go_and_the_page_says_why(administrator: Client) -> None:
+    inbox = make_domain().default_mailbox
+    assert inbox is not None
+    text = administrator.get(page("mailbox", inbox, "delete")).content.decode()
+    assert "is the default mailbox of example.com" in text
+    assert 'type="submit" class="font-medium' not in text
+    answer = administrator.post(page("mailbox", inbox, "delete"), {"with_mail": "on"})
+    assert "default mailbox" in answer.context["form"].non_field_errors()[0]
+    inbox.refresh_from_db()
+    assert inbox.deleted_at is None
+
+
+def test_a_domain_goes_with_everything_in_it(administrator: Client, loopback_allowed: None) -> None:
+    mailbox = make_mailbox()
+    make_alias(mailbox=mailbox)
+    make_webhook(domain=mailbox.domain)
+    text = administrator.get(page("domain", mailbox.domain, "delete")).content.decode()
+    assert "2 mailboxes (inbox@example.com, support@example.com) of the domain are deleted with it" in text
+    assert "1 alias (help@example.com)" in text
+    assert "1 webhook bound to it hears nothing any more" in text
+    assert administrator.post(page("domain", mailbox.domain, "delete"), {}).status_code == FOUND
+    assert not Domain.objects.live().exists()
+    assert not Mailbox.objects.live().exists()
+    assert not Alias.objects.live().exists()
+
+
+def test_an_alias_goes_and_its_name_rests(administrator: Client) -> None:
+    alias = make_alias()
+    assert administrator.post(page("alias", alias, "delete"), {}).status_code == FOUND
+    assert not Alias.objects.live().exists()
+    found = errors_of(administrator.post(add("alias"), {"address": "help@example.com", "mailbox": alias.mailbox_id}))
+    assert list(found) == ["address"]
+
+
+def test_what_is_deleted_is_looked_at_only(administrator: Client) -> None:
+    alias = make_alias()
+    provision.delete_alias(alias)
+    text = administrator.get(page("alias", alias)).content.decode()
+    assert "_save" not in text
+    for name in ("change", "delete"):
+        assert administrator.post(page("alias", alias, name), {}).status_code == HTTPStatus.FORBIDDEN
+
+
+def test_deleting_many_at_once_is_not_offered(administrator: Client) -> None:
+    alias = make_alias()
+    listed = reverse("admin:mailboxes_alias_changelist")
+    assert b"delete_selected" not in administrator.get(listed).content
+    administrator.post(listed, {"action": "delete_selected", "_selected_action": [str(alias.pk)], "post": "yes"})
+    assert Alias.objects.live().exists()
+
+
+# --- lists
+
+
+@pytest.mark.parametrize(("kind", "make"), [("mailbox", make_mailbox), ("alias", make_alias), ("domain", make_domain)])
+def test_many_are_disabled_and_enabled_in_the_list(kind: str, make: Callable[[], Any], administrator: Client) -> None:
+    row = make()
+    listed = reverse(f"admin:mailboxes_{kind}_changelist")
+    for action, is_active in (("disable", False), ("enable", True)):
+        answer = administrator.post(listed, {"action": action, "_selected_action": [str(row.pk)]}, follow=True)
+        assert f"1 {kind} {action}d." in answer.content.decode()
+        row.refresh_from_db()
+        assert row.is_active is is_active
+    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == [
+        "disabled in the list",
+        "enabled in the list",
+    ]
+
+
+def listed(client: Client, kind: str, **filters: str) -> set[str]:
+    answer = client.get(reverse(f"admin:mailboxes_{kind}_changelist"), filters)
+    assert answer.status_code == OK
+    return {str(row) for row in answer.context["cl"].result_list}
+
+
+def test_lists_are_searched_by_the_parts_of_an_address(administrator: Client) -> None:
+    first, other = make_mailbox(), make_mailbox(address="sales@example.org")
+    make_alias(mailbox=first)
+    assert listed(administrator, "mailbox", q="support") == {"support@example.com"}
+    assert listed(administrator, "mailbox", q="SALES@example") == {"sales@example.org"}
+    assert listed(administrator, "mailbox", q="example.org") == {"sales@example.org", "inbox@example.org"}
+    assert listed(administrator, "mailbox", q="support@example.org") == set()
+    assert listed(administrator, "alias", q="help@example.com") == {"help@example.com"}
+    assert listed(administrator, "domain", q=".org") == {str(other.domain)}
+    assert listed(administrator, "mailbox", domain=str(other.domain_id)) == {"sales@example.org", "inbox@example.org"}
+    assert listed(administrator, "mailbox", domain="nonsense") == set()
+    assert listed(administrator, "alias", mailbox=str(other.pk)) == set()
+
+
+def test_what_is_deleted_is_out_of_sight_until_asked_for(administrator: Client) -> None:
+    kept, gone = make_mailbox(), make_mailbox(address="gone@example.com")
+    provision.delete_mailbox(gone)
+    inbox = "inbox@example.com"
+    assert listed(administrator, "mailbox") == {str(kept), inbox}
+    assert listed(administrator, "mailbox", deleted="yes") == {str(gone)}
+    assert listed(administrator, "mailbox", deleted="all") == {str(kept), str(gone), inbox}
+
+
+def test_test_domains_are_told_from_others(administrator: Client) -> None:
+    make_mailbox()
+    provision.create_domain(name="test.example.net", is_test=True)
+    assert listed(administrator, "mailbox", test="yes") == {"inbox@test.example.net"}
+    assert listed(administrator, "domain", is_test__exact="0") == {"example.com"}
+
+
+def test_counts_are_of_what_is_there(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    make_alias(mailbox=mailbox)
+    provision.delete_alias(make_alias(address="gone@example.com", mailbox=mailbox))
+    (domain,) = administrator.get(reverse("admin:mailboxes_domain_changelist")).context["cl"].result_list
+    assert (domain.live_mailboxes, domain.live_aliases) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["domain", "mailbox", "alias"])
+def test_a_list_takes_as_many_queries_with_many_rows_as_with_few(kind: str, administrator: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            administrator.get(reverse(f"admin:mailboxes_{kind}_changelist"))
+        return len(seen)
+
+    make_alias()
+    few = queries()
+    for number in range(5):
+        mailbox = make_mailbox(address=f"box@d{number}.example.com")
+        make_alias(address=f"alias@d{number}.example.com", mailbox=mailbox)
+    assert queries() == few <= 9
+
+
+def test_the_picker_of_mailboxes_offers_what_is_there(administrator: Client) -> None:
+    make_mailbox()
+    Mailbox.objects.filter(local_part="inbox").update(deleted_at=timezone.now())
+    asked = {"app_label": "mailboxes", "model_name": "alias", "field_name": "mailbox", "term": ""}
+    found = administrator.get(reverse("admin:autocomplete"), asked).json()
+    assert [result["text"] for result in found["results"]] == ["support@example.com"]

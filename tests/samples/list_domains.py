@@ -1,0 +1,15 @@
+"""Lists the domains, with requests."""
+
+import json
+import os
+import sys
+
+import requests
+
+API_KEY = os.environ["API_KEY"]
+BASE_URL = os.environ["API_URL"]
+
+headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+
+response = requests.get(f"{BASE_URL}/domains", headers=headers, timeout=20)
+json.dump({"status": response.status_code, "body": response.json()}, sys.stdout)

@@ -1,0 +1,105 @@
+"""What lists are narrowed by. Each is one that an index answers, or that is over few rows."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from emailgistics.common.admin import first_id_since
+from webhooks.models import ALIVE, STAYED, Webhook
+
+OFFERED = 30
+PERIODS = {
+    "1h": ("The last hour", timedelta(hours=1)),
+    "24h": ("The last 24 hours", timedelta(hours=24)),
+    "7d": ("The last 7 days", timedelta(days=7)),
+    "30d": ("The last 30 days", timedelta(days=30)),
+}
+
+
+class StateFilter(SimpleListFilter):
+    """By what holds now, see `Webhook.current_state`."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(value, str(label)) for value, label in Webhook.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:  # noqa: ARG002
+        active = Q(STAYED, state=Webhook.State.ACTIVE)
+        if self.value() == Webhook.State.ACTIVE:
+            return queryset.filter(active)
+        if self.value() == Webhook.State.PAUSED:
+            return queryset.exclude(active).exclude(state=Webhook.State.DISABLED)
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class DeletedFilter(SimpleListFilter):
+    """Webhooks that were deleted, or what they were bound to: they stay for their deliveries, out of the way."""
+
+    title = "deletion"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("yes", "Deleted"), ("all", "All")]
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "Not deleted"}
+        yield from others  # type: ignore[misc]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:  # noqa: ARG002
+        if self.value() == "all":
+            return queryset
+        return queryset.exclude(ALIVE) if self.value() == "yes" else queryset.filter(ALIVE)
+
+
+class WebhookFilter(SimpleListFilter):
+    """The newest ones are offered; a link from any other's page leads here, too."""
+
+    title = "webhook"
+    parameter_name = "webhook"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        newest = list(Webhook.objects.live().order_by("-id").values_list("pk", "url")[:OFFERED])
+        chosen = _uuid(request.GET.get(self.parameter_name))
+        if chosen and chosen not in dict(newest):
+            newest += Webhook.objects.filter(pk=chosen).values_list("pk", "url")
+        return [(str(pk), url) for pk, url in newest]
+
+    def has_output(self) -> bool:
+        return True  # also with one webhook, so that a link to its deliveries works
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        if not self.value():
+            return queryset
+        chosen = _uuid(self.value())
+        return queryset.filter(webhook=chosen) if chosen else queryset.none()
+
+
+class CreatedFilter(SimpleListFilter):
+    """By the time that is in each id: the primary key answers it."""
+
+    title = "time"
+    parameter_name = "since"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(value, title) for value, (title, _) in PERIODS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        period = PERIODS.get(self.value() or "")
+        return queryset.filter(pk__gte=first_id_since(timezone.now() - period[1])) if period else queryset
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None

@@ -1,0 +1,186 @@
+"""Forms of the console: what administrators write, as the services take it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.urls import reverse_lazy
+from unfold.widgets import (
+    UnfoldAdminAutocompleteModelChoiceFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from emailgistics.common.errors import RefusedError
+from webhooks import guard
+from webhooks.admin.bindings import Bound, find_bound, kind_of
+from webhooks.headers import MASK
+from webhooks.models import Webhook
+
+PAYLOADS = (
+    (Webhook.Payload.FULL, "Full: the whole mail, with its text, its headers and the list of attachments"),
+    (Webhook.Payload.METADATA, "Metadata only: who, to whom, when, subject; nothing of what the mail says"),
+)
+ANOTHER_RECEIVER = (
+    f" Another scheme, host or port is another receiver: headers kept as {MASK} are dropped then, and a new secret "
+    "signs from that moment on, shown once."
+)
+KEEPING = f"One “Name: value” a line. {MASK} keeps the value a header has; a line that is taken out ends the header."
+OVERLAPS = (
+    (timedelta(hours=24), "24 hours: change the receiver within a day"),
+    (timedelta(hours=1), "1 hour"),
+    (timedelta(days=7), "7 days"),
+    (timedelta(0), "None: the old secret is void now. For one that leaked"),
+)
+
+
+class BoundField(forms.CharField):
+    """One alias, mailbox or domain, by its id; chosen from what the server finds while somebody types."""
+
+    widget = UnfoldAdminAutocompleteModelChoiceFieldWidget
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:  # noqa: ARG002
+        return {"data-ajax--url": reverse_lazy("admin:webhooks_webhook_bindings"), "data-minimum-input-length": 0}
+
+    def offer(self, public_id: str) -> None:
+        """Shows what has that id as chosen; a list of thousands is not sent along."""
+        bound = find_bound(public_id)
+        if bound is not None:
+            self.widget.choices = [(public_id, f"{kind_of(bound).capitalize()} {bound}")]
+
+    def clean(self, value: Any) -> Bound | None:
+        text = super().clean(value)
+        bound = find_bound(text)
+        if bound is None:
+            raise forms.ValidationError("There is no such alias, mailbox or domain any more; choose another one.")
+        return bound
+
+
+class HeadersField(forms.CharField):
+    """One `Name: value` a line -> a mapping in their order."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def clean(self, value: Any) -> Any:
+        headers: dict[str, str] = {}
+        for n, line in enumerate((super().clean(value) or "").splitlines(), start=1):
+            if not line.strip():
+                continue
+            name, colon, text = (part.strip() for part in line.partition(":"))
+            if not (colon and name):
+                # without the line itself: it may be a password
+                raise forms.ValidationError(f"Line {n} is not written as “Name: value”.")
+            if name in headers:
+                raise forms.ValidationError(f"Line {n}: {name} is there twice; give each header once.")
+            headers[name] = text
+        return headers
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Browsers send line ends of their own."""
+        return bool((initial or "").splitlines() != (data or "").strip().splitlines())
+
+
+class _WebhookForm(forms.Form):
+    url = forms.CharField(
+        label="URL",
+        max_length=guard.MAX_URL_LENGTH,
+        widget=UnfoldAdminTextInputWidget({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Where events are posted to. It has to begin with https://, except for networks that an operator "
+        "allows with WEBHOOK_ALLOW_NETWORKS.",
+    )
+    payload = forms.ChoiceField(
+        label="What is sent", choices=PAYLOADS, initial=Webhook.Payload.FULL, widget=UnfoldAdminRadioSelectWidget
+    )
+    description = forms.CharField(
+        max_length=500, required=False, widget=UnfoldAdminTextInputWidget, help_text="For people: what it is for."
+    )
+    headers = HeadersField(
+        label="Own headers",
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 3, "spellcheck": "false", "placeholder": "Authorization: Bearer …"}),
+        help_text="Sent along with each request, one “Name: value” a line. Values are stored encrypted and not shown "
+        "again.",
+    )
+
+    def clean_url(self) -> str:
+        """Judged here, too: a name is looked up, which no transaction should wait for."""
+        url: str = self.cleaned_data["url"]
+        if url != self.initial.get("url"):
+            try:
+                guard.check_url(url)
+            except RefusedError as error:
+                raise forms.ValidationError(error.message) from error
+        return url
+
+
+class AddWebhookForm(_WebhookForm):
+    binding = BoundField(
+        label="For mail to",
+        help_text="An alias: mail to that address. A mailbox: all mail in it. A domain: all mail to any of its "
+        "addresses.",
+    )
+    field_order = ("binding", "url", "payload", "description", "headers")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        binding = self.fields["binding"]
+        if isinstance(binding, BoundField):
+            binding.offer(str(self["binding"].value() or ""))
+
+
+class ChangeWebhookForm(_WebhookForm):
+    """The headers it has are offered by name, masked."""
+
+    def __init__(self, data: QueryDict | None, *, webhook: Webhook) -> None:
+        self.webhook = webhook
+        headers = "\n".join(f"{name}: {MASK}" for name in webhook.header_names)
+        fields = {name: getattr(webhook, name) for name in ("url", "payload", "description")}
+        super().__init__(data, initial=fields | {"headers": headers})
+        self.fields["url"].widget.attrs["data-url-now"] = webhook.url
+        self.fields["url"].help_text += ANOTHER_RECEIVER
+        self.fields["headers"].help_text = KEEPING
+
+    def clean_headers(self) -> dict[str, str | None]:
+        """A value of None keeps what is there."""
+        return {name: None if value == MASK else value for name, value in self.cleaned_data["headers"].items()}
+
+
+class PauseForm(forms.Form):
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Shown beside its state, to you and over the API.",
+    )
+
+
+class ResumeForm(forms.Form):
+    """To resume is to confirm where the alias leads; what is confirmed is what was on the page."""
+
+    leads_to = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: QueryDict | None, *, webhook: Webhook) -> None:
+        self.alias = webhook.alias
+        self.now = webhook.alias.mailbox.public_id if webhook.alias else ""
+        super().__init__(data, initial={"leads_to": self.now})
+
+    def clean(self) -> None:
+        if self.alias and self.cleaned_data.get("leads_to") != self.now:
+            self.data = {**self.data, "leads_to": self.now}
+            self.add_error(
+                None, f"Meanwhile {self.alias} was led to {self.alias.mailbox}: look at it again, and confirm."
+            )
+
+
+class RotateForm(forms.Form):
+    overlap = forms.ChoiceField(
+        label="How long the old secret signs as well",
+        choices=[(str(int(overlap.total_seconds())), label) for overlap, label in OVERLAPS],
+        initial=str(int(OVERLAPS[0][0].total_seconds())),
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+
+    def clean_overlap(self) -> timedelta:
+        return timedelta(seconds=int(self.cleaned_data["overlap"]))

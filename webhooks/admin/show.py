@@ -1,0 +1,232 @@
+"""How rows look on pages of the console: times, states, octets of strangers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.admin.utils import quote
+from django.db.models import IntegerField, Model, QuerySet, Subquery
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timeuntil
+
+from emailgistics.common.ids import decode_id
+from emailgistics.common.requests import NOBODY
+from mailboxes.models import Email
+from webhooks.admin.bindings import is_gone
+from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.retry import is_success
+
+STYLE = {"all": ["webhooks/webhooks.css"]}
+NOTHING = "–"
+MAX_COUNTED = 10_000
+
+WEBHOOK_COLOURS = {"active": "success", "paused": "warning", "disabled": "danger", "deleted": ""}
+DELIVERY_COLOURS = {
+    "pending": "info",
+    "held": "warning",
+    "delivered": "success",
+    "failed": "danger",
+    "canceled": "",
+}
+
+
+class BoundedCount(Subquery):
+    """How many rows a sliced subquery has: at most as many as its slice says, however many there are."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
+    output_field = IntegerField()
+
+
+def counted(rows: QuerySet[Any]) -> int:
+    """Up to MAX_COUNTED + 1."""
+    return rows.order_by().values("pk")[: MAX_COUNTED + 1].count()
+
+
+def amount(count: int, *, at_most: int = MAX_COUNTED) -> str:
+    return f"{count:,}" if count <= at_most else f"more than {at_most:,}"
+
+
+def instant(at: datetime | None) -> str:
+    if at is None:
+        return NOTHING
+    local = timezone.localtime(at)
+    return format_html(
+        '<time class="whitespace-nowrap" datetime="{}" title="{}">{}</time>',
+        local.isoformat(timespec="milliseconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S.%f %Z"),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+
+
+def ahead(at: datetime, *, now: datetime) -> str:
+    wait = at - now
+    if wait <= timedelta(0):
+        return "now"
+    return f"in {wait.seconds + 1} s" if wait < timedelta(minutes=1) else f"in {timeuntil(at, now, depth=1)}"
+
+
+def state(name: str, reason: str, colours: dict[str, str]) -> SafeString:
+    context = {"name": name, "reason": reason, "colour": colours.get(name, "")}
+    return render_to_string("webhooks/partials/_state.html", context)
+
+
+def webhook_state(webhook: Webhook) -> SafeString:
+    if webhook.deleted_at is not None:
+        return state("deleted", f"at {timezone.localtime(webhook.deleted_at):%Y-%m-%d %H:%M}", WEBHOOK_COLOURS)
+    if is_gone(webhook):
+        return state("deleted", "with what it was bound to", WEBHOOK_COLOURS)
+    return state(webhook.current_state, webhook.current_state_reason, WEBHOOK_COLOURS)
+
+
+def delivery_state(delivery: Delivery) -> SafeString:
+    return state(delivery.state, "", DELIVERY_COLOURS)
+
+
+def answer(status: int | None, error: str, *, detail: str = "") -> SafeString:
+    """What a receiver answered, or why there was no answer."""
+    if status is None and not error:
+        return SafeString(NOTHING)
+    colour = "success" if is_success(status) else "danger"
+    context = {"name": str(status) if status is not None else error, "colour": colour, "reason": detail}
+    return render_to_string("webhooks/partials/_state.html", context)
+
+
+def next_attempt(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
+    """When the next attempt is, and why then."""
+    if delivery.state == Delivery.State.HELD:
+        return "when the webhook is active again", delivery.reason
+    if delivery.state != Delivery.State.PENDING:
+        return NOTHING, delivery.reason
+    if delivery.lease_id is not None:
+        return "being made", f"attempt {delivery.attempts} is on its way"
+    if delivery.failures:
+        failed = f"after {delivery.failures} failed attempt{'s' if delivery.failures > 1 else ''}"
+        return ahead(delivery.due_at, now=now), failed
+    return ahead(delivery.due_at, now=now), delivery.reason or "the first one"
+
+
+# --- links
+
+
+def page_of(row: Model | None) -> str:
+    """The console's page of a row; empty if it has none."""
+    if row is None:
+        return ""
+    options = row._meta  # noqa: SLF001 - the only way to its names
+    try:
+        return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[quote(str(row.pk))])
+    except NoReverseMatch:
+        return ""
+
+
+def link(row: Model | None, text: object) -> str:
+    url = page_of(row)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text) if url else format_html("{}", text)
+
+
+def code(text: str) -> str:
+    return format_html('<code class="wh-code">{}</code>', text)
+
+
+def wide(text: object) -> str:
+    """For a column that the others must not squeeze."""
+    return format_html('<div class="wh-wide">{}</div>', text)
+
+
+def short(text: str, *, limit: int = 70) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def subject(email: Email) -> str:
+    return short(email.subject) if email.subject else "(no subject)"
+
+
+def pk_of(public_id: str) -> UUID:
+    """Of a webhook; for what is no id of one, a key that nothing has."""
+    return decode_id(Webhook.ID_PREFIX, public_id) or NOBODY
+
+
+def list_url(model: type[Model], **filters: object) -> str:
+    options = model._meta  # noqa: SLF001 - as above
+    return f"{reverse(f'admin:{options.app_label}_{options.model_name}_changelist')}?{urlencode(filters)}"
+
+
+# --- octets
+
+
+def printable(text: str | bytes | memoryview) -> str:
+    """What strangers sent, as text that can only be looked at.
+
+    Controls are written out, also those that turn text round.
+    """
+    if not isinstance(text, str):
+        text = bytes(text).decode("utf-8", "backslashreplace")
+    lines = text.replace("\r\n", "\n")
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in lines)
+
+
+def as_json(octets: bytes) -> str | None:
+    """Indented for reading, or None if it is no JSON."""
+    try:
+        return printable(json.dumps(json.loads(octets), ensure_ascii=False, indent=2))
+    except ValueError:
+        return None
+
+
+# --- times of an attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One part of an attempt. share is in percent of the bar."""
+
+    name: str
+    ms: int
+    share: float
+
+
+def spans(attempt: Attempt, *, longest_ms: int) -> list[Span]:
+    """The parts of an attempt, in their order; longest_ms is what fills the bar."""
+    total = attempt.total_ms or 0
+    dns, connect = attempt.dns_ms or 0, attempt.connect_ms or 0
+    # first_byte_ms counts from the start, the two before it each for themselves
+    waited = max((attempt.first_byte_ms if attempt.first_byte_ms is not None else total) - dns - connect, 0)
+    read = max(total - dns - connect - waited, 0) if attempt.first_byte_ms is not None else 0
+    parts = (("dns", dns), ("connect", connect), ("wait", waited), ("read", read))
+    return [Span(name, ms, round(100 * ms / max(longest_ms, 1), 2)) for name, ms in parts if ms]
+
+
+def times(attempt: Attempt) -> str:
+    """In words; what did not happen (no lookup for an IP address, an open connection used again) is left out."""
+    parts = (
+        ("DNS {} ms", attempt.dns_ms),
+        ("connect {} ms", attempt.connect_ms),
+        ("first byte after {} ms", attempt.first_byte_ms),
+        ("{} ms in all", attempt.total_ms),
+    )
+    return ", ".join(text.format(ms) for text, ms in parts if ms is not None)
+
+
+def bars(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    longest = max((attempt.total_ms or 0 for attempt in attempts), default=0)
+    return [
+        {
+            "attempt": attempt,
+            "url": page_of(attempt),
+            "started": instant(attempt.started_at),
+            "answer": answer(attempt.status, attempt.error),
+            "times": times(attempt),
+            "spans": spans(attempt, longest_ms=longest),
+            "headers": printable(attempt.response_headers),
+            "excerpt": printable(attempt.response_excerpt),
+        }
+        for attempt in attempts
+    ]

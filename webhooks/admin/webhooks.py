@@ -1,0 +1,106 @@
+"""The list of webhooks. What is done with one of them: `pages.py`."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from emailgistics.common.admin import ConsoleModelAdmin
+from emailgistics.common.ids import decode_id
+from webhooks.admin import show
+from webhooks.admin.bindings import bound_to, kind_of
+from webhooks.admin.filters import DeletedFilter, StateFilter
+from webhooks.admin.pages import WebhookPages
+from webhooks.models import Delivery, Webhook
+
+State = Delivery.State
+
+
+@admin.register(Webhook)
+class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
+    list_display = ("endpoint", "bound", "effective_state", "payload_form", "waiting", "held", "last_answer", "created")
+    list_display_links: ClassVar = None
+    list_filter = (StateFilter, "payload", DeletedFilter)
+    search_fields = ("url", "description")
+    search_help_text = "Part of the URL, or an id: wh_…"
+    ordering = ("-id",)
+    sortable_by = ()
+    actions: ClassVar = None
+
+    class Media:
+        css: ClassVar = show.STYLE
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
+        """With the numbers that the list shows, as many queries however many webhooks."""
+        deliveries = Delivery.objects.filter(webhook=OuterRef("pk"))
+        newest = deliveries.filter(attempts__gt=0).order_by("-id")
+        webhooks: QuerySet[Webhook] = super().get_queryset(request)
+        return (
+            webhooks.select_related("alias__domain", "alias__mailbox", "mailbox__domain", "domain", "created_by")
+            .defer("sealed_secret", "sealed_previous_secret", "sealed_headers")
+            .annotate(
+                waiting_count=_how_many(deliveries.filter(state=State.PENDING)),
+                held_count=_how_many(deliveries.filter(state=State.HELD)),
+                newest=Subquery(newest.values(of=JSONObject(status="last_status", error="last_error"))[:1]),
+            )
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Webhook], search_term: str
+    ) -> tuple[QuerySet[Webhook], bool]:
+        if pk := decode_id(Webhook.ID_PREFIX, search_term.strip()):
+            return queryset.filter(pk=pk), False
+        found: tuple[QuerySet[Webhook], bool] = super().get_search_results(request, queryset, search_term)
+        return found
+
+    @admin.display(description="URL")
+    def endpoint(self, webhook: Webhook) -> str:
+        return format_html(
+            '<div>{}<div class="text-xs">{}</div></div>',
+            show.link(webhook, show.short(webhook.url)),
+            webhook.description,
+        )
+
+    @admin.display(description="For mail to")
+    def bound(self, webhook: Webhook) -> str:
+        bound = bound_to(webhook)
+        return format_html('<div>{}<div class="text-xs">{}</div></div>', show.link(bound, bound), kind_of(bound))
+
+    @admin.display(description="State")
+    def effective_state(self, webhook: Webhook) -> str:
+        return show.webhook_state(webhook)
+
+    @admin.display(description="Payload")
+    def payload_form(self, webhook: Webhook) -> str:
+        return webhook.get_payload_display()
+
+    @admin.display(description="Waiting")
+    def waiting(self, webhook: Any) -> str:
+        return _linked(webhook, webhook.waiting_count, State.PENDING)
+
+    @admin.display(description="Held")
+    def held(self, webhook: Any) -> str:
+        return _linked(webhook, webhook.held_count, State.HELD)
+
+    @admin.display(description="Last answer")
+    def last_answer(self, webhook: Any) -> str:
+        newest = webhook.newest or {"status": None, "error": ""}
+        return show.answer(newest["status"], newest["error"])
+
+    @admin.display(description="Created")
+    def created(self, webhook: Webhook) -> str:
+        return show.instant(webhook.created_at)
+
+
+def _how_many(deliveries: QuerySet[Delivery]) -> show.BoundedCount:
+    return show.BoundedCount(deliveries.order_by().values("pk")[: show.MAX_COUNTED + 1])
+
+
+def _linked(webhook: Webhook, count: int, state: State) -> str:
+    if not count:
+        return "0"
+    url = show.list_url(Delivery, webhook=webhook.pk, state__exact=state.value)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, show.amount(count))

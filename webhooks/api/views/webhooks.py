@@ -1,0 +1,262 @@
+"""Webhooks over HTTP. A key sees those of its mailboxes and aliases; all others do not exist for it."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apikeys.models import ApiKey
+from emailgistics.common.access import Scope, require_all_mailboxes
+from emailgistics.common.bodies import BodySerializer, body_of, values_in_body
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.requests import find_in_query
+from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from mailboxes.models import Alias, Domain, Mailbox
+from webhooks.api.bodies import (
+    NewWebhookSerializer,
+    NothingSerializer,
+    RotationSerializer,
+    WebhookChangesSerializer,
+    WholeWebhookSerializer,
+)
+from webhooks.api.serializers import ChangedWebhookSerializer, WebhookSerializer, WebhookWithSecretSerializer
+from webhooks.api.views.content import default_payload, is_aimed_anew, refuse_full_payload, refuse_full_webhook
+from webhooks.headers import MASK
+from webhooks.models import Webhook
+from webhooks.services import webhooks
+
+CONTENT = "A webhook with `payload: full` carries what mails say, so this needs emails:content as well for such a one."
+AIMING = f"For another `url` or other `headers`: {CONTENT}"
+ELSEWHERE = (
+    "Another scheme, host or port of `url` is another receiver: values that were kept are dropped, the secret is "
+    "renewed at once, and the answer holds the new one, this once."
+)
+HEADERS = (
+    f"In place of the values of `headers`, which nobody reads again, stands `{MASK}`; sent back, it keeps the value."
+)
+
+
+def filter_by(name: str, what: str) -> OpenApiParameter:
+    return OpenApiParameter(name, str, description=f"Only those {what}.")
+
+
+class WebhookViewSet(ResourceViewSet[Webhook]):
+    serializer_class = WebhookSerializer
+    required_scopes: ClassVar = {
+        "list": Scope.WEBHOOKS_READ,
+        "retrieve": Scope.WEBHOOKS_READ,
+        "create": Scope.WEBHOOKS_WRITE,
+        "update": Scope.WEBHOOKS_WRITE,
+        "partial_update": Scope.WEBHOOKS_WRITE,
+        "destroy": Scope.WEBHOOKS_WRITE,
+        "pause": Scope.WEBHOOKS_WRITE,
+        "resume": Scope.WEBHOOKS_WRITE,
+        "rotate_secret": Scope.WEBHOOKS_WRITE,
+    }
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return super().default_response_headers | {"Cache-Control": "no-store"}  # secrets are among the answers
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return Webhook.objects.visible_to(self.caller).select_related("alias")
+
+    @extend_schema(
+        summary="List webhooks, newest first",
+        description="Those of the aliases and mailboxes that the key may open; those of a domain, for all mailboxes.",
+        parameters=[
+            filter_by("url", "with exactly this URL"),
+            filter_by("alias_id", "bound to this alias"),
+            filter_by("mailbox_id", "bound to this mailbox"),
+            filter_by("domain_id", "bound to this domain"),
+        ],
+        responses={200: WebhookSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def list(self, request: Request) -> Response:
+        rows = self.get_queryset()
+        for name, rows_of_it in self._things().items():
+            if thing := find_in_query(rows_of_it, request, f"{name}_id"):
+                rows = rows.filter(**{name: thing})
+        if (url := request.query_params.get("url")) is not None:
+            # no row has a NUL, and PostgreSQL takes none in a question
+            rows = rows.none() if "\0" in url else rows.filter(url=url)
+        return self.listed(rows)
+
+    @extend_schema(
+        summary="Create a webhook",
+        description=(
+            "An endpoint that is told of mail to one alias, one mailbox, or a whole domain (that needs a key for all "
+            "mailboxes). The answer holds the secret that verifies what arrives, this once. Without `payload` it is "
+            "full for a key with emails:content, and else metadata; full needs emails:content."
+        ),
+        parameters=[LOCATION],
+        request=NewWebhookSerializer,
+        responses={201: WebhookWithSecretSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample(
+                "For an alias, with a token that the receiver wants to see",
+                {
+                    "alias_id": "alias_01jd2x8kq0f9vatn1m6w3h5c7e",
+                    "url": "https://hooks.example.net/mail",
+                    "headers": {"Authorization": "Bearer 3rS7w9…"},
+                    "description": "Support tickets",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "For a mailbox, without what mails say",
+                {
+                    "mailbox_id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
+                    "url": "https://hooks.example.net/mail",
+                    "payload": "metadata",
+                },
+                request_only=True,
+            ),
+        ],
+    )
+    def create(self, request: Request) -> Response:
+        body = body_of(request)
+        refuse_full_payload(body, self.caller)
+        if body.get("domain_id") is not None:
+            require_all_mailboxes(self.caller)
+        references = {f"{name}_id": rows for name, rows in self._things().items()}
+        values = _without_constants(values_in_body(request, NewWebhookSerializer, references=references))
+        webhook, secret = webhooks.create_webhook(
+            **{"payload": default_payload(self.caller), **values},
+            created_by=ApiKey.objects.get(pk=self.caller.key_id),
+        )
+        answer = self.created(webhook)
+        answer.data["secret"] = secret
+        return answer
+
+    @extend_schema(
+        summary="Read one webhook",
+        description=f"Where it leads, and whether it is on. {HEADERS}",
+        parameters=[ID],
+        responses={200: WebhookSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002 - as in the route
+        return self.shown(self.found(id))
+
+    @extend_schema(
+        summary="Change a webhook",
+        description=f"What is not named stays as it is. {HEADERS} {ELSEWHERE} {AIMING}",
+        parameters=[ID],
+        request=WebhookChangesSerializer,
+        responses={200: ChangedWebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample(
+                "One header more",
+                {"headers": {"Authorization": MASK, "X-Tenant": "support"}},
+                request_only=True,
+            )
+        ],
+    )
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+        return self._changed(request, id, WebhookChangesSerializer)
+
+    @extend_schema(
+        summary="Replace a webhook",
+        description=(
+            f"Takes all of it, as it was read, with what is to be different; what it is bound to stays. {HEADERS} "
+            f"{ELSEWHERE} {AIMING}"
+        ),
+        parameters=[ID],
+        request=WholeWebhookSerializer,
+        responses={200: ChangedWebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def update(self, request: Request, id: str) -> Response:  # noqa: A002
+        return self._changed(request, id, WholeWebhookSerializer)
+
+    @extend_schema(
+        summary="Delete a webhook",
+        description="Nothing goes out any more; what it had not delivered is canceled. The emails stay.",
+        parameters=[ID],
+        responses={204: None, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
+        webhooks.delete_webhook(self.found(id))
+        return self.gone()
+
+    @extend_schema(
+        operation_id="webhooks_pause",
+        summary="Pause a webhook",
+        description="Nothing more is sent; what comes meanwhile is held, and nothing is dropped.",
+        parameters=[ID],
+        request=None,
+        responses={200: WebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def pause(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.found(id)
+        values_in_body(request, NothingSerializer)
+        webhooks.pause_webhook(webhook, reason=f"paused with the key {self.caller.identifier}")
+        return self.shown(self.found(id))
+
+    @extend_schema(
+        operation_id="webhooks_resume",
+        summary="Resume a webhook",
+        description=(
+            "What was held goes out, the oldest first. If its alias was moved, this confirms that mail of the mailbox "
+            f"where it leads now may go to its endpoint. {CONTENT}"
+        ),
+        parameters=[ID],
+        request=None,
+        responses={200: WebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def resume(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.found(id)
+        refuse_full_webhook(webhook, self.caller)
+        values_in_body(request, NothingSerializer)
+        webhooks.resume_webhook(webhook)
+        return self.shown(self.found(id))
+
+    @extend_schema(
+        operation_id="webhooks_rotate_secret",
+        summary="Give a webhook a new secret",
+        description=(
+            "The answer holds it, this once. Until `previous_secret_until` the one before signs as well: "
+            "`webhook-signature` carries both signatures, `x-webhook-signature` that of the secret before, and "
+            f"`x-webhook-signature-next` that of the new one. {CONTENT}"
+        ),
+        parameters=[ID],
+        request=RotationSerializer,
+        responses={200: WebhookWithSecretSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[OpenApiExample("End the one before at once", {"overlap_hours": 0}, request_only=True)],
+    )
+    def rotate_secret(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.found(id)
+        refuse_full_webhook(webhook, self.caller)
+        values = values_in_body(request, RotationSerializer)
+        secret = webhooks.rotate_secret(webhook, overlap=timedelta(hours=values["overlap_hours"]))
+        return self._shown_with(webhook, secret)
+
+    def _things(self) -> dict[str, QuerySet[Any]]:
+        """What a webhook can be bound to, as far as the key may see it."""
+        caller = self.caller
+        return {
+            "alias": Alias.objects.visible_to(caller),
+            "mailbox": Mailbox.objects.visible_to(caller),
+            "domain": Domain.objects.visible_to(caller),
+        }
+
+    def _changed(self, request: Request, public_id: str, serializer: type[BodySerializer]) -> Response:
+        body = body_of(request)
+        refuse_full_payload(body, self.caller)
+        webhook = self.found(public_id)
+        if is_aimed_anew(webhook, body):
+            refuse_full_webhook(webhook, self.caller)
+        values = _without_constants(values_in_body(request, serializer, current=self.json_of(webhook)))
+        if "headers" in values:
+            values["headers"] = {name: None if value == MASK else value for name, value in values["headers"].items()}
+        return self._shown_with(webhook, webhooks.update_webhook(webhook, **values))
+
+    def _shown_with(self, webhook: Webhook, secret: str | None) -> Response:
+        return Response(self.json_of(webhook) | ({} if secret is None else {"secret": secret}))
+
+
+def _without_constants(values: dict[str, Any]) -> dict[str, Any]:
+    """There is one event and one way of attachments yet: that a body says so was checked, and changes nothing."""
+    return {name: value for name, value in values.items() if name not in ("events", "attachments")}
