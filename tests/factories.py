@@ -71,7 +71,7 @@ def make_webhook(*, url: str = "http://127.0.0.1:9/", **binding: Any) -> Webhook
 
 def make_delivery(webhook: Webhook, *, content: bytes = b"{}", **fields: Any) -> Delivery:
     """Of an event of its own, due now; fields are the delivery's."""
-    mailbox = webhook.mailbox or Mailbox.objects.all()[0]
+    mailbox = webhook.mailbox or (webhook.alias.mailbox if webhook.alias else Mailbox.objects.all()[0])
     email = make_message(to=(mailbox.address,)).emails.get()
     event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=timezone.now())
     body = EventBody.objects.create(event=event, form=webhook.payload, body=content)

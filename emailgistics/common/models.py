@@ -18,6 +18,7 @@ class Lease(models.Model):
     seen_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "worker"  # what the console calls it
         indexes = (models.Index(fields=["kind", "seen_at"], name="lease_kind_seen"),)
 
     def __str__(self) -> str:

@@ -22,8 +22,11 @@ class ConsoleAdminConfig(SimpleAdminConfig):
     default_site = "emailgistics.console.site.ConsoleSite"
 
 
-def make_group(*, using: str, apps: Any, **_: object) -> None:
-    """The group of the system administrators is always there: also in a database that was emptied."""
+def make_group(*, using: str, apps: Any = apps, **_: object) -> None:
+    """The group of the system administrators is always there: also in a database that was emptied.
+
+    apps is the state that migrate has reached; `flush` sends the signal without it.
+    """
     try:
         groups = apps.get_model("auth", "Group").objects
     except LookupError:  # its table is not there yet, or not any more

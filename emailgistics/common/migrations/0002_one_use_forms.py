@@ -10,6 +10,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(name='lease', options={'verbose_name': 'worker'}),
         migrations.CreateModel(
             name='SpentFormToken',
             fields=[
