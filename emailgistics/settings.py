@@ -248,6 +248,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["emailgistics.common.bodies.JsonObjectParser"],
     "DEFAULT_PAGINATION_CLASS": "emailgistics.common.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": "emailgistics.common.requests.Methods",
     "EXCEPTION_HANDLER": "emailgistics.common.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "UNICODE_JSON": True,

@@ -253,6 +253,21 @@ def test_a_real_event_is_what_the_document_says(
         assert "text" not in event["data"]
 
 
+def test_the_example_of_an_event_is_whole(document: Json) -> None:
+    (content,) = bodies(document["webhooks"]["email.received"]["post"])
+    (example,) = content["examples"].values()
+    assert example["value"] == events.EXAMPLE
+    check(closed(document), content["schema"], events.EXAMPLE)
+    assert events.EXAMPLE["data"].keys() == document["components"]["schemas"]["EmailReceivedData"]["properties"].keys()
+    read_only = [
+        name
+        for name, component in document["components"]["schemas"].items()
+        if name.startswith(("Event", "EmailReceived"))
+        and any("readOnly" in of for of in component.get("properties", {}).values())
+    ]
+    assert read_only == [], "Swagger UI shows none of these in what is sent"
+
+
 def test_the_headers_of_an_attempt_are_those_in_the_document(document: Json) -> None:
     secret = "whsec_" + "A" * 43 + "="
     sent = headers(event_id="evt_1", timestamp=1, attempt=1, body=b"{}", secrets=[secret, secret], version="1")

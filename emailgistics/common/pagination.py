@@ -1,7 +1,7 @@
 """Lists in pages: by number near the top, by cursor to any depth. Newest first, by id."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -14,9 +14,6 @@ from rest_framework.response import Response
 from emailgistics.common.ids import TypedIdModel
 from emailgistics.common.problems import BadRequestError
 from emailgistics.common.requests import find
-
-if TYPE_CHECKING:
-    from rest_framework.views import APIView  # which imports this module, by the settings
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
 MAX_DEPTH = 10_000  # rows that a page number may skip and a total may count
@@ -33,12 +30,14 @@ class Pages(BasePagination):
         self,
         queryset: Any,  # a QuerySet[Row]; the base class would take any sequence
         request: Request,
-        view: "APIView | None" = None,  # noqa: ARG002 - DRF's signature
+        view: Any = None,  # a GenericAPIView; the base class would take any
     ) -> list[Any]:
         self._request = request
         given = request.query_params
         # what a cursor names is looked for first: an id that may not be seen is a 404 whatever else is wrong
-        bare = queryset.select_related(None).prefetch_related(None)
+        # among all that the key may see: the row may have left the filter since, which is no reason to end the paging
+        visible = queryset if view is None else view.get_queryset()
+        bare = visible.select_related(None).prefetch_related(None)
         after = find(bare, given[AFTER]) if AFTER in given else None
         before = find(bare, given[BEFORE]) if BEFORE in given else None
         if len([name for name in (AFTER, BEFORE, "page") if name in given]) > 1:

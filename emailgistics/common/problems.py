@@ -87,7 +87,7 @@ ACCESS_PROBLEMS = described(
 ) | described(
     403,
     "`insufficient_scope` with `required_scopes`, or `allowlist_restricted`: this acts on a whole domain, and the key "
-    "is not for all mailboxes. Decided before anything is looked for.",
+    "is not for all mailboxes. Neither says whether a thing exists that the key may not see.",
 )
 
 

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import structlog
 from django.core.handlers.wsgi import LimitedStream
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
 from emailgistics.common import problems
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import TypedIdModel, decode_id, encode_id, uuid7
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which imports this module, by the settings
 
 API_PREFIX = "/v1"
 MAX_BODY_BYTES = 1024 * 1024
@@ -53,6 +57,13 @@ class ApiRequestMiddleware:
         if not request.META.get("CONTENT_TYPE"):
             request.META["CONTENT_TYPE"] = JSON_TYPE
         return self.get_response(request)
+
+
+class Methods(BaseMetadata):
+    """OPTIONS: which methods there are. Nothing about any thing, and nothing that differs from key to key."""
+
+    def determine_metadata(self, request: Request, view: "APIView") -> dict[str, Any]:  # noqa: ARG002
+        return {"methods": view.allowed_methods}
 
 
 def is_api(path: str) -> bool:

@@ -11,11 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework.metadata import BaseMetadata
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from emailgistics.common.access import Principal, Scope, principal
@@ -31,17 +28,9 @@ LOCATION = OpenApiParameter(
 )
 
 
-class Methods(BaseMetadata):
-    """OPTIONS: which methods there are. Nothing about any thing, and nothing that differs from key to key."""
-
-    def determine_metadata(self, request: Request, view: APIView) -> dict[str, Any]:  # noqa: ARG002
-        return {"methods": view.allowed_methods}
-
-
 class ResourceViewSet(GenericViewSet[Row]):
     """Finding, listing and showing; subclasses have the actions."""
 
-    metadata_class = Methods
     serializer_class: type[BaseSerializer[Any]]
     required_scopes: ClassVar[Mapping[str, Scope | tuple[Scope, ...]]] = {}
 

@@ -6,10 +6,8 @@ A test holds real payloads against it.
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, OpenApiWebhook, extend_schema
 from rest_framework import serializers
-
-from mailboxes.api.serializers import RecipientSerializer
 
 NOT_IN_METADATA = "not in the form metadata"
 
@@ -33,6 +31,11 @@ class EventDomainSerializer(serializers.Serializer[Any]):
 class EventRouteSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, catch_all")
     tag = serializers.CharField(allow_null=True, help_text="what stood after + in the local part")
+
+
+class EventRecipientSerializer(EventRouteSerializer):
+    address = serializers.CharField(help_text="as in RCPT TO")
+    alias_id = serializers.CharField(allow_null=True)
 
 
 class EventEnvelopeSerializer(serializers.Serializer[Any]):
@@ -80,7 +83,7 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     alias = EventAliasSerializer(allow_null=True)
     domain = EventDomainSerializer()
     route = EventRouteSerializer()
-    recipients = RecipientSerializer(many=True, help_text="only those that led to this mailbox")
+    recipients = EventRecipientSerializer(many=True, help_text="only those that led to this mailbox")
     received_at = serializers.DateTimeField()
     source = serializers.CharField(help_text="smtp or pipe")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EventEnvelopeSerializer()
@@ -118,6 +121,76 @@ class EmailReceivedSerializer(serializers.Serializer[Any]):
     data = EmailReceivedDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
 
 
+EMAIL = "https://mail.example.com/v1/emails/email_01jd2x8kt6n4v8r1c5w9z2b7ha"
+EXAMPLE: dict[str, Any] = {
+    "type": "email.received",
+    "timestamp": "2030-01-31T18:00:01.250Z",
+    "data": {
+        "id": "email_01jd2x8kt6n4v8r1c5w9z2b7ha",
+        "mailbox": {
+            "id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
+            "address": "support@example.com",
+            "name": "Support",
+        },
+        "alias": {"id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f", "address": "help@example.com"},
+        "domain": {"id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e", "name": "example.com"},
+        "route": {"kind": "plus", "tag": "order-7"},
+        "recipients": [
+            {
+                "address": "help+order-7@example.com",
+                "alias_id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f",
+                "kind": "plus",
+                "tag": "order-7",
+            }
+        ],
+        "received_at": "2030-01-31T18:00:00.000Z",
+        "source": "smtp",
+        "envelope": {
+            "mail_from": "ada@example.net",
+            "rcpt_to": ["help+order-7@example.com"],
+            "client_ip": "192.0.2.1",
+            "helo": "mx.example.net",
+            "tls": None,
+        },
+        "message_id": "<1@example.net>",
+        "in_reply_to": None,
+        "references": [],
+        "subject": "Broken engine",
+        "date": "2030-01-31T17:59:58.000Z",
+        "from": {"name": "Ada Lovelace", "address": "ada@example.net"},
+        "sender": None,
+        "reply_to": [],
+        "to": [{"name": "", "address": "help+order-7@example.com"}],
+        "cc": [],
+        "text": "It does not turn.\n",
+        "text_truncated": False,
+        "html": "",
+        "html_truncated": False,
+        "preview": "It does not turn.",
+        "headers": [["From", "Ada Lovelace <ada@example.net>"], ["Subject", "Broken engine"]],
+        "headers_truncated": False,
+        "attachments": [
+            {
+                "id": "att_01jd2x8kv1g5j9m3q7s0u4x8za",
+                "filename": "engine.jpg",
+                "content_type": "image/jpeg",
+                "size": 48213,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "inline": False,
+                "content_id": None,
+                "url": f"{EMAIL}/attachments/att_01jd2x8kv1g5j9m3q7s0u4x8za",
+            }
+        ],
+        "kind": "normal",
+        "parse": {"status": "ok", "defects": []},
+        "raw": {
+            "size": 67104,
+            "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+            "url": f"{EMAIL}/raw",
+        },
+    },
+}
+
 EMAIL_RECEIVED = OpenApiWebhook(
     "email.received",
     extend_schema(
@@ -129,6 +202,7 @@ EMAIL_RECEIVED = OpenApiWebhook(
             "gets it without what the mail says. The body is the same octets in every attempt."
         ),
         request=EmailReceivedSerializer,
+        examples=[OpenApiExample("A mail with an attachment", EXAMPLE)],
         responses={
             "2XX": OpenApiResponse(description="Taken: there will be no further attempt."),
             410: OpenApiResponse(description="Gone: nothing more is sent to this webhook until somebody resumes it."),

@@ -162,6 +162,16 @@ def test_a_list_is_of_one_webhook_newest_first_and_by_state(mailbox: Mailbox, we
     assert problem(of(client, webhook, f"?state=broken&starting_after={unknown}")) == NOT_FOUND
 
 
+def test_paging_through_a_state_goes_on_though_the_last_row_has_left_it(mailbox: Mailbox, webhook: Webhook) -> None:
+    client = make_client(mailboxes=[mailbox], scopes=READ)
+    first, second = (make_delivery_in(mailbox, webhook) for _ in range(2))
+    page = of(client, webhook, "?state=pending&limit=1").json()
+    assert [entry["id"] for entry in page["data"]] == [second.public_id]
+    Delivery.objects.filter(pk=second.pk).update(state=Delivery.State.DELIVERED)
+    cursor = page["pagination"]["next_cursor"]
+    assert ids(of(client, webhook, f"?state=pending&starting_after={cursor}")) == [first.public_id]
+
+
 def test_a_delivery_is_for_who_may_see_both_its_email_and_its_webhook(mailbox: Mailbox) -> None:
     other = make_mailbox(address="sales@example.com")
     alias = make_alias(mailbox=mailbox)
