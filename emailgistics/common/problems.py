@@ -165,7 +165,12 @@ def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
         pointer = "/" + _escaped(exc.field) if exc.field else ""
         found: list[FieldProblem] = [{"pointer": pointer, "code": exc.code, "detail": exc.message}]
         return problem(status, "validation_error", exc.message, errors=found)
-    return problem(status, exc.code, exc.message)
+    answer = problem(status, exc.code, exc.message)
+    if isinstance(exc, AllowlistRestrictedError):
+        # RFC 6750 section 3: the key does not enable access. No scope attribute: none would help
+        description = f'error="insufficient_scope", error_description="{exc.message}"'
+        answer["WWW-Authenticate"] = f'Bearer realm="{REALM}", {description}'
+    return answer
 
 
 def _of_unexpected(exc: Exception, request: Any) -> HttpResponse:

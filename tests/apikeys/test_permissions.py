@@ -139,3 +139,14 @@ def test_a_view_that_names_no_scope_stops_the_start(route: str, view: Any, named
         messages = check_patterns(patterns)
         assert [message.id for message in messages] == (["apikeys.E001"] if named else [])
         assert all(named in str(message.msg) and route in str(message.msg) for message in messages)
+
+
+@pytest.mark.django_db
+def test_a_key_with_an_allowlist_is_told_that_it_has_the_wrong_privileges_and_no_scope_to_ask_for() -> None:
+    client = make_client(mailboxes=[make_mailbox()])
+    answer = client.post("/v1/domains", data="{}", content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "allowlist_restricted")
+    assert answer["WWW-Authenticate"] == (
+        'Bearer realm="Emailgistics API", error="insufficient_scope", '
+        'error_description="This acts on a whole domain, so it needs a key for all mailboxes."'
+    )

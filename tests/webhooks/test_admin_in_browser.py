@@ -126,7 +126,7 @@ def test_pausing_rotating_and_deleting_ask_first(visitor: Visitor, installation:
     webhook = installation.manage("webhooks", "create", "--url", url, "--alias", "help@example.com")
 
     def state() -> str:
-        text: str = installation.get_json(f"/v1/webhooks/{webhook['id']}")["data"]["state"]
+        text: str = installation.get_json(f"/v1/webhooks/{webhook['id']}")["state"]
         return text
 
     page.goto(LIST)

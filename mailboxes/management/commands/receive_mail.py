@@ -64,7 +64,7 @@ class Interruptions:
 
     def watch(self) -> None:
         for number in INTERRUPTIONS:
-            signal.signal(number, signal.SIG_DFL)  # what is ignored could not be waited for
+            signal.signal(number, signal.SIG_DFL)  # POSIX lets a system drop what is ignored, waited for or not
         signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
         threading.Thread(target=self._wait, name="interruptions", daemon=True).start()
 
