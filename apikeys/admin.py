@@ -29,7 +29,7 @@ from emailgistics.common.errors import RefusedError
 PURPOSE = "apikey"  # of the one-use tokens
 NAMED_IN_LIST = 2  # mailboxes, scopes
 FIELD_OF = {"expires_at": "expiry"}  # where an error of the service is shown, if the names differ
-WHOLE_KEY = re.compile(r"(emgk_[0-9A-Za-z]{10})_[0-9A-Za-z]*")
+WHOLE_KEY = re.compile(r"(emgk_[0-9A-Za-z]{10})_\w*", re.ASCII)
 
 
 class StandingFilter(admin.SimpleListFilter):

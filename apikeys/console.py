@@ -16,6 +16,7 @@ from apikeys.models import ApiKey
 from apikeys.services import Limits, limits_of
 from emailgistics.common import one_use
 from emailgistics.common.access import Scope
+from emailgistics.common.secret import Secret
 from mailboxes.models import Mailbox
 
 PICKER_ROWS = 50  # mailboxes that are on the page at once
@@ -70,10 +71,10 @@ def detail_of(key: ApiKey, *, now: datetime) -> dict[str, Any]:
 def shown_once(key: ApiKey, plaintext: str) -> dict[str, Any]:
     """The key in all the forms it is needed in. For one response, and nowhere else."""
     return {
-        "plaintext": plaintext,
-        "header": f"Authorization: Bearer {plaintext}",
-        "env_line": f"{VARIABLE}={plaintext}",
-        "curl": curl(plaintext),
+        "plaintext": Secret(plaintext),
+        "header": Secret(f"Authorization: Bearer {plaintext}"),
+        "env_line": Secret(f"{VARIABLE}={plaintext}"),
+        "curl": Secret(curl(plaintext)),
         "expires": presets.instant(key.expires_at),
     }
 

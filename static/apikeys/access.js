@@ -3,7 +3,7 @@
 
 import { prepareKeyForm } from "./key_form.js";
 
-const WHOLE_KEY = /(emgk_[0-9A-Za-z]{10})_[0-9A-Za-z]*/g;
+const WHOLE_KEY = /(emgk_[0-9A-Za-z]{10})_\w*/g;
 
 // a search is in the address, which browsers and servers remember: a pasted key is cut down to its identifier
 function cutKeysInSearch() {

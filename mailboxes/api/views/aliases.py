@@ -125,6 +125,19 @@ class AliasViewSet(ResourceViewSet[Alias]):
         parameters=[ID],
         request=WholeAliasSerializer,
         responses={200: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample(
+                "Another description",
+                {
+                    "domain_id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e",
+                    "name": "support",
+                    "description": "Second line",
+                    "mailbox_id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
+                    "active": True,
+                },
+                request_only=True,
+            )
+        ],
     )
     def update(self, request: Request, id: str) -> Response:  # noqa: A002
         return self._changed(request, id, WholeAliasSerializer)

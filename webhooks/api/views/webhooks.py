@@ -167,6 +167,18 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
         parameters=[ID],
         request=WholeWebhookSerializer,
         responses={200: ChangedWebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample(
+                "Another path at the same receiver",
+                {
+                    "url": "https://hooks.example.net/tickets",
+                    "headers": {"X-Custom-Header": MASK},
+                    "payload": "full",
+                    "description": "Tickets",
+                },
+                request_only=True,
+            )
+        ],
     )
     def update(self, request: Request, id: str) -> Response:  # noqa: A002
         return self._changed(request, id, WholeWebhookSerializer)
