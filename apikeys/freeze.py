@@ -10,9 +10,10 @@ Not guarded: TRUNCATE, and whoever may drop triggers. A dump of data alone is re
 
 import pkgutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections, transaction
@@ -38,7 +39,8 @@ REVOKED = (
     "apikey_revocation_is_final",
     "api key is revoked for good: when, by whom and why never change; make a new key",
 )
-LIVE = ("apikey_is_live", "api key is live: revoke it first; only an ended key can be deleted")
+# not an ended one either: put back by INSERT, with its digest, it would be the same key with another name and scopes
+KEPT = ("apikey_is_kept", "api key is never deleted: revoke it; its row is the record of what it was")
 REPLACED = ("apikey_is_not_replaced", f"api key is immutable: a row never replaces another; {REMEDY}")
 ALLOWED = ("apikey_allowlist_immutable", f"the mailbox allowlist of an api key is immutable; {REMEDY}")
 
@@ -50,14 +52,16 @@ def freeze(connection: BaseDatabaseWrapper) -> None:
     """Makes the triggers that are missing or out of date; nothing to do if the tables are not there."""
     if not _has_tables(connection):
         return
-    if connection.vendor == "postgresql":
+    if not _is_ready(connection):
+        thaw(connection)
+    elif connection.vendor == "postgresql":
         _freeze_postgres(connection)
     elif connection.vendor == "sqlite":
         _freeze_sqlite(connection)
 
 
 def thaw(connection: BaseDatabaseWrapper) -> None:
-    """SQLite: drops the triggers, for what alters tables or empties a test database. `freeze` has to follow."""
+    """Drops the triggers, for what alters tables or empties a test database. `freeze` has to follow."""
     with connection.cursor() as cursor:
         for statement in thawing(cursor):
             cursor.execute(statement)
@@ -65,17 +69,19 @@ def thaw(connection: BaseDatabaseWrapper) -> None:
 
 def thawing(cursor: CursorWrapper) -> list[str]:
     """The statements of `thaw`."""
+    if cursor.db.vendor == "postgresql":
+        return [f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}" for trigger in POSTGRES_TRIGGERS]
     return [f"DROP TRIGGER {_quoted(name)}" for name in _present(cursor)]
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Triggers that are missing, disabled or out of date; none if the tables are not there."""
-    if not _has_tables(connection):
+    if not _has_tables(connection) or not _is_ready(connection):
         return []
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             active = _postgres_triggers(cursor)
-            return [name for _, name, _ in POSTGRES_TRIGGERS if active.get(name) not in ENABLED]
+            return [trigger.name for trigger in POSTGRES_TRIGGERS if active.get(trigger.name) != _as_wanted(trigger)]
         present = _present(cursor)
         return [name for name, wanted in _wanted(cursor).items() if present.get(name) != wanted]
 
@@ -186,15 +192,10 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
         (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
         (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
     ]
-    is_live = "OLD.revoked_at IS NULL AND OLD.expires_at > STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')"
-    replaces = [
-        *_conflicts(cursor, KEYS),
-        # rows that wait for their key would be in its allowlist at once
-        _exists(ALLOWLIST, "api_key_id = NEW.id"),
-    ]
+    replaces = _conflicts(cursor, KEYS)
     return {
         f"{TRIGGER_PREFIX}key_update": f"BEFORE UPDATE ON {KEYS} BEGIN {_raise_first(refusals)} END",
-        f"{TRIGGER_PREFIX}key_delete": _refuse(f"BEFORE DELETE ON {KEYS} WHEN {is_live}", LIVE[1]),
+        f"{TRIGGER_PREFIX}key_delete": _refuse(f"BEFORE DELETE ON {KEYS}", KEPT[1]),
         f"{TRIGGER_PREFIX}key_insert": _refuse(f"BEFORE INSERT ON {KEYS} WHEN {' OR '.join(replaces)}", REPLACED[1]),
     }
 
@@ -203,10 +204,9 @@ def _allowlist_triggers(cursor: CursorWrapper) -> dict[str, str]:
     # no row for a key that is yet to come
     is_closed = "NOT " + _exists(KEYS, "id = NEW.api_key_id AND sealed = 0")
     when_inserted = " OR ".join([is_closed, *_conflicts(cursor, ALLOWLIST)])
-    when_deleted = _exists(KEYS, "id = OLD.api_key_id")
     return {
         f"{TRIGGER_PREFIX}allowlist_update": _refuse(f"BEFORE UPDATE ON {ALLOWLIST}", ALLOWED[1]),
-        f"{TRIGGER_PREFIX}allowlist_delete": _refuse(f"BEFORE DELETE ON {ALLOWLIST} WHEN {when_deleted}", ALLOWED[1]),
+        f"{TRIGGER_PREFIX}allowlist_delete": _refuse(f"BEFORE DELETE ON {ALLOWLIST}", ALLOWED[1]),
         f"{TRIGGER_PREFIX}allowlist_insert": _refuse(f"BEFORE INSERT ON {ALLOWLIST} WHEN {when_inserted}", ALLOWED[1]),
     }
 
@@ -267,11 +267,25 @@ def _quoted(name: str) -> str:
 
 # --- PostgreSQL
 
-ENABLED = ("O", "A")
-POSTGRES_TRIGGERS = (
-    (KEYS, "apikeys_frozen_key", "UPDATE OR DELETE"),
-    (ALLOWLIST, "apikeys_frozen_allowlist", "INSERT OR UPDATE OR DELETE"),
-)
+
+@dataclass(frozen=True, slots=True)
+class PostgresTrigger:
+    """kind is pg_trigger.tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update."""
+
+    table: str
+    name: str
+    events: str
+    kind: int
+    body: str
+
+
+class Found(NamedTuple):
+    """What pg_trigger and pg_proc say of a trigger of ours."""
+
+    is_enabled: bool
+    kind: int
+    body: str
+
 
 # search_path is fixed: a temporary table of the same name would otherwise be asked in place of ours
 FUNCTION = """
@@ -284,10 +298,7 @@ DECLARE
   changed text;
 BEGIN
   IF TG_OP = 'DELETE' THEN
-    IF OLD.revoked_at IS NULL AND OLD.expires_at > statement_timestamp() THEN
-      {live}
-    END IF;
-    RETURN OLD;
+    {kept}
   END IF;
   SELECT string_agg(after.key, ', ') INTO changed
     FROM jsonb_each(to_jsonb(NEW) - '{{{changeable}}}'::text[]) after
@@ -313,15 +324,43 @@ BEGIN
     IF FOUND THEN
       RETURN NEW;
     END IF;
-  ELSIF TG_OP = 'DELETE' THEN
-    PERFORM FROM {keys} WHERE id = OLD.api_key_id;
-    IF NOT FOUND THEN
-      RETURN OLD;
-    END IF;
   END IF;
   {allowed}
 END
 """
+
+
+def _postgres_raise(constraint: str, message: str) -> str:
+    return (
+        f"RAISE EXCEPTION '{message}' USING ERRCODE = '23514', CONSTRAINT = '{constraint}', "
+        "TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;"
+    )
+
+
+POSTGRES_TRIGGERS = (
+    PostgresTrigger(
+        table=KEYS,
+        name="apikeys_frozen_key",
+        events="UPDATE OR DELETE",
+        kind=1 | 2 | 8 | 16,
+        body=KEY_BODY.format(
+            changeable=",".join(CHANGEABLE),
+            remedy=REMEDY,
+            kept=_postgres_raise(*KEPT),
+            seal=_postgres_raise(*SEAL),
+            revoked=_postgres_raise(*REVOKED),
+            new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),
+            old_revocation=", ".join(f"OLD.{column}" for column in REVOCATION),
+        ),
+    ),
+    PostgresTrigger(
+        table=ALLOWLIST,
+        name="apikeys_frozen_allowlist",
+        events="INSERT OR UPDATE OR DELETE",
+        kind=1 | 2 | 4 | 8 | 16,
+        body=ALLOWLIST_BODY.format(keys=KEYS, allowed=_postgres_raise(*ALLOWED)),
+    ),
+)
 
 
 def _freeze_postgres(connection: BaseDatabaseWrapper) -> None:
@@ -334,48 +373,40 @@ def _freeze_postgres(connection: BaseDatabaseWrapper) -> None:
             [KEYS],
         )
         (schema,) = cursor.fetchone()
-        bodies = _postgres_bodies()
         present = _postgres_triggers(cursor)
-        for table, name, events in POSTGRES_TRIGGERS:
-            cursor.execute(FUNCTION.format(schema=schema, name=name, body=bodies[name]))
-            if name not in present:
-                cursor.execute(
-                    f"CREATE TRIGGER {name} BEFORE {events} ON {schema}.{table} "
-                    f"FOR EACH ROW EXECUTE FUNCTION {schema}.{name}()"
-                )
-            elif present[name] not in ENABLED:
-                cursor.execute(f"ALTER TABLE {schema}.{table} ENABLE TRIGGER {name}")
+        for trigger in POSTGRES_TRIGGERS:
+            found = present.get(trigger.name)
+            if found == _as_wanted(trigger):
+                continue  # a routine migrate locks no table
+            function = f"{schema}.{trigger.name}()"
+            cursor.execute(FUNCTION.format(schema=schema, name=trigger.name, body=trigger.body))
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name} ON {schema}.{trigger.table}")
+            cursor.execute(
+                f"CREATE TRIGGER {trigger.name} BEFORE {trigger.events} ON {schema}.{trigger.table} "
+                f"FOR EACH ROW EXECUTE FUNCTION {function}"
+            )
 
 
-def _postgres_triggers(cursor: CursorWrapper) -> dict[str, str]:
-    """Ours by name, and whether they are enabled: O and A are."""
+def _postgres_triggers(cursor: CursorWrapper) -> dict[str, Found]:
+    """Ours by name."""
     cursor.execute(
-        "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid IN (%s::regclass, %s::regclass)",
+        "SELECT tgname, tgenabled IN ('O', 'A'), tgtype, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid "
+        "WHERE tgrelid IN (%s::regclass, %s::regclass)",
         [KEYS, ALLOWLIST],
     )
-    return dict(cursor.fetchall())
+    return {name: Found(enabled, kind, body.strip()) for name, enabled, kind, body in cursor.fetchall()}
 
 
-def _postgres_bodies() -> Mapping[str, str]:
-    key = KEY_BODY.format(
-        changeable=",".join(CHANGEABLE),
-        remedy=REMEDY,
-        live=_postgres_raise(*LIVE),
-        seal=_postgres_raise(*SEAL),
-        revoked=_postgres_raise(*REVOKED),
-        new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),
-        old_revocation=", ".join(f"OLD.{column}" for column in REVOCATION),
-    )
-    allowlist = ALLOWLIST_BODY.format(keys=KEYS, allowed=_postgres_raise(*ALLOWED))
-    return dict(zip((name for _, name, _ in POSTGRES_TRIGGERS), (key, allowlist), strict=True))
-
-
-def _postgres_raise(constraint: str, message: str) -> str:
-    return (
-        f"RAISE EXCEPTION '{message}' USING ERRCODE = '23514', CONSTRAINT = '{constraint}', "
-        "TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;"
-    )
+def _as_wanted(trigger: PostgresTrigger) -> Found:
+    return Found(is_enabled=True, kind=trigger.kind, body=trigger.body.strip())
 
 
 def _has_tables(connection: BaseDatabaseWrapper) -> bool:
     return {KEYS, ALLOWLIST} <= set(connection.introspection.table_names())
+
+
+def _is_ready(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the table has the columns that the triggers ask: after a migration back to the first one it has not."""
+    with connection.cursor() as cursor:
+        columns = {column.name for column in connection.introspection.get_table_description(cursor, KEYS)}
+    return columns.issuperset({"sealed", *REVOCATION})

@@ -16,6 +16,8 @@ ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its o
 
 from tests.conftest import missing_services  # noqa: E402
 
+# a file stays in one process: installations and browsers are started once for each
+PARALLEL = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
 
@@ -48,7 +50,7 @@ def run(title: str, arguments: list[str], variables: dict[str, str], tally: Tall
     print(f"\n=== on {title}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *arguments]
+        command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *PARALLEL, *arguments]
         code = subprocess.run(command, env=ENVIRONMENT | variables, check=False).returncode
         failed_before = tally.failed
         if report.exists():

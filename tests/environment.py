@@ -7,9 +7,15 @@ import atexit
 import os
 import shutil
 import tempfile
+from urllib.parse import urlsplit, urlunsplit
 
 POSTGRES_URL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/test")
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+# run by several processes at once (xdist), each has a Redis database of its own, as it has a PostgreSQL one
+worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+if worker:
+    _parts = urlsplit(REDIS_URL)
+    REDIS_URL = urlunsplit(_parts._replace(path=f"/{int(_parts.path.strip('/') or 0) + worker}"))
 ON_POSTGRES = os.environ.get("TEST_ON") == "postgres"
 
 for name in (

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.checks import run_checks
@@ -21,6 +22,7 @@ import apikeys.migrations
 from apikeys import freeze
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.services import revoke_api_key
+from emailgistics.common.ids import uuid7
 from tests.apikeys.factories import make_key
 from tests.factories import make_mailbox
 
@@ -58,7 +60,7 @@ def check_that_all_is_frozen(*columns: str) -> None:
     for column in ("name", "scopes", *columns):
         assert f"immutable: {column}" in refusal_of(f"UPDATE apikeys_apikey SET {column} = '[1]'")
     assert "seal" in refusal_of("UPDATE apikeys_apikey SET sealed = NOT sealed")
-    assert "is live" in refusal_of("DELETE FROM apikeys_apikey")
+    assert "never deleted" in refusal_of("DELETE FROM apikeys_apikey")
     for statement in ("UPDATE apikeys_apikeymailbox SET id = id", "DELETE FROM apikeys_apikeymailbox"):
         assert "allowlist" in refusal_of(statement)
 
@@ -141,6 +143,32 @@ def test_the_way_back_to_nothing_and_from_there_is_open() -> None:
     check_that_all_is_frozen()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_after_the_way_back_to_the_first_migration_keys_can_still_be_revoked_and_made() -> None:
+    key = make_live_key()
+    mailbox = make_mailbox(address="later@example.com")
+    values = "identifier, digest, pepper, name, scopes, all_mailboxes, expires_at, created_at, rate_plan"
+    with connection.cursor() as cursor:
+        try:
+            call_command("migrate", "apikeys", "0001", verbosity=0)
+            assert freeze.missing(connection) == []  # the first release had no triggers
+            cursor.execute("UPDATE apikeys_apikey SET revoked_at = '2030-01-01 00:00:00+00:00'")
+            assert cursor.rowcount == 1
+            made = ApiKey(pk=uuid7())
+            text = values.replace("identifier", "'emgk_0000000000'")
+            pk, allowed = (adapted(connection, value) for value in (made.pk, mailbox.pk))
+            cursor.execute(f"INSERT INTO apikeys_apikey (id, {values}) SELECT %s, {text} FROM apikeys_apikey", [pk])
+            cursor.execute("INSERT INTO apikeys_apikeymailbox (api_key_id, mailbox_id) VALUES (%s, %s)", [pk, allowed])
+        finally:
+            call_command("migrate", verbosity=0)
+    assert ApiKey.objects.get(pk=key.pk).revoked_at is not None
+    check_that_all_is_frozen()
+
+
+def adapted(to: Any, value: UUID) -> Any:
+    return value if to.vendor == "postgresql" else value.hex
+
+
 # --- the check
 
 
@@ -155,6 +183,15 @@ def messages() -> list[tuple[str | None, str]]:
     pytest.param("ALTER TABLE apikeys_apikey ADD COLUMN note text", marks=on_sqlite),
     pytest.param("DROP TRIGGER apikeys_frozen_key ON apikeys_apikey", marks=on_postgres),
     pytest.param("ALTER TABLE apikeys_apikeymailbox DISABLE TRIGGER USER", marks=on_postgres),
+    pytest.param(
+        "CREATE OR REPLACE FUNCTION apikeys_frozen_key() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        marks=on_postgres,
+    ),
+    pytest.param(
+        "CREATE OR REPLACE TRIGGER apikeys_frozen_key BEFORE DELETE ON apikeys_apikey "
+        "FOR EACH ROW EXECUTE FUNCTION apikeys_frozen_key()",
+        marks=on_postgres,
+    ),
     pytest.param("ALTER TABLE apikeys_apikey ENABLE REPLICA TRIGGER apikeys_frozen_key", marks=on_postgres),
 ])  # fmt: skip
 def test_the_check_tells_of_what_is_missing_and_migrate_mends_it(harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
