@@ -27,6 +27,8 @@ DEEDS = {  # scopes that no pattern covers
     Scope.EMAILS_WRITE: "delete and replay emails",
 }
 
+ON_DOMAINS = {Scope.DOMAINS_WRITE, Scope.MAILBOXES_WRITE}  # with a list of mailboxes they do less than they say
+
 INTEGRATION = frozenset({
     Scope.DOMAINS_READ, Scope.MAILBOXES_READ, Scope.ALIASES_READ, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE,
     Scope.EMAILS_READ, Scope.EMAILS_CONTENT,
@@ -93,7 +95,9 @@ def preset_of(scopes: Iterable[str]) -> str:
 def sentence(scopes: Iterable[str], *, mailboxes: int | None, expires_at: datetime, now: datetime) -> str:
     """What the key will be able to do. mailboxes counts its allowlist; None: all mailboxes, also future ones."""
     ends = f"{instant(expires_at)} ({from_now(expires_at, now)})"
-    return f"This key will {deeds(scopes)}, of {reach(mailboxes)}, until {ends}."
+    refused = mailboxes is not None and not widen(scopes).isdisjoint(ON_DOMAINS)
+    rest = " What concerns a whole domain is refused to it." if refused else ""
+    return f"This key will {deeds(scopes)}, for {reach(mailboxes)}, until {ends}.{rest}"
 
 
 def deeds(scopes: Iterable[str]) -> str:

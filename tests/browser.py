@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
@@ -55,13 +55,18 @@ def administrator(installation: Installation) -> tuple[str, str]:
 
 
 class Visitor:
-    """One person with one browser window. `problems` fills with console errors, failed requests and foreign hosts."""
+    """One person with one browser window. `problems` fills with console errors, failed requests and foreign hosts.
 
-    def __init__(self, browser: Browser, base_url: str) -> None:
+    Options are Playwright's for a context: java_script_enabled, viewport, color_scheme, storage_state …
+    """
+
+    def __init__(self, browser: Browser, base_url: str, **options: Any) -> None:
         self.base_url = base_url
         self.problems: list[str] = []
+        self.urls: list[str] = []  # of all requests
         self._expected_statuses: set[int] = set()
-        self._context = browser.new_context(base_url=base_url, permissions=["clipboard-read", "clipboard-write"])
+        permissions = ["clipboard-read", "clipboard-write"]
+        self._context = browser.new_context(base_url=base_url, permissions=permissions, **options)
         self.page: Page = self._context.new_page()
         self._context.on("request", self._on_request)
         self._context.on("response", self._on_response)
@@ -85,7 +90,12 @@ class Visitor:
         self.page.click("button[type=submit]")
         self.page.wait_for_url("**/admin/")
 
+    def signed_in(self) -> Any:
+        """The cookies, as the option `storage_state` of another visitor."""
+        return self._context.storage_state()
+
     def _on_request(self, request: Request) -> None:
+        self.urls.append(request.url)
         parts = urlsplit(request.url)
         if parts.scheme not in LOCAL_SCHEMES and parts.netloc != urlsplit(self.base_url).netloc:
             self.problems.append(f"a request to another host: {request.url}")

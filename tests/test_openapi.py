@@ -4,26 +4,35 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema
 import pytest
 import yaml
 from django.conf import settings
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client
 from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
+from apikeys.credentials import new_key
 from apikeys.permissions import _actions
+from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
+from emailgistics.common.bodies import MAX_DEPTH
+from emailgistics.common.requests import MAX_BODY_BYTES
 from emailgistics.docs import events, schema, texts
+from mailboxes.models import Domain
 from mailboxes.services import process, receive
-from tests.apikeys.factories import make_client
-from tests.factories import make_alias, make_message, make_webhook
+from tests.apikeys.factories import client_of, make_client, make_expired_key, make_key
+from tests.factories import make_alias, make_mailbox, make_message, make_webhook
 from webhooks import retry, transport
 from webhooks.models import EventBody, Webhook
 from webhooks.signing import TOLERANCE_S, headers
@@ -203,7 +212,76 @@ def test_the_table_of_errors_is_in_it(document: Json) -> None:
         assert f"| {status} | `{code}` |" in document["info"]["description"]
 
 
+@pytest.mark.django_db
+def test_the_table_of_errors_has_what_is_answered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    driven: set[tuple[int, str]] = set()
+    for ask in chain(wrong_requests(), wrong_keys(), refused_changes(), faults(monkeypatch)):
+        answer = ask()
+        told = answer.json()
+        assert (answer["Content-Type"], told["status"]) == (PROBLEM, answer.status_code)
+        driven.add((answer.status_code, told["code"]))
+    assert driven == {(status, code) for status, code, _ in texts.ERRORS}
+
+
+Ask = Callable[[], Any]
+
+
+def wrong_requests() -> Iterator[Ask]:
+    """What no key may ask like this."""
+    client = make_client()
+
+    def post(body: Any, content_type: str = "application/json") -> Ask:
+        return partial(client.post, "/v1/domains", body, content_type=content_type)
+
+    yield from (post({}), post("{"), post('{"a":' + "[" * 32 + "]" * 32 + "}"), post("[]"))
+    yield post("a=1", "application/x-www-form-urlencoded")
+    yield post("x" * (MAX_BODY_BYTES + 1))
+    yield partial(client.get, "/v1/domains?" + "a=1&" * 1000 + "a=1")
+    yield partial(client.get, "/v1/domains?page=401&limit=25")
+    yield partial(client.get, "/v1/domains", headers={"Host": "elsewhere.example"})
+    yield partial(client.get, "/v1/domains", headers={"Accept": "text/html"})
+    yield partial(client.get, "/v1/domains/dom_x")
+    yield partial(client.get, "/v1/nothing")
+    yield partial(client.put, "/v1/domains", "{}", content_type="application/json")
+
+
+def wrong_keys() -> Iterator[Ask]:
+    mailbox = make_mailbox()
+    revoked, revoked_text = make_key()
+    revoke_api_key(revoked)
+    _, expired_text = make_expired_key()
+    for plaintext in ("emgk_short", new_key().plaintext, expired_text, revoked_text):
+        yield partial(client_of(plaintext).get, "/v1/me")
+    yield partial(Client().get, "/v1/me")
+    yield partial(make_client(scopes=[Scope.EMAILS_READ]).get, "/v1/domains")
+    restricted = make_client(mailboxes=[mailbox])
+    yield partial(restricted.post, "/v1/domains", {"name": "a.example"}, content_type="application/json")
+    make_alias(address="*@example.com", mailbox=mailbox)
+    yield partial(restricted.delete, f"/v1/mailboxes/{mailbox.public_id}")
+
+
+def refused_changes() -> Iterator[Ask]:
+    client = make_client()
+    make_message(to=("support@example.com",))
+    alias = make_alias(address="taken@example.com", mailbox=make_mailbox(address="other@example.com"))
+    domain_id = alias.domain.public_id
+    body = {"domain_id": domain_id, "name": "taken", "mailbox_id": alias.mailbox.public_id}
+    yield partial(client.post, "/v1/aliases", body, content_type="application/json")
+    yield partial(client.post, "/v1/domains", {"name": "example.com"}, content_type="application/json")
+    yield partial(client.delete, f"/v1/domains/{domain_id}")
+
+
+def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    client = make_client()
+    client.raise_request_exception = False
+    for error in (RuntimeError("broken"), OperationalError("away")):
+        monkeypatch.setattr(Domain.objects, "visible_to", Mock(side_effect=error))
+        yield partial(client.get, "/v1/domains")
+
+
 def test_numbers_in_the_description_are_those_of_the_code() -> None:
+    assert f"deeper than {MAX_DEPTH} levels" in texts.DESCRIPTION
+    assert f"over {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} parameters" in texts.DESCRIPTION
     assert f"within {transport.TOTAL_S:g} seconds" in texts.DESCRIPTION
     assert TOLERANCE_S == 5 * 60
     assert "more than 5 minutes old" in texts.DESCRIPTION

@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, transaction
 from yarl import URL
 
 from emailgistics.common.errors import RefusedError
@@ -112,6 +113,12 @@ class RefusedUrlError(RefusedError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, field="url")
+
+
+class JudgedUrl(str):
+    """A URL that `check_url` let through: inside a transaction, services take it as it is."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +304,15 @@ def _literal(host: str) -> str | None:
     return None
 
 
-def check_url(url: str, *, lookup: Lookup | None = None) -> None:
-    """Raises RefusedUrlError unless webhooks may be sent to the URL, as far as can be known now.
+def check_url(url: str, *, lookup: Lookup | None = None) -> JudgedUrl:
+    """The URL, if webhooks may be sent to it, as far as can be known now; else raises RefusedUrlError.
 
-    A name is looked up, for at most DNS_TIMEOUT_S: call it outside transactions. One that does not resolve is accepted
-    with https, for its records may come later and the socket judges again. What a name resolves to is not told.
+    A name is looked up, for at most DNS_TIMEOUT_S, and never inside a transaction; a JudgedUrl is not looked up again.
+    One that does not resolve is accepted with https, for its records may come later and the socket judges again. What
+    a name resolves to is not told.
     """
+    if isinstance(url, JudgedUrl):
+        return url
     parsed = parse_url(url)
     host, port = parsed.raw_host or "", parsed.port or 0
     literal = _literal(host)
@@ -314,13 +324,22 @@ def check_url(url: str, *, lookup: Lookup | None = None) -> None:
             raise RefusedUrlError(_remedy(error, host=host, literal=literal, port=port)) from None
     if parsed.scheme == "http" and not (ips and all(allowed_for_http(ip, port) for ip in ips)):
         raise RefusedUrlError(f"The URL has to begin with https://; http is only for networks listed in {VARIABLE}.")
+    return JudgedUrl(url)
 
 
 def _resolved(host: str, port: int, lookup: Lookup) -> list[str]:
+    if _is_in_transaction():
+        # it may hold SQLite's only write lock, and mail would wait for a name server
+        raise transaction.TransactionManagementError("Names are looked up outside transactions: check_url comes first.")
     try:
         return in_thread(lookup, host, port).result(timeout=DNS_TIMEOUT_S)
     except (OSError, UnicodeError):
         return []
+
+
+def _is_in_transaction() -> bool:
+    """Those that a TestCase wraps around its tests do not count, as with atomic(durable=True)."""
+    return any(not block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _remedy(error: ForbiddenAddressError, *, host: str, literal: str | None, port: int) -> str:

@@ -66,13 +66,26 @@ def masked(names: Iterable[str]) -> dict[str, str]:
 def redacted(octets: bytes, headers: Mapping[str, str]) -> bytes:
     """What a receiver answered, without the values that it was sent: some receivers answer with the whole request.
 
-    Octet for octet, and as JSON writes them; a receiver that encodes them otherwise has them on record.
+    Octet for octet, and as JSON writes them; a receiver that encodes them otherwise has them on record. An answer may
+    end within a value, where it was cut or broke off: the beginning of one is masked at the end.
     """
     values = {part for value in headers.values() for part in (value, *value.split()) if len(part) >= SHORTEST_SECRET}
-    for value in sorted(values, key=len, reverse=True):
-        for form in {value, json.dumps(value)[1:-1]}:
-            octets = octets.replace(form.encode(), MASK.encode())
-    return octets
+    forms = {form.encode() for value in values for form in (value, json.dumps(value)[1:-1])}
+    # all are found before any is masked: they may overlap
+    found = [match.span(1) for form in forms for match in re.finditer(b"(?=(%b))" % re.escape(form), octets)]
+    found += [(len(octets) - cut, len(octets)) for form in forms if (cut := _cut_at_the_end(octets, form))]
+    kept, end = b"", 0
+    for start, until in sorted(found):
+        if start >= end:
+            kept += octets[end:start] + MASK.encode()
+        end = max(end, until)
+    return kept + octets[end:]
+
+
+def _cut_at_the_end(octets: bytes, form: bytes) -> int:
+    """How many octets at the end are how it begins; 0 if too few to tell."""
+    longest = min(len(octets), len(form))
+    return next((n for n in range(longest, SHORTEST_SECRET - 1, -1) if octets.endswith(form[:n])), 0)
 
 
 def _check_name(name: str) -> None:

@@ -16,7 +16,10 @@ from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Alias, Domain, Email, Mailbox
 
 MOVED = "its alias leads to another mailbox now; resume it to confirm"
-OTHER_MAILBOX = "mail of a mailbox that nobody confirmed for this endpoint as it is now"
+OTHER_MAILBOX = (
+    "mail of a mailbox that is not confirmed for this endpoint now; it goes out when the alias leads there again and "
+    "the webhook is resumed"
+)
 ALIVE = Q(deleted_at=None, alias__deleted_at=None, mailbox__deleted_at=None, domain__deleted_at=None)
 STAYED = Q(alias=None) | Q(alias__mailbox=F("bound_mailbox"))
 
@@ -63,7 +66,13 @@ class Webhook(TypedIdModel):
     sealed_secret = models.BinaryField(help_text="see services.webhooks.secrets_of")
     sealed_previous_secret = models.BinaryField(null=True, help_text="signs as well while a rotation overlaps")
     previous_secret_until = models.DateTimeField(null=True)
-    header_names = models.JSONField(default=list, blank=True, help_text="of its own headers, as written")
+    header_names = models.JSONField(
+        default=list,
+        # the release before knows no headers, and goes on making webhooks while this one is rolled out
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="of its own headers, as written",
+    )
     sealed_headers = models.BinaryField(null=True, help_text="names and values; the values are never shown")
     # mail of another mailbox is for other eyes: who moves the alias pauses its webhooks until somebody confirms
     bound_mailbox = models.ForeignKey(
@@ -142,6 +151,12 @@ class Webhook(TypedIdModel):
         if self.alias_id and mailbox_id not in (self.bound_mailbox_id, self.endpoint_mailbox_id):
             return OTHER_MAILBOX
         return ""
+
+    def keeps_back(self, mailbox_id: UUID) -> bool:
+        """Whether that mailbox's mail stays held while it is active, or still is once it is resumed. Needs `alias`."""
+        if self.alias is None:
+            return False
+        return mailbox_id not in (self.alias.mailbox_id, self.endpoint_mailbox_id or self.bound_mailbox_id)
 
 
 class Event(TypedIdModel):

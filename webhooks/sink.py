@@ -22,6 +22,8 @@ from webhooks import signing
 KEPT = 100  # shown on the page; the file has all
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
+KNOWS = "This receiver knows one secret; start `manage.py webhook_sink` with --port and --secret for another webhook."
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Webhook receiver</title>
 <meta http-equiv="refresh" content="2"><meta name="viewport" content="width=device-width">
@@ -65,7 +67,7 @@ class Sink:
             signing.verify(request.headers, body, self._secret, now=int(time.time()))
             reason = ""
         except signing.SignatureError as error:
-            reason = str(error)
+            reason = f"{error} {KNOWS}"
         entry = describe(request, body, reason=reason)
         # written down before the answer: what was answered 204 is in the file, whatever happens to this process
         self._remember(entry)

@@ -40,6 +40,7 @@ MAX_HEADER_LINE_BYTES = 8190
 MAX_HEADER_LINES = 100
 READ_BUFFER_BYTES = 16 * 1024
 MAX_DETAIL = 300  # webhooks.models.Attempt.detail
+CUT = "…"  # at the end of one that was longer
 
 if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
     raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
@@ -299,4 +300,4 @@ def remark(response: aiohttp.ClientResponse, url: URL) -> str:
 
 def one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return printable if len(printable) <= MAX_DETAIL else f"{printable[: MAX_DETAIL - 1]}…"
+    return printable if len(printable) <= MAX_DETAIL else f"{printable[: MAX_DETAIL - 1]}{CUT}"

@@ -17,6 +17,9 @@ from rest_framework.request import Request
 
 from emailgistics.common.requests import BODY_TOO_LARGE, JSON_TYPE, MAX_BODY_BYTES, Row, find
 
+MAX_DEPTH = 32  # levels of a body; whatever looks into one by recursion stays far from Python's limit
+TOO_DEEP = f"The JSON is nested too deeply: at most {MAX_DEPTH} levels."
+
 
 class BodyTooLargeError(exceptions.APIException):
     status_code = 413
@@ -25,7 +28,9 @@ class BodyTooLargeError(exceptions.APIException):
 
 
 class JsonObjectParser(BaseParser):
-    """A JSON object of at most MAX_BODY_BYTES, in UTF-8; RFC 8259 to the letter, so no NaN, and each name once.
+    """A JSON object of at most MAX_BODY_BYTES and MAX_DEPTH levels, in UTF-8.
+
+    RFC 8259 to the letter, so no NaN, and each name once.
 
     No body is an empty object.
     """
@@ -54,9 +59,10 @@ class JsonObjectParser(BaseParser):
         except ValueError as error:  # more digits than Python reads
             raise exceptions.ParseError("A number in the body is too long.") from error
         except RecursionError as error:
-            raise exceptions.ParseError("The JSON is nested too deeply.") from error
+            raise exceptions.ParseError(TOO_DEEP) from error
         if not isinstance(parsed, dict):
             raise exceptions.ValidationError("The body is a JSON object: {…}.")
+        _refuse_depth(parsed)
         return parsed
 
 
@@ -156,6 +162,8 @@ class Unchanged(serializers.CharField):
 class BodySerializer(serializers.Serializer[Any]):
     # what is shown and cannot be changed, with what to do instead
     FIXED: ClassVar[Mapping[str, str]] = {}
+    # what is shown and changes by itself: sent back it is passed over, for it may be another by now
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
 
     def to_internal_value(self, data: Any) -> Any:
         errors: dict[str, Any] = {}
@@ -163,7 +171,7 @@ class BodySerializer(serializers.Serializer[Any]):
             # an object inside the body has no fields but its own
             current: Mapping[str, Any] = self.context.get("current", {}) if self.parent is None else {}
             for name, value in data.items():
-                if name in self.fields or (name in current and current[name] == value):
+                if name in self.fields or (name in current and (name in self.IGNORED or current[name] == value)):
                     continue
                 errors[name] = [_fixed(name, self) if name in current else _unknown(list(self.fields))]
         try:
@@ -190,6 +198,17 @@ def _read(stream: IO[Any]) -> bytes:
 
 def _refuse_constant(name: str) -> Never:
     raise exceptions.ParseError(f"The body is not JSON: {name} is no number there.")
+
+
+def _refuse_depth(parsed: dict[str, Any]) -> None:
+    """Raises ParseError. Level by level: recursion into a deep one is what there is to prevent."""
+    level: list[Any] = [parsed]
+    for _ in range(MAX_DEPTH):
+        inner = (thing.values() if isinstance(thing, dict) else thing for thing in level)
+        level = [child for things in inner for child in things if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise exceptions.ParseError(TOO_DEEP)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def logging_config(*, style: str, level: str) -> None:
                 "mail.log": {"level": "ERROR"},
                 # a scanner with a made-up Host header; django.request says "Bad Request" without a traceback
                 "django.security.DisallowedHost": {"level": "CRITICAL"},
+                # at DEBUG, for each name that a template lacks: all of its context, so the key that a page shows once
+                "django.template": {"level": "INFO"},
                 "aiohttp.access": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},

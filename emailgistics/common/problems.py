@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypedDict
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, TooManyFieldsSent
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -143,6 +144,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
             return _of_api_exception(exc)
         case PermissionDenied():
             return _of_api_exception(exceptions.PermissionDenied())
+        case TooManyFieldsSent():
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+            return problem(HTTPStatus.BAD_REQUEST, "bad_request", f"A request has at most {most} parameters.")
     return _of_unexpected(exc, request)
 
 

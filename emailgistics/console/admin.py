@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,7 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from emailgistics.common import leases
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
-from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display
+from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display, ids_of
 from emailgistics.common.models import Lease
 from emailgistics.console import consequences
 from emailgistics.console.people import is_on_record, system_administrators, why_not_without
@@ -46,14 +47,38 @@ class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
         return given
 
 
+class AddPersonForm(UserCreationForm):  # type: ignore[misc]
+    """Everybody has a password that works: who shall not sign in is deactivated."""
+
+    usable_password = None
+
+
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
+    """As above: without this, the only administrator could lock everybody out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields.pop("usable_password", None)
+        for field in self.fields.values():
+            field.required = True
+
+
+class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def clean(self, value: Any) -> Any:
+        """Django's own asks the database for numbers that it cannot hold."""
+        if refused := set(value or ()) - set(ids_of(Group, value or ())):
+            raise ValidationError(self.error_messages["invalid_choice"], params={"value": min(refused)})
+        return super().clean(value)
+
+
 admin.site.unregister((User, Group))  # Django's own pages of them
 
 
 @admin.register(User)
 class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]  # not subscriptable at run time
     form = PersonForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    add_form = AddPersonForm
+    change_password_form = PasswordForm
     list_display = ("username", "email", "role", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
     search_fields = ("username", "email", "first_name", "last_name")
@@ -85,6 +110,8 @@ class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]
         return type(form.__name__, (form,), {"acting": request.user}) if issubclass(form, PersonForm) else form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
+        if db_field.name == "groups":
+            kwargs["form_class"] = GroupsField
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and (text := self.HELP.get(db_field.name)):
             field.help_text = text

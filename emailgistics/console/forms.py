@@ -1,13 +1,11 @@
 """Signing in."""
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.forms import AuthenticationForm as AnybodysForm
+from django.contrib.auth.models import User
 from unfold.forms import AuthenticationForm
-
-from emailgistics.common.access import is_system_administrator
 
 
 class SignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold has no types
-    def confirm_login_allowed(self, user: AbstractUser) -> None:
-        """Members of the group come in without is_staff; Django's form asks for it."""
-        if not is_system_administrator(user):
-            super().confirm_login_allowed(user)
+    def confirm_login_allowed(self, user: User) -> None:
+        """Everybody who is active, not only staff: /docs is for all, and each page says itself for whom it is."""
+        AnybodysForm.confirm_login_allowed(self, user)

@@ -33,7 +33,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Events", "bolt", "webhooks_event_changelist"),
         ),
     ),
-    ("", (("API Access", "key", "apikeys_apikey_changelist"),)),
+    ("", (("API Access", "key", "apikeys_apikey_changelist"), ("API explorer", "menu_book", "docs"))),
     (
         "Installation",
         (
@@ -57,4 +57,4 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(title: str, symbol: str, page: str) -> dict[str, Any]:
-    return {"title": title, "icon": symbol, "link": reverse_lazy(f"admin:{page}")}
+    return {"title": title, "icon": symbol, "link": reverse_lazy(page if page == "docs" else f"admin:{page}")}

@@ -26,7 +26,8 @@ SECURITY_SCHEMES: Mapping[str, str] = {
 # (status, code, what it means): all that there are
 ERRORS: tuple[tuple[int, str, str], ...] = (
     (400, "validation_error", "A field or a parameter is wrong; `errors` lists each with its `pointer`."),
-    (400, "parse_error", "The body is not one JSON object."),
+    (400, "parse_error", "The body is not one JSON object, or is nested deeper than 32 levels."),
+    (400, "bad_request", "The request as a whole cannot be served: an unknown `Host`, or over 1,000 parameters."),
     (400, "page_too_deep", "`page` times `limit` is over 10,000; go on with `starting_after`."),
     (401, "missing_credentials", "There is no key in the request."),
     (401, "malformed_key", "What was sent is not a whole key, or two keys that differ."),
@@ -37,6 +38,7 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (403, "allowlist_restricted", "This acts on a whole domain, and the key is not for all mailboxes."),
     (404, "not_found", "Nothing is there, or nothing that this key may see. Always the same body."),
     (405, "method_not_allowed", "The path has no such method; see `Allow`."),
+    (406, "not_acceptable", "`Accept` leaves out `application/json`, and there is nothing else here."),
     (409, "address_unavailable", "Somebody has the address, or had it less than 30 days ago."),
     (409, "conflict", "It contradicts something that exists."),
     (409, "not_empty", "There is mail in it."),

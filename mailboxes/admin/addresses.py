@@ -15,7 +15,8 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from emailgistics.common.admin import display
-from mailboxes.admin.deletion import DeletableAdmin
+from emailgistics.common.errors import DomainError
+from mailboxes.admin.deletion import NAMED, DeletableAdmin
 from mailboxes.admin.filters import (
     DeletedFilter,
     DomainFilter,
@@ -65,14 +66,23 @@ class OwnerAdmin(DeletableAdmin):
         self._set_all(request, queryset, is_active=False)
 
     def _set_all(self, request: HttpRequest, rows: QuerySet[Any], *, is_active: bool) -> None:
+        """Each in a transaction of its own: mail does not wait for all of them, and what is done stays done."""
         what = "enabled" if is_active else "disabled"
-        with transaction.atomic():
-            changed = list(rows.filter(deleted_at=None).exclude(is_active=is_active))
-            for row in changed:
-                self.set_active(row, is_active)
-            self.log_changes(request, changed, f"{what} in the list")
-        names = self.opts.verbose_name if len(changed) == 1 else self.opts.verbose_name_plural
-        self.message_user(request, f"{len(changed)} {names} {what}.", messages.SUCCESS)
+        done, failed = 0, []
+        for row in rows.filter(deleted_at=None).exclude(is_active=is_active).order_by("pk"):
+            try:
+                with transaction.atomic():
+                    self.set_active(row, is_active)
+                    self.log_changes(request, [row], f"{what} in the list")
+                done += 1
+            except DomainError as error:
+                failed.append(error.message)
+        if done or not failed:
+            names = self.opts.verbose_name if done == 1 else self.opts.verbose_name_plural
+            self.message_user(request, f"{done} {names} {what}.", messages.SUCCESS)
+        if failed:
+            more = f" And {len(failed) - NAMED} more." if len(failed) > NAMED else ""
+            self.message_user(request, f"Not {what}: {' '.join(failed[:NAMED])}{more}", messages.ERROR)
 
     @display(description="State", label=STATES)
     def state(self, row: Any) -> str:

@@ -1,8 +1,9 @@
 """Forms for domains, mailboxes and aliases. What is done is done by the services, and so is what is refused."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
@@ -30,17 +31,59 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         """Makes or changes the thing. Raises DomainError."""
         raise NotImplementedError
 
+    def given(self) -> dict[str, Any]:
+        """What is applied."""
+        return self.cleaned_data
+
     def _post_clean(self) -> None:
         """In place of Django's own: the model's rules are the service's."""
         if self.errors:
             return
         try:
             with transaction.atomic():
-                self.instance = self.apply(self.cleaned_data)
+                self.instance = self.apply(self.given())
         except DomainError as error:
             name = error.field or ""
             name = self.FIELD_OF.get(name, name.removesuffix("_id"))
             self.add_error(name if name in self.fields else None, error.message)
+
+
+class ChangeForm(ServiceForm):
+    """Applies what the person changed, and only that: others change things while the page is open.
+
+    What he saw comes back with what he sends. If both changed a field, he is told at that field.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in self.initial.items():
+            if isinstance(value, str):
+                # the box of a browser has one line: without this, a second one would count as changed by him
+                self.initial[name] = " ".join(value.splitlines())
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        for name in self.changed_data:
+            if name in self.cleaned_data and (now := self._now(name)) not in (
+                self._seen(name),
+                self.cleaned_data[name],
+            ):
+                self.add_error(name, f"It was changed meanwhile to {_said(now)}; open the page again and look.")
+        return self.cleaned_data
+
+    def given(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+    def _now(self, name: str) -> Any:
+        return self.fields[name].to_python(self.initial[name])
+
+    def _seen(self, name: str) -> Any:
+        try:
+            return self.fields[name].to_python(self.data.get(self[name].html_initial_name))
+        except ValidationError:
+            return None  # no page of ours sent it
 
 
 class AddDomainForm(ServiceForm):
@@ -73,7 +116,7 @@ class AddDomainForm(ServiceForm):
         return provision.create_domain(**given)
 
 
-class ChangeDomainForm(ServiceForm):
+class ChangeDomainForm(ChangeForm):
     class Meta:
         model = Domain
         fields = ("is_active", "is_test", "default_mailbox")
@@ -114,7 +157,7 @@ class AddMailboxForm(ServiceForm):
         return provision.create_mailbox(**_with_retention(given))
 
 
-class ChangeMailboxForm(ServiceForm):
+class ChangeMailboxForm(ChangeForm):
     class Meta(AddMailboxForm.Meta):
         pass
 
@@ -144,7 +187,7 @@ class AddAliasForm(ServiceForm):
         return provision.create_alias(**given)
 
 
-class ChangeAliasForm(ServiceForm):
+class ChangeAliasForm(ChangeForm):
     class Meta(AddAliasForm.Meta):
         help_texts = AddAliasForm.Meta.help_texts | {
             "mailbox": (
@@ -158,6 +201,12 @@ class ChangeAliasForm(ServiceForm):
 
 
 def _with_retention(given: dict[str, Any]) -> dict[str, Any]:
-    others = {name: value for name, value in given.items() if not name.endswith("_days")}
-    retention = Retention(raw_days=given["raw_days"], content_days=given["content_days"], log_days=given["log_days"])
-    return others | {"retention": retention}
+    days = {name: value for name, value in given.items() if name.endswith("_days")}
+    others = {name: value for name, value in given.items() if name not in days}
+    return others | {"retention": cast("Retention", days)}
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "nothing" if value in (None, "") else str(value)

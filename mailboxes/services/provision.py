@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from emailgistics.common.access import AllowlistRestrictedError
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
 from emailgistics.common.text import within
 from mailboxes import addresses
@@ -181,9 +182,16 @@ def update_mailbox(
     is_active: bool | None = None,
     time_zone: str | None = None,
     retention: Retention | None = None,
+    may_act_on_whole_domain: bool = True,
 ) -> Mailbox:
-    """time_zone is an IANA name, or empty for the installation's. Raises RefusedError, NotFoundError."""
+    """time_zone is an IANA name, or empty for the installation's.
+
+    may_act_on_whole_domain is False for those who may not stop or start mail to an alias that does. Raises
+    RefusedError, NotFoundError, AllowlistRestrictedError.
+    """
     _check_mailbox(name=name or "", time_zone=time_zone or "", retention=retention)
+    if is_active is not None and not may_act_on_whole_domain:
+        _refuse_if_it_acts_on_whole_domain(mailbox)
     given = {"name": name, "is_active": is_active, "time_zone": time_zone}
     # apart: None is a value here, and keeps things
     return _change(mailbox, retention, **given)
@@ -223,12 +231,15 @@ def delete_domain(domain: Domain, *, with_mail: bool = False) -> None:
 
 
 @transaction.atomic
-def delete_mailbox(mailbox: Mailbox, *, with_mail: bool = False) -> None:
+def delete_mailbox(mailbox: Mailbox, *, with_mail: bool = False, may_act_on_whole_domain: bool = True) -> None:
     """Marks the mailbox and the aliases that lead to it deleted; see `delete_domain` about its mail.
 
-    Raises ConflictError for a default mailbox, NotEmptyError, NotFoundError for a mailbox that is gone.
+    may_act_on_whole_domain is False for those who may not end an alias that does. Raises AllowlistRestrictedError,
+    ConflictError for a default mailbox, NotEmptyError, NotFoundError for a mailbox that is gone.
     """
     _hold(mailbox)
+    if not may_act_on_whole_domain:
+        _refuse_if_it_acts_on_whole_domain(mailbox)
     if Domain.objects.live().filter(default_mailbox=mailbox).exists():
         raise ConflictError(
             f"{mailbox.address} is the default mailbox of its domain, which takes mail for postmaster and abuse: "
@@ -268,6 +279,14 @@ def _refuse_if_it_has_mail(what: str, emails: QuerySet[Email]) -> None:
         raise NotEmptyError(
             f"{what} still has mail, which no key could read any more. Disable it instead, or delete it with its mail: "
             "?with=mail in the API, --with-mail in a command."
+        )
+
+
+def _refuse_if_it_acts_on_whole_domain(mailbox: Mailbox) -> None:
+    """With the mailbox, mail to every alias that leads there stops. Raises AllowlistRestrictedError."""
+    if any(acts_on_whole_domain(name) for name in mailbox.aliases.live().values_list("name", flat=True)):
+        raise AllowlistRestrictedError(
+            "An alias that leads here acts on a whole domain, so this needs a key for all mailboxes."
         )
 
 

@@ -1,6 +1,7 @@
 // The API Access page: the dialog of a new key, the dialog that shows it once, and the search box.
 "use strict";
 
+import "../emailgistics/shown_once.js"; // first: it shows the button that gets the focus
 import { prepareKeyForm } from "./key_form.js";
 
 const WHOLE_KEY = /(emgk_[0-9A-Za-z]{10})_\w*/g;

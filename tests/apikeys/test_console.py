@@ -314,9 +314,9 @@ def test_more_mailboxes_than_a_list_may_have_are_refused(admin: Client, monkeypa
 
 @pytest.mark.parametrize(("query", "sentence"), [
     ({"expiry": "90", "reach": "chosen", "count": "2", "scopes": ["emails:read"]},
-     r"This key will read the email log, of 2 mailboxes, until \d+ \w+ \d+, 00:00 UTC \(in 89 days\)\."),
+     r"This key will read the email log, for 2 mailboxes, until \d+ \w+ \d+, 00:00 UTC \(in 89 days\)\."),
     ({"expiry": "7", "reach": "all", "count": "0", "scopes": Scope.values},
-     r"This key will do everything .* of all mailboxes, also future ones, until .* \(in 6 days\)\."),
+     r"This key will do everything .* for all mailboxes, also future ones, until .* \(in 6 days\)\."),
     ({"expiry": "90", "reach": "chosen", "count": "0", "scopes": []},
      r"Still to choose: at least one mailbox and at least one scope\."),
     ({"expiry": "date", "expires_on": "", "reach": "all", "scopes": ["emails:read"]},

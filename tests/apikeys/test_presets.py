@@ -54,10 +54,18 @@ def test_what_a_key_will_do_is_one_sentence(scopes: list[str], told: str) -> Non
 
 def test_the_sentence_says_what_of_what_and_until_when() -> None:
     assert presets.sentence(["emails:read"], mailboxes=2, expires_at=NOW + timedelta(days=89.6), now=NOW) == (
-        "This key will read the email log, of 2 mailboxes, until 30 Aug 2030, 00:54 UTC (in 89 days)."
+        "This key will read the email log, for 2 mailboxes, until 30 Aug 2030, 00:54 UTC (in 89 days)."
     )
     everywhere = presets.sentence(["emails:read"], mailboxes=None, expires_at=NOW + timedelta(days=1), now=NOW)
-    assert "of all mailboxes, also future ones, until" in everywhere
+    assert "for all mailboxes, also future ones, until" in everywhere
+
+
+def test_the_sentence_does_not_promise_whole_domains_to_a_list_of_mailboxes() -> None:
+    ends = NOW + timedelta(days=1)
+    told = {mailboxes: presets.sentence(["domains:write"], mailboxes=mailboxes, expires_at=ends, now=NOW)
+            for mailboxes in (3, None)}  # fmt: skip
+    assert told[3].endswith("(in 1 day). What concerns a whole domain is refused to it.")
+    assert told[None].endswith("(in 1 day).")
 
 
 def test_an_instant_is_told_in_the_time_zone_of_the_installation(settings: Settings) -> None:

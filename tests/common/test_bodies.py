@@ -1,12 +1,14 @@
 """What is read of a request's body, and how strictly."""
 
 import json
+import time
 from io import BytesIO
 from typing import Any, ClassVar
 
 import pytest
 from django.http import UnreadablePostError
 from django.test import RequestFactory
+from pytest_django import Settings
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -27,7 +29,15 @@ from emailgistics.common.bodies import (
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.requests import MAX_BODY_BYTES
 from mailboxes.models import Mailbox
+from tests.apikeys.factories import make_client
 from tests.factories import make_mailbox
+from webhooks.models import Webhook
+from webhooks.services import webhooks
+
+
+@pytest.fixture
+def loopback_allowed(settings: Settings) -> None:
+    settings.WEBHOOK_ALLOW_NETWORKS = ["127.0.0.1/32"]
 
 
 def parse(octets: bytes) -> Any:
@@ -77,6 +87,46 @@ def test_what_is_no_json_is_told(octets: bytes, said: str) -> None:
     str(refusal.value.detail).encode()  # it can be answered
 
 
+def nested(levels: int, *, around: bytes = b"1") -> bytes:
+    """An object of that many levels, objects and lists in turn."""
+    inner = levels - 1
+    opened = b"".join(b'{"b":' if level % 2 else b"[" for level in range(inner))
+    closed = b"".join(b"}" if level % 2 else b"]" for level in reversed(range(inner)))
+    return b'{"a":' + opened + around + closed + b"}"
+
+
+def test_a_body_has_at_most_32_levels() -> None:
+    assert parse(nested(32)) == json.loads(nested(32))
+    assert parse(nested(32, around=b'"[[[[{{{{"'))
+    # one more, those that json.loads just about reads, and those that it does not
+    for levels in (33, 34, *range(900, 1000), 100_000):
+        with pytest.raises(ParseError, match="nested too deeply: at most 32 levels"):
+            parse(nested(levels))
+    with pytest.raises(ParseError, match="at most 32 levels"):
+        parse(b'{"flat": [' + b"[]," * 1000 + b'{}], "deep": ' + nested(32) + b"}")
+
+
+@pytest.mark.parametrize("piece", [b"[],", b"1,", b'{"a":1},', b"[[[[[[[[1]]]]]]]],"])
+def test_the_levels_of_a_mebibyte_are_counted_in_a_moment(piece: bytes) -> None:
+    body = b'{"a":[' + piece * ((MAX_BODY_BYTES - 10) // len(piece)) + b"1]}"
+    started = time.process_time()
+    json.loads(body)
+    read = time.process_time() - started
+    started = time.process_time()
+    parse(body)
+    assert time.process_time() - started < 6 * read + 0.2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("frame", [b'{"payload":%s}', b'{"events":[%s]}', b'{"url":"x","a":%s}'])
+def test_no_depth_of_a_body_is_a_fault(frame: bytes) -> None:
+    client = make_client()
+    for levels in range(930, 960):
+        body = frame % (b"[" * levels + b"]" * levels)
+        answer = client.post("/v1/webhooks", body, content_type="application/json")
+        assert (answer.status_code, answer.json()["code"]) == (400, "parse_error"), levels
+
+
 @pytest.mark.parametrize("octets", [b"[]", b"null", b"true", b'"name"', b"7", b'[{"name": "Ada"}]'])
 def test_json_that_is_no_object_is_told(octets: bytes) -> None:
     with pytest.raises(ValidationError, match="JSON object"):
@@ -113,6 +163,12 @@ class ThingBody(BodySerializer):
     name = Text(required=False, allow_blank=True, max_length=5)
     active = Flag(source="is_active", required=False)
     days = Whole(required=False, allow_null=True, min_value=1, max_value=100)
+
+
+class FadingBody(BodySerializer):
+    IGNORED: ClassVar = frozenset({"fresh_until"})
+
+    name = Text(required=False)
 
 
 class InnerBody(BodySerializer):
@@ -198,6 +254,41 @@ def test_what_was_read_may_be_sent_back_and_not_changed() -> None:
         "made_by": ["Its maker does not change: make another thing."],
     }
     assert refusal.value.get_codes() == {"id": ["read_only"], "made_by": ["read_only"]}
+
+
+def test_what_changes_by_itself_is_passed_over_when_it_is_sent_back() -> None:
+    shown = {"id": "thing_1", "name": "Ada", "fresh_until": "2030-01-31T18:00:00.000Z"}
+    for body in (shown, shown | {"fresh_until": None}, shown | {"fresh_until": ["x"]}):
+        assert values(body, serializer=FadingBody, **shown) == {"name": "Ada"}
+        assert problems_of(body | {"id": "x"}, serializer=FadingBody, **shown) == {"id": ["read_only"]}
+    # where there is nothing yet, nobody can have read it
+    assert problems_of({"fresh_until": None}, serializer=FadingBody) == {"fresh_until": ["unknown_field"]}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_webhook_that_was_read_is_put_back_although_its_rotation_ended_meanwhile() -> None:
+    webhook, _ = webhooks.create_webhook(url="http://127.0.0.1:9/", mailbox=make_mailbox())
+    webhooks.rotate_secret(webhook)
+    client, url = make_client(), f"/v1/webhooks/{webhook.public_id}"
+    read = client.get(url).json()
+    assert read["previous_secret_until"] is not None
+    Webhook.objects.update(sealed_previous_secret=None, previous_secret_until=None)
+    after = read | {"previous_secret_until": None}
+    for method in (client.put, client.patch):
+        answer = method(url, read, content_type="application/json")
+        assert (answer.status_code, answer.json()) == (200, after)
+    webhooks.pause_webhook(webhook, reason="for a while")
+    told = client.put(url, read, content_type="application/json").json()
+    assert [(entry["pointer"], entry["detail"]) for entry in told["errors"]] == [
+        ("/state", "Ask for pause or resume."),
+        ("/state_reason", "Ask for pause or resume."),
+    ]
+    new = {"mailbox_id": read["mailbox_id"], "url": read["url"], "previous_secret_until": None}
+    told = client.post("/v1/webhooks", new, content_type="application/json").json()
+    assert [(entry["pointer"], entry["code"]) for entry in told["errors"]] == [
+        ("/previous_secret_until", "unknown_field")
+    ]
 
 
 def test_an_object_in_the_body_has_no_fields_but_its_own() -> None:

@@ -219,6 +219,17 @@ def test_what_django_refuses_before_any_view_is_a_problem_too() -> None:
     assert answer.json()["code"] == "bad_request"
 
 
+def test_more_parameters_than_are_read_are_a_mistake_of_the_caller(settings: Settings) -> None:
+    settings.ROOT_URLCONF = "emailgistics.urls"
+    for url in ("/v1/me", "/v1/webhooks", "/v1/emails/x"):
+        answer = Client().get(f"{url}?{'&'.join(['a=1'] * 1001)}")
+        assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+        assert (answer.json()["code"], answer.json()["detail"]) == (
+            "bad_request",
+            "A request has at most 1000 parameters.",
+        )
+
+
 def test_other_pages_keep_djangos_own_404(settings: Settings) -> None:
     settings.ROOT_URLCONF = "emailgistics.urls"
     answer = Client().get("/nothing")

@@ -160,3 +160,32 @@ def test_workers_are_alive_or_gone(administrator: Client) -> None:
     Lease.objects.create(kind="dispatch", host="two.example.net", pid=2, seen_at=now - 2 * LEASE_FOR)
     rows = administrator.get("/admin/common/lease/").context["cl"].result_list
     assert [(row.host, row.is_alive) for row in rows] == [("one.example.net", True), ("two.example.net", False)]
+
+
+# --- what no page of ours sends
+
+
+def test_a_password_is_never_taken_away(administrator: Client) -> None:
+    me = User.objects.get(username="superuser")
+    address = reverse("admin:auth_user_password_change", args=[me.pk])
+    assert b"usable_password" not in administrator.get(address).content
+    answer = administrator.post(address, {"usable_password": "false", "unset-password": "1"})
+    assert set(answer.context["form"].errors) == {"password1", "password2"}
+    me.refresh_from_db()
+    assert me.check_password(PASSWORD)
+
+
+def test_nobody_is_added_without_a_password(administrator: Client) -> None:
+    answer = administrator.post("/admin/auth/user/add/", {"username": "grace", "usable_password": "false"})
+    assert set(answer.context["adminform"].form.errors) == {"password1", "password2"}
+    assert not User.objects.filter(username="grace").exists()
+
+
+@pytest.mark.parametrize("strange", ["9" * 24, "-1", "abc", "a\0b", ""])
+def test_strange_groups_are_an_error_of_the_form(strange: str, administrator: Client) -> None:
+    member = make_person("member")
+    answer = administrator.post(page(member), form_of(member, groups=[group().pk, strange], email="new@example.net"))
+    assert answer.status_code == 200
+    assert set(answer.context["adminform"].form.errors) == {"groups"}
+    member.refresh_from_db()
+    assert (member.email, list(member.groups.all())) == ("", [group()])

@@ -1,5 +1,6 @@
 """Mailboxes over HTTP."""
 
+import json
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.mailboxes.api_client import (
     problem,
     refused,
     refused_by_rule,
+    seen,
     send,
     shape,
     unknown,
@@ -249,3 +251,57 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(django_assert_num_qu
         with django_assert_num_queries(3):  # key, count, page
             page = client.get("/v1/mailboxes", {"limit": 100}).json()
         assert len(page["data"]) == len(chosen)
+
+
+# --- what ends an alias that acts on a whole domain
+
+WHOLE = "An alias that leads here acts on a whole domain, so this needs a key for all mailboxes."
+
+
+@pytest.mark.parametrize("address", ["*@example.com", "help+vip@example.com", "*@example.net"])
+def test_a_key_with_an_allowlist_does_not_end_what_acts_on_a_whole_domain(address: str) -> None:
+    alias = make_alias(address=address)
+    mailbox = alias.mailbox
+    make_alias(mailbox=mailbox)  # one that is its own affair
+    url, before = url_of(mailbox), shape(mailbox)
+    every_scope = [*WRITE, Scope.EMAILS_WRITE]
+    own = [mailbox, make_mailbox(address="own@example.net")]
+    listed, everywhere = make_client(mailboxes=own, scopes=every_scope), make_client(scopes=every_scope)
+    expected = (403, problem(403, "allowlist_restricted", WHOLE))
+    for method, query, body in (
+        ("delete", "", None),
+        ("delete", "?with=mail", None),
+        ("patch", "", {"active": False}),
+        ("patch", "", {"active": True}),
+        ("patch", "", {"active": False, "name": "x"}),
+    ):
+        answer = send(listed, method, url + query, body)
+        assert answered(answer) == expected
+        assert 'error="insufficient_scope"' in answer["WWW-Authenticate"]
+        assert (shape(mailbox), Alias.objects.live().count()) == (before, 2)
+    assert answered(send(listed, "patch", url, {"name": "x", "time_zone": "UTC"}))[0] == 200
+    assert send(everywhere, "patch", url, {"active": False}).json()["active"] is False
+    assert answered(send(listed, "patch", url, {"active": True})) == expected
+    assert send(everywhere, "delete", url).status_code == 204
+    assert Alias.objects.live().count() == 0
+    # what it may not see stays a 404, which costs as much as before
+    ids = [mailbox.public_id, make_mailbox(address="sales@example.com").public_id, unknown(Mailbox), "nonsense"]
+    for method, body in (("delete", None), ("patch", {"active": False})):
+        answers = {seen(listed, method, f"/v1/mailboxes/{id_}", body) for id_ in ids}
+        assert [(status, json.loads(content), queries) for status, content, _, queries in answers] == [
+            (404, NOT_FOUND_BODY, 2)
+        ]
+
+
+def test_what_no_longer_acts_on_a_whole_domain_restricts_nobody() -> None:
+    catch_all = make_alias(address="*@example.com")
+    mailbox, other = catch_all.mailbox, make_mailbox(address="sales@example.com")
+    client = make_client(mailboxes=[mailbox, other], scopes=WRITE)
+    assert send(client, "patch", url_of(other), {"active": False}).status_code == 200
+    assert send(client, "patch", url_of(mailbox), {"active": False}).status_code == 403
+    provision.update_alias(catch_all, mailbox=other)
+    assert send(client, "patch", url_of(mailbox), {"active": False}).status_code == 200
+    assert send(client, "delete", url_of(other)).status_code == 403
+    provision.delete_alias(catch_all)
+    for url in (url_of(mailbox), url_of(other)):
+        assert send(client, "delete", url).status_code == 204

@@ -56,6 +56,21 @@ def test_a_domain_lives_its_life_over_http(installation: Installation) -> None:
     assert call(installation, "DELETE", path)[0] == 404
 
 
+@pytest.mark.parametrize("charset", ["hex", "base64", "zlib", "unicode_escape", "punycode", '"utf-8"'])
+def test_no_charset_of_a_request_is_a_fault(installation: Installation, charset: str) -> None:
+    named = {"Content-Type": f"application/json; charset={charset}"}
+    status, headers, page = call(installation, "GET", "/v1/webhooks?url=%5Cud800%00", **named)
+    assert (status, page["data"]) == (200, [])
+    for key, code in (("x", "malformed_key"), ("emgk_" + "x" * 40, "malformed_key")):
+        status, headers, answer = call(installation, "GET", "/v1/me", Authorization=f"Bearer {key}", **named)
+        assert (status, answer["code"]) == (401, code)
+        assert headers["Content-Type"] == "application/problem+json"
+        assert found_in(r"req_\w{26}", headers["X-Request-Id"])
+    status, _, answer = call(installation, "POST", "/v1/domains", '{"name": "ü"}'.encode(), **named)
+    assert (status, "“ü”" in answer["detail"]) == (400, True), answer
+    assert "Traceback" not in installation.log()
+
+
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 def test_a_body_in_chunks_is_read_whole(installation: Installation, size: int) -> None:
     body = json.dumps({"name": f"chunks{size}.example", "default_mailbox": "x" * 40}).encode()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from html import unescape
 from http import HTTPStatus
 from typing import Any
 
@@ -23,11 +24,11 @@ from emailgistics.common.access import SYSTEM_ADMINISTRATORS
 from emailgistics.common.models import SpentFormToken
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_domain, make_mailbox, make_webhook
-from tests.webhooks.rows import move
-from webhooks import signing
+from tests.webhooks.rows import make_delivery_in, move
+from webhooks import guard, signing
 from webhooks.admin import snippets
-from webhooks.models import Delivery, Webhook
-from webhooks.services import webhooks
+from webhooks.models import OTHER_MAILBOX, Delivery, Webhook
+from webhooks.services import queue, webhooks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
 
@@ -73,7 +74,18 @@ def new_values(binding: Any, **other: str) -> dict[str, str]:
 def values_of(webhook: Webhook, **other: str) -> dict[str, str]:
     headers = "\r\n".join(f"{name}: ***" for name in webhook.header_names)
     now = {"url": webhook.url, "payload": webhook.payload, "description": webhook.description, "headers": headers}
-    return now | other
+    return now | {f"initial-{name}": value for name, value in now.items()} | other
+
+
+def as_rendered(response: Any, **typed: str) -> dict[str, str]:
+    """What a browser would send of the form on that page, after somebody typed."""
+    form, seen = response.context["form"], {}
+    for name in ("form_token", *(form[name].html_initial_name for name in form.fields)):
+        tag = re.search(rf'<input[^>]* name="{name}"[^>]*>', text_of(response))
+        assert tag, name
+        value = re.search(r' value="([^"]*)"', tag[0])
+        seen[name] = unescape(value[1]) if value else ""
+    return seen | {name: str(form[name].value() or "") for name in form.fields} | typed
 
 
 def secret_in(response: Any) -> str:
@@ -320,6 +332,114 @@ def test_a_change_that_is_refused_is_said_at_its_field(admin: Client) -> None:
     assert Webhook.objects.values().get() == before
 
 
+ONE, TWO = "https://one.example/hook", "https://two.example/hook"
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each name that is looked up, whether a transaction was open; names lead to public addresses."""
+    asked: list[bool] = []
+    resolved = guard._resolved
+
+    def watched(host: str, port: int, lookup: Any) -> list[str]:
+        asked.append(connection.in_atomic_block)
+        return resolved(host, port, lambda *_: ["93.184.216.34"])
+
+    monkeypatch.setattr(guard, "_resolved", watched)
+    return asked
+
+
+def make_aimed(**how: Any) -> tuple[Webhook, str]:
+    return webhooks.create_webhook(url=ONE, mailbox=make_mailbox(), headers={"X-A": "for one"}, **how)
+
+
+@pytest.mark.usefixtures("names")
+def test_a_page_that_was_open_while_the_url_changed_does_not_change_it_back(admin: Client) -> None:
+    webhook, _ = make_aimed()
+    opened = admin.get(page(webhook))
+    renewed = webhooks.update_webhook(webhook, url=TWO, headers={"X-B": "for two"})
+    answer = admin.post(page(webhook), as_rendered(opened, description="CRM"))
+    changed = now(webhook)
+    assert answer.status_code == HTTPStatus.FOUND
+    assert (changed.url, changed.description) == (TWO, "CRM")
+    assert (webhooks.headers_of(changed), secrets_now(webhook)) == ({"X-B": "for two"}, [renewed])
+    logged = LogEntry.objects.get().get_change_message()
+    assert ("escription" in logged, "url" in logged.lower()) == (True, False)
+
+
+MEANWHILE: dict[str, tuple[dict[str, Any], dict[str, str], list[str]]] = {
+    "url": ({"url": TWO}, {"url": f"{ONE}/2"}, ["url"]),
+    "headers": ({"headers": {"X-B": "2"}}, {"headers": "X-A: mine"}, ["headers"]),
+    "description": ({"description": "theirs"}, {"description": "mine"}, ["description"]),
+    "what is meant for the receiver that was seen": ({"url": f"{ONE}/2"}, {"headers": "X-A: mine"}, ["url"]),
+    "two fields": (
+        {"url": TWO, "description": "theirs"},
+        {"url": f"{ONE}/2", "description": "mine"},
+        ["url", "description"],
+    ),
+}
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("what", list(MEANWHILE))
+def test_what_somebody_changed_meanwhile_is_not_overwritten_unseen(admin: Client, what: str) -> None:
+    theirs, mine, fields = MEANWHILE[what]
+    webhook, _ = make_aimed(description="first")
+    opened = admin.get(page(webhook))
+    webhooks.update_webhook(webhook, **theirs)
+    before = Webhook.objects.values().get()
+    answer = admin.post(page(webhook), as_rendered(opened, **mine))
+    errors = answer.context["form"].errors
+    assert [name for name in errors if name != "__all__"] == fields
+    assert "so nothing was saved" in errors["__all__"][0]
+    for name in fields:
+        assert {**theirs, "headers": "X-B: ***"}[name] in errors[name][0]
+    assert (Webhook.objects.values().get(), SpentFormToken.objects.count()) == (before, 0)
+    # what he changed is still there, and the rest as it is now: to save again is to mean it
+    again = as_rendered(answer)
+    assert again.items() >= mine.items()
+    if "url" not in mine:
+        assert again["url"] == now(webhook).url
+    sent = admin.post(page(webhook), again)
+    assert sent.status_code in (HTTPStatus.FOUND, HTTPStatus.OK)
+    saved = now(webhook)
+    if "headers" in mine:
+        assert webhooks.headers_of(saved) == {"X-A": "mine"}
+    assert saved.url == mine.get("url", theirs.get("url", ONE))
+    assert saved.description == mine.get("description", theirs.get("description", "first"))
+
+
+def test_a_change_that_comes_right_before_the_row_is_locked_is_noticed(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook, _ = webhooks.create_webhook(url=URL, mailbox=make_mailbox(), description="first")
+    values = as_rendered(admin.get(page(webhook)), description="mine")
+    locked = webhooks._locked
+
+    def late(seen: Webhook) -> Webhook:
+        Webhook.objects.update(description="theirs")
+        return locked(seen)
+
+    monkeypatch.setattr(webhooks, "_locked", late)
+    errors = admin.post(page(webhook), values).context["form"].errors
+    assert "theirs" in errors["description"][0]
+
+
+def test_a_form_that_does_not_say_what_was_seen_changes_nothing(admin: Client) -> None:
+    webhook, _ = webhooks.create_webhook(url=URL, mailbox=make_mailbox(), description="first")
+    before = Webhook.objects.values().get()
+    values = {name: text for name, text in values_of(webhook, url=f"{URL}/2").items() if "initial" not in name}
+    assert "url" in send(admin, page(webhook), **values).context["form"].errors
+    assert Webhook.objects.values().get() == before
+
+
+def test_no_name_is_looked_up_while_the_form_holds_a_transaction_open(admin: Client, names: list[bool]) -> None:
+    assert secret_in(send(admin, ADD, **new_values(make_mailbox(), url=ONE)))
+    webhook = Webhook.objects.get()
+    assert send(admin, page(webhook), **values_of(webhook, url=TWO)).status_code == HTTPStatus.OK
+    assert (now(webhook).url, names) == (TWO, [False, False])
+
+
 # --- pause, resume, rotate, delete
 
 
@@ -393,6 +513,29 @@ def test_a_moved_alias_is_shown_as_paused_and_resuming_confirms_the_mailbox_that
     assert third.public_id in text_of(answer)
     admin.post(page(webhook, "resume"), form | {"leads_to": third.public_id})
     assert (now(webhook).current_state, now(webhook).bound_mailbox) == ("active", third)
+
+
+def test_what_resuming_does_not_send_is_counted_and_said(admin: Client) -> None:
+    first, second = make_mailbox(), make_mailbox(address="two@example.com")
+    alias = make_alias(mailbox=first)
+    webhook = make_webhook(alias=alias)
+    make_delivery_in(first, webhook)
+    move(alias, second)
+    make_delivery_in(second, webhook)
+    queue.settle()
+    assert "Held back" not in text_of(admin.get(page(webhook)))  # resuming now would send both
+    assert "2 deliveries held meanwhile will be sent" in text_of(admin.get(page(webhook, "resume")))
+    move(alias, first)
+    looked_at, asked = text_of(admin.get(page(webhook))), text_of(admin.get(page(webhook, "resume")))
+    for text in (looked_at, asked):
+        assert f"1 delivery stays held: {OTHER_MAILBOX}." in text
+    assert "Held back" in looked_at
+    assert "1 delivery held meanwhile will be sent" in asked
+    webhooks.resume_webhook(now(webhook))
+    queue.settle()
+    waiting = Delivery.objects.get(state="held")
+    assert waiting.reason == OTHER_MAILBOX
+    assert "when the webhook is active again" not in text_of(admin.get(page(webhook)))
 
 
 # --- the list

@@ -1,10 +1,11 @@
 """Webhooks in a real browser: a secret is seen once, and a real delivery can be looked at."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser import Visitor, administrator, chromium
 from tests.installation import Installation, simple_mail, wait_for
@@ -52,17 +53,34 @@ def fill_in(visitor: Visitor, url: str, *, headers: str = "") -> None:
     page.fill("[name=headers]", headers)
 
 
+def click_twice_while_the_answer_is_on_its_way(visitor: Visitor) -> list[str]:
+    """The addresses that something was posted to, as far as they are known when the page is there."""
+    page, posts = visitor.page, []
+
+    def late(route: Route) -> None:
+        posts.append(route.request.url)
+        time.sleep(0.6)
+        route.continue_()
+
+    page.route(f"**{ADD}", late)
+    page.evaluate("button => { button.click(); setTimeout(() => button.click(), 200); }", page.query_selector(SEND))
+    expect(page.locator("[data-secret]").first).to_be_visible()
+    page.unroute(f"**{ADD}")
+    return posts
+
+
 def test_a_secret_is_shown_once_and_a_reload_makes_no_second_webhook(
     visitor: Visitor, installation: Installation
 ) -> None:
     page, url = visitor.page, f"http://127.0.0.1:{installation.sink_port}/once"
     fill_in(visitor, url, headers="Authorization: Bearer hunter2")
-    page.dblclick(SEND)
+    posts = click_twice_while_the_answer_is_on_its_way(visitor)
     secret = page.locator("[data-secret]").first.input_value()
     assert re.fullmatch(r"whsec_[\w+/]{43}=", secret)
     page.locator("[data-copy]").first.click()
     expect(page.locator("[data-said]").first).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()") == secret
+    assert len(posts) == 1
     page.reload()
     expect(page.locator("main, #content")).to_contain_text("This form was sent before")
     assert secret not in page.content()

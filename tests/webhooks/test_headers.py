@@ -139,3 +139,29 @@ def test_an_answer_is_kept_without_the_values_that_it_repeats() -> None:
     )
     assert headers.redacted(answer, own) == b'{"authorization":"***","token":"***","quoted":"***","on":"\xff"}'
     assert headers.redacted(answer, {}) == answer
+
+
+WIDE = "Bearer a-token-for-them"
+
+
+@pytest.mark.parametrize("seen", [8, 12, len(WIDE) - 1, len(WIDE)])
+def test_an_answer_that_was_cut_within_a_value_is_kept_without_its_beginning(seen: int) -> None:
+    own = {"Authorization": WIDE, "X-Quoted": 'with "quotes" inside'}
+    assert headers.redacted(f"you sent {WIDE[:seen]}".encode(), own) == b"you sent ***"
+    assert headers.redacted(b"you sent " + WIDE.removeprefix("Bearer ")[:9].encode(), own) == b"you sent ***"
+    assert headers.redacted(b'{"x":"with \\"quo', own) == b'{"x":"***'
+    assert headers.redacted(b"you sent Bearer ", own) == b"you sent Bearer "
+
+
+def test_values_that_overlap_in_an_answer_leave_nothing_of_either() -> None:
+    own = {"X-One": "first-token-abc", "X-Two": "token-abc-second-token"}
+    assert headers.redacted(b"<first-token-abc-second-token>", own) == b"<***>"
+    assert headers.redacted(b"<first-token-abc-second", own) == b"<***"
+
+
+@given(st.text("ab -", min_size=8, max_size=30), st.text("ab -", max_size=60), st.integers(0, 100))
+def test_no_beginning_of_a_value_is_left_where_an_answer_ends(value: str, around: str, cut: int) -> None:
+    answer = (around + value)[:cut].encode()
+    kept = headers.redacted(answer, {"X-A": value})
+    assert value.encode() not in kept
+    assert not any(kept.endswith(value[:n].encode()) for n in range(8, len(value) + 1))

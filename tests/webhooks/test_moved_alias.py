@@ -235,6 +235,27 @@ def test_mail_of_a_mailbox_that_nobody_confirmed_is_held_though_the_alias_comes_
     assert (theirs.state, theirs.reason, theirs.attempts) == ("held", OTHER_MAILBOX, 0)
 
 
+def test_mail_of_a_mailbox_confirmed_in_between_stays_held_and_says_why_until_it_is_confirmed_again(
+    alias: Alias, old: Mailbox, new: Mailbox, webhook: Webhook
+) -> None:
+    third = make_mailbox(address="board@example.com")
+    first = make_delivery_in(old, webhook)
+    move(alias, new)
+    webhooks.resume_webhook(again(webhook))
+    between = make_delivery_in(new, webhook)
+    move(alias, third)
+    queue.settle()
+    assert [again(webhook).keeps_back(mailbox.pk) for mailbox in (old, new, third)] == [False, True, False]
+    webhooks.resume_webhook(again(webhook))
+    assert going_out() == [first.pk]
+    between.refresh_from_db()
+    assert (between.state, between.reason, between.attempts) == ("held", OTHER_MAILBOX, 0)
+    move(alias, new)
+    webhooks.resume_webhook(again(webhook))
+    assert not again(webhook).keeps_back(new.pk)
+    assert set(going_out()) == {first.pk, between.pk}
+
+
 def test_resuming_confirms_what_the_caller_saw_and_nothing_later(
     alias: Alias, old: Mailbox, new: Mailbox, webhook: Webhook
 ) -> None:

@@ -18,6 +18,7 @@ from tests.webhooks.rows import again, make_own_webhook
 from webhooks import signing
 from webhooks.models import Attempt, Delivery, Webhook
 from webhooks.services import dispatch, queue, webhooks
+from webhooks.transport import MAX_EXCERPT_BYTES, MAX_HEADERS_BYTES
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
 
@@ -147,6 +148,30 @@ def test_no_value_and_no_secret_stays_behind_anywhere(
         assert value not in repr(webhooks_claimed(webhook))
     for value in OWN.values():
         assert value.encode() not in made.content
+
+
+@pytest.mark.parametrize("shown", [9, 20, 27])
+def test_a_value_across_the_end_of_what_is_kept_is_not_readable(mailbox: Mailbox, shown: int) -> None:
+    async def echo(_: Received, writer: Any) -> None:
+        body = b"x" * (MAX_EXCERPT_BYTES - shown) + TOKEN.encode() + b"more" * 10
+        head = b"HTTP/1.1 307 See\r\nlocation: /%b\r\ncontent-length: %d\r\n" % (
+            b"y" * 8 + b"/" + TENANT.encode() * 30, len(body),
+        )  # fmt: skip
+        for n in (1, 2):  # the second is cut, a few octets before the end of the value
+            filled = MAX_HEADERS_BYTES - len(b"content-length: %d\r\nx-1: \r\nx-2: " % len(body)) - shown
+            head += b"x-%d: %b\r\n" % (n, b"z" * 4000 if n == 1 else b"z" * (filled - 4000 - 292) + TOKEN.encode())
+        writer.write(head + b"\r\n" + body)
+        await writer.drain()
+
+    with answers.receiver(echo) as there:
+        webhook, _ = make_own_webhook(url=there.url, mailbox=mailbox, headers=OWN)
+        send(webhook)
+    attempt = Attempt.objects.get()
+    assert attempt.status == 307
+    assert bytes(attempt.response_excerpt).endswith(b"x***")
+    kept = bytes(attempt.response_headers) + bytes(attempt.response_excerpt) + attempt.detail.encode()
+    for value in (TOKEN, "a-token-nobody-may-read", TENANT):
+        assert value[:8].encode() not in kept
 
 
 def webhooks_claimed(webhook: Webhook) -> list[Any]:

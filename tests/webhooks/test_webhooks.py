@@ -283,6 +283,40 @@ def test_a_change_by_who_read_it_before_a_pause_does_not_undo_the_pause() -> Non
     assert (stale.state, stale.state_reason) == ("paused", "for a while")
 
 
+@pytest.mark.parametrize("change", [webhooks.pause_webhook, webhooks.resume_webhook, webhooks.delete_webhook])
+def test_workers_are_nudged_once_the_callers_transaction_has_ended(
+    change: Callable[[Webhook], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook, _ = make_own_webhook(mailbox=make_mailbox())
+    nudged: list[bool] = []
+
+    def nudge(_: str) -> None:
+        nudged.append(connection.in_atomic_block)
+        raise OSError("the broker is away, which is nobody's fault")
+
+    monkeypatch.setattr(webhooks, "nudge", nudge)
+    with transaction.atomic():
+        change(webhook)
+        assert nudged == []
+    assert nudged == [False]
+
+
+def test_a_name_is_not_looked_up_inside_a_transaction_and_a_judged_url_need_not_be() -> None:
+    webhook, _ = make_own_webhook(mailbox=make_mailbox())
+    url, judged = "https://hooks.example/", guard.check_url("https://hooks.example/", lookup=lambda *_: [])
+    for call in (
+        lambda: guard.check_url(url),
+        lambda: webhooks.create_webhook(url=url, mailbox=webhook.mailbox),
+        lambda: webhooks.update_webhook(webhook, url=url),
+    ):
+        with pytest.raises(transaction.TransactionManagementError, match="outside transactions"), transaction.atomic():
+            call()
+    with transaction.atomic():
+        webhooks.create_webhook(url=judged, mailbox=webhook.mailbox)
+        webhooks.update_webhook(webhook, url=judged)
+    assert list(Webhook.objects.values_list("url", flat=True)) == [url, url]
+
+
 def test_two_rotations_at_once_follow_one_another() -> None:
     webhook, first = make_own_webhook(mailbox=make_mailbox())
     made: list[str] = []

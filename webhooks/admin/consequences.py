@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.utils import timezone
 
 from webhooks.admin import show
 from webhooks.admin.bindings import bound_to, kind_of
-from webhooks.models import Delivery, Webhook
+from webhooks.models import OTHER_MAILBOX, Delivery, Webhook
 
 State = Delivery.State
 
@@ -50,7 +51,8 @@ def of_resuming(webhook: Webhook) -> Step:
         f"The alias leads to {webhook.alias.mailbox} now: you confirm that mail of that mailbox may go there."
         if webhook.alias and webhook.is_moved
         else "",
-        f"{_deliveries(webhook, State.HELD)} held meanwhile will be sent, the oldest first.",
+        f"{_released(webhook)} held meanwhile will be sent, the oldest first.",
+        kept_back(webhook),
     ]
     return Step("Resume", f"Resume {webhook.public_id}?", _said(follows))
 
@@ -96,9 +98,39 @@ def in_flight(webhook: Webhook) -> str:
     return f"{show.amount(count)} attempts are in flight and will still end in their own way."
 
 
+def kept_back(webhook: Webhook) -> str:
+    """What resuming does not send; empty if there is none."""
+    open_ones = _open(webhook)
+    count = sum(_is_kept_back(webhook, one) for one in open_ones)
+    stay = "stays" if count == 1 else "stay"
+    return f"{_said_of(count, open_ones)} {stay} held: {OTHER_MAILBOX}." if count else ""
+
+
 def _deliveries(webhook: Webhook, state: State) -> str:
-    count = show.counted(Delivery.objects.filter(webhook=webhook, state=state))
-    return f"{show.amount(count)} {'delivery' if count == 1 else 'deliveries'}"
+    open_ones = _open(webhook)
+    return _said_of(sum(one[0] == state for one in open_ones), open_ones)
+
+
+def _released(webhook: Webhook) -> str:
+    open_ones = _open(webhook)
+    count = sum(one[0] == State.HELD and not _is_kept_back(webhook, one) for one in open_ones)
+    return _said_of(count, open_ones)
+
+
+def _open(webhook: Webhook) -> list[tuple[str, UUID]]:
+    """State and mailbox of its open deliveries, the oldest first: no more of them than are counted anywhere."""
+    open_ones = Delivery.objects.filter(webhook=webhook, state__in=[State.PENDING, State.HELD]).order_by("id")
+    return list(open_ones.values_list("state", "event__email__mailbox")[: show.MAX_COUNTED + 1])
+
+
+def _is_kept_back(webhook: Webhook, one: tuple[str, UUID]) -> bool:
+    state, mailbox_id = one
+    return state == State.HELD and webhook.keeps_back(mailbox_id)
+
+
+def _said_of(count: int, open_ones: list[tuple[str, UUID]]) -> str:
+    least = "at least " if len(open_ones) > show.MAX_COUNTED else ""
+    return f"{least}{count:,} {'delivery' if count == 1 else 'deliveries'}"
 
 
 def _said(follows: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.errors import ConflictError, RefusedError
 from webhooks import guard
 from webhooks.admin.bindings import Bound, find_bound, kind_of
 from webhooks.headers import MASK
@@ -34,6 +34,12 @@ OVERLAPS = (
     (timedelta(days=7), "7 days"),
     (timedelta(0), "None: the old secret is void now. For one that leaked"),
 )
+
+
+class WebhookChangedError(ConflictError):
+    """It is not any more what was on the page."""
+
+    code = "webhook_changed"
 
 
 class BoundField(forms.CharField):
@@ -105,11 +111,11 @@ class _WebhookForm(forms.Form):
     )
 
     def clean_url(self) -> str:
-        """Judged here, too: a name is looked up, which no transaction should wait for."""
+        """Judged here: a name is looked up, which no transaction should wait for."""
         url: str = self.cleaned_data["url"]
-        if url != self.initial.get("url"):
+        if "url" in self.changed_data:
             try:
-                guard.check_url(url)
+                return guard.check_url(url)
             except RefusedError as error:
                 raise forms.ValidationError(error.message) from error
         return url
@@ -131,13 +137,16 @@ class AddWebhookForm(_WebhookForm):
 
 
 class ChangeWebhookForm(_WebhookForm):
-    """The headers it has are offered by name, masked."""
+    """The headers it has are offered by name, masked.
+
+    What was on the page is sent along, so that only what somebody changed there is changed.
+    """
 
     def __init__(self, data: QueryDict | None, *, webhook: Webhook) -> None:
         self.webhook = webhook
-        headers = "\n".join(f"{name}: {MASK}" for name in webhook.header_names)
-        fields = {name: getattr(webhook, name) for name in ("url", "payload", "description")}
-        super().__init__(data, initial=fields | {"headers": headers})
+        super().__init__(data, initial=_values(webhook))
+        for field in self.fields.values():
+            field.show_hidden_initial = True
         self.fields["url"].widget.attrs["data-url-now"] = webhook.url
         self.fields["url"].help_text += ANOTHER_RECEIVER
         self.fields["headers"].help_text = KEEPING
@@ -145,6 +154,42 @@ class ChangeWebhookForm(_WebhookForm):
     def clean_headers(self) -> dict[str, str | None]:
         """A value of None keeps what is there."""
         return {name: None if value == MASK else value for name, value in self.cleaned_data["headers"].items()}
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Needs to be valid."""
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+    def agree(self, row: Webhook) -> None:
+        """Raises WebhookChangedError if what somebody changes is, by now, something else than he saw.
+
+        So is the rest if the URL is: headers, and what is sent, were meant for that receiver. A description is for
+        people.
+        """
+        now = _values(row)
+        concerned = set(self.changed_data) | ({"url"} if set(self.changed_data) - {"description"} else set())
+        stale = [name for name in self.fields if name in concerned and self._saw_otherwise(name, now[name])]
+        if not stale:
+            return
+        for name in stale:
+            self.add_error(name, "Somebody changed this meanwhile. Now it is: " + (now[name] or "empty"))
+        # seen now: who saves it again means it
+        seen = {self[name].html_initial_name: value for name, value in now.items()}
+        unchanged = {name: value for name, value in now.items() if name not in self.changed_data}
+        sent = {name: self.data.get(name) for name in self.data}
+        self.data = sent | seen | unchanged
+        raise WebhookChangedError(
+            "Somebody changed this webhook while the page was open, so nothing was saved. Look it over, and save again."
+        )
+
+    def _saw_otherwise(self, name: str, now: str) -> bool:
+        field, seen = self.fields[name], self.data.get(self[name].html_initial_name)
+        return field.has_changed(field.to_python(now), seen)
+
+
+def _values(webhook: Webhook) -> dict[str, str]:
+    headers = "\n".join(f"{name}: {MASK}" for name in webhook.header_names)
+    return {"headers": headers, **{name: getattr(webhook, name) for name in ("url", "payload", "description")}}
 
 
 class PauseForm(forms.Form):

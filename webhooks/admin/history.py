@@ -188,7 +188,7 @@ class AttemptAdmin(FoundById):
 
     @admin.display(description="Took")
     def total(self, attempt: Attempt) -> str:
-        return show.NOTHING if attempt.total_ms is None else f"{attempt.total_ms} ms"
+        return show.NOTHING if attempt.total_ms is None else f"{attempt.total_ms}\N{NO-BREAK SPACE}ms"
 
 
 @admin.register(Event)

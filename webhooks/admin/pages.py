@@ -124,8 +124,7 @@ class WebhookPages(ConsoleModelAdmin):
 
     def _change(self, request: HttpRequest, form: ChangeWebhookForm) -> Done:
         webhook, changed = form.webhook, form.changed_data
-        values = {name: value for name, value in form.cleaned_data.items() if name in changed}
-        secret = webhooks.update_webhook(webhook, **values) if changed else None
+        secret = webhooks.update_webhook(webhook, **form.changes, agree=form.agree) if changed else None
         self.log_change(request, webhook, [{"changed": {"fields": changed}}] if changed else "Nothing changed.")
         return Done(webhook, "Saved." if changed else "Nothing was changed.", Secret(secret) if secret else None)
 
@@ -275,9 +274,11 @@ def _facts(webhook: Any) -> list[tuple[str, str]]:
         (f"For mail to the {kind_of(bound)}", show.link(bound, bound)),
         ("Created", show.instant(webhook.created_at)),
         ("Created by", show.link(key, key) if key else "an administrator, or a command"),
-        ("Waiting", show.amount(webhook.waiting_count)),
-        ("Held", show.amount(webhook.held_count)),
+        ("Waiting", show.open_count(webhook, Delivery.State.PENDING)),
+        ("Held", show.open_count(webhook, Delivery.State.HELD)),
     ]
+    if webhook.held_count and (why := consequences.kept_back(webhook)):
+        facts.append(("Held back", why))
     until = webhook.previous_secret_until
     if until and until > timezone.now():
         facts.append(("The old secret signs as well until", show.instant(until)))

@@ -21,12 +21,13 @@ from emailgistics.common.ids import decode_id
 from emailgistics.common.requests import NOBODY
 from mailboxes.models import Email
 from webhooks.admin.bindings import is_gone
-from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.models import OTHER_MAILBOX, Attempt, Delivery, Webhook
 from webhooks.retry import is_success
 
 STYLE = {"all": ["webhooks/webhooks.css"]}
 NOTHING = "–"
 MAX_COUNTED = 10_000
+MAX_OPEN = 1_000  # of each webhook of a list
 
 WEBHOOK_COLOURS = {"active": "success", "paused": "warning", "disabled": "danger", "deleted": ""}
 DELIVERY_COLOURS = {
@@ -39,10 +40,13 @@ DELIVERY_COLOURS = {
 
 
 class BoundedCount(Subquery):
-    """How many rows a sliced subquery has: at most as many as its slice says, however many there are."""
+    """How many rows a sliced subquery has, or of these those with that state: never looks at more than its slice."""
 
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded%(only)s)"
     output_field = IntegerField()
+
+    def __init__(self, rows: QuerySet[Any, Any], *, state: Delivery.State | None = None) -> None:
+        super().__init__(rows, only=f" WHERE state = '{state.value}'" if state else "")
 
 
 def counted(rows: QuerySet[Any]) -> int:
@@ -52,6 +56,13 @@ def counted(rows: QuerySet[Any]) -> int:
 
 def amount(count: int, *, at_most: int = MAX_COUNTED) -> str:
     return f"{count:,}" if count <= at_most else f"more than {at_most:,}"
+
+
+def open_count(webhook: Any, state: Delivery.State) -> str:
+    """Of a webhook of the console's list, which counts all its open deliveries up to MAX_OPEN."""
+    count = webhook.waiting_count if state == Delivery.State.PENDING else webhook.held_count
+    is_all = webhook.waiting_count + webhook.held_count <= MAX_OPEN
+    return f"{count:,}" if is_all else f"at least {min(count, MAX_OPEN):,}"
 
 
 def instant(at: datetime | None) -> str:
@@ -101,6 +112,8 @@ def answer(status: int | None, error: str, *, detail: str = "") -> SafeString:
 
 def next_attempt(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
     """When the next attempt is, and why then."""
+    if delivery.state == Delivery.State.HELD and delivery.reason == OTHER_MAILBOX:
+        return "not now", delivery.reason
     if delivery.state == Delivery.State.HELD:
         return "when the webhook is active again", delivery.reason
     if delivery.state != Delivery.State.PENDING:

@@ -50,6 +50,7 @@ class WebhookFieldsSerializer(BodySerializer):
     FIXED: ClassVar[Mapping[str, str]] = dict.fromkeys(("alias_id", "mailbox_id", "domain_id"), BOUND) | dict.fromkeys(
         ("state", "state_reason"), SWITCHED
     )
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"previous_secret_until"})
 
     events = serializers.ListField(
         child=serializers.ChoiceField(Event.Type.choices), required=False, min_length=1, max_length=1
@@ -68,7 +69,11 @@ class WebhookChangesSerializer(WebhookFieldsSerializer):
 
 
 class WholeWebhookSerializer(WebhookFieldsSerializer):
-    """All of it, as it was read; what it shows besides may be sent back as well."""
+    """All of it, as it was read; what it shows besides may be sent back as well.
+
+    `previous_secret_until`, which ends by itself, is passed over. A `state` or `state_reason` that is another by now is
+    a 400: pause and resume change it.
+    """
 
     url = Text(help_text="https; http only into networks that an operator allows")
     headers = Headers(help_text=f"Sent beside ours with every request; {MASK} keeps the value of that name.")

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='webhook',
             name='header_names',
-            field=models.JSONField(blank=True, default=list, help_text='of its own headers, as written'),
+            field=models.JSONField(blank=True, db_default=models.Value([], models.JSONField()), default=list, help_text='of its own headers, as written'),
         ),
         migrations.AddField(
             model_name='webhook',

@@ -1,6 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from webhooks.migrations._operations import limiting_lock_waits
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -8,7 +10,7 @@ class Migration(migrations.Migration):
         ("webhooks", "0004_webhook_constraints"),
     ]
 
-    operations = [
+    operations = limiting_lock_waits(
         migrations.AddField(
             model_name="webhook",
             name="endpoint_mailbox",
@@ -21,27 +23,4 @@ class Migration(migrations.Migration):
                 to="mailboxes.mailbox",
             ),
         ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(fields=["webhook", "-id"], name="delivery_of_webhook"),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("state__in", ["failed", "canceled"])),
-                fields=["webhook", "-id"],
-                name="delivery_undelivered",
-            ),
-        ),
-        # last: the new index takes the place of the foreign key's own
-        migrations.AlterField(
-            model_name="delivery",
-            name="webhook",
-            field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="deliveries",
-                to="webhooks.webhook",
-            ),
-        ),
-    ]
+    )

@@ -27,7 +27,7 @@ from webhooks import signing
 from webhooks.services import queue
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
-from webhooks.transport import TOTAL_S, Answer, Outgoing, Transport
+from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
 
 log = get_logger(__name__)
 
@@ -255,9 +255,10 @@ async def attempt(claimed: Claimed, transport: Transport) -> Answer:
 
 def without_values(answer: Answer, headers: Mapping[str, str]) -> Answer:
     """What is put on record of an answer shows nobody the values that only the receiver may know."""
+    said = answer.detail.removesuffix(CUT)
     return replace(
         answer,
-        detail=own_headers.redacted(answer.detail.encode(), headers).decode(),
+        detail=own_headers.redacted(said.encode(), headers).decode() + answer.detail[len(said) :],
         response_headers=own_headers.redacted(answer.response_headers, headers),
         response_excerpt=own_headers.redacted(answer.response_excerpt, headers),
     )

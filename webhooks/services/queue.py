@@ -21,7 +21,7 @@ from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
-from webhooks.models import MOVED, Attempt, Delivery, Webhook
+from webhooks.models import MOVED, OTHER_MAILBOX, Attempt, Delivery, Webhook
 from webhooks.services.claimed import ALONE_FROM_LOSSES, Claimed, claimed
 from webhooks.transport import Answer
 
@@ -266,6 +266,8 @@ def settle() -> None:
     _move(off, [State.PENDING], state=State.HELD, reason="the webhook is off")
     # what was due long ago keeps its due time: the oldest go first
     _move(on, [State.HELD], only=CONFIRMED, state=State.PENDING, reason="")
+    # what else is held was stopped by a webhook that was off; now something else keeps it back
+    _move(on, [State.HELD], only=~CONFIRMED & ~Q(reason=OTHER_MAILBOX), reason=OTHER_MAILBOX)
 
 
 def _pause_moved() -> None:

@@ -1,7 +1,7 @@
 """Making, changing, pausing and deleting webhooks, and what they keep sealed: their secrets and their own headers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -47,6 +47,8 @@ def create_webhook(
 
     secret keeps a receiver's configuration when moving here; otherwise a fresh one is made. headers go out beside ours,
     and their values are never shown again. Raises RefusedError, with field url for an address that may not be called.
+
+    Inside a transaction of the caller's, url is a `guard.JudgedUrl`.
     """
     bindings = [thing for thing in (alias, mailbox, domain) if thing is not None]
     if len(bindings) != 1:
@@ -60,7 +62,7 @@ def create_webhook(
         secret = new_webhook_secret()
     else:
         parse_webhook_secret(secret)
-    guard.check_url(url)
+    url = guard.check_url(url)
     pk = uuid7()
     webhook = Webhook.objects.create(
         pk=pk,
@@ -85,12 +87,16 @@ def update_webhook(
     headers: Mapping[str, str | None] | None = None,
     payload: str | None = None,
     description: str | None = None,
+    agree: Callable[[Webhook], None] = lambda _: None,
 ) -> str | None:
     """Changes what is given; None leaves a thing as it is. headers replaces all of them, a value of None keeps the one
     of that name.
 
     Another scheme, host or port is another receiver: the headers that were kept go, and a new secret signs from now on,
     without overlap; it is returned, once. webhook then shows what is stored. Raises RefusedError, NotFoundError.
+
+    agree is called with the row as it is, locked, and refuses the change by raising. Inside a transaction of the
+    caller's, url is a `guard.JudgedUrl`.
     """
     changes: dict[str, Any] = {}
     if payload is not None:
@@ -100,11 +106,12 @@ def update_webhook(
         changes["description"] = within(description, limit=500, field="description")
     if url is not None:
         if url != webhook.url:
-            guard.check_url(url)  # looks names up, so before the transaction
+            url = guard.check_url(url)  # looks names up, so before the transaction
         changes["url"] = url
     secret = None
     with transaction.atomic():
         row = _locked(webhook)
+        agree(row)
         is_elsewhere = url is not None and not guard.is_same_origin(url, row.url)
         if is_elsewhere:
             secret = new_webhook_secret()
@@ -165,15 +172,16 @@ def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
 def pause_webhook(webhook: Webhook, *, reason: str = "") -> None:
     """Nothing starts any more; what comes is held. Attempts in flight end as they end."""
     Webhook.objects.live().filter(pk=webhook.pk).update(state=Webhook.State.PAUSED, state_reason=reason)
-    nudge(DISPATCH)
+    _nudge_after_commit()
 
 
 def resume_webhook(webhook: Webhook) -> None:
     """What was held meanwhile becomes due.
 
     If its alias was moved, this confirms the move that the caller saw, in webhook.alias: that mailbox's mail goes to
-    its endpoint, and so does what waits of a mailbox confirmed before, as long as the endpoint is the same. After a
-    further move it stays paused. Raises NotFoundError.
+    its endpoint, beside what waits of the mailbox that the endpoint was given for. Two are remembered: what waits of
+    one confirmed in between stays held (`Webhook.keeps_back`) until the alias leads there again and that is confirmed.
+    After a further move it stays paused. Raises NotFoundError.
     """
     changes: dict[str, Any] = {"state": Webhook.State.ACTIVE, "state_reason": ""}
     with transaction.atomic():
@@ -182,13 +190,17 @@ def resume_webhook(webhook: Webhook) -> None:
             changes["bound_mailbox"] = webhook.alias.mailbox_id
             changes["endpoint_mailbox"] = row.endpoint_mailbox_id or row.bound_mailbox_id
         _write(row, changes)
-        transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
+        _nudge_after_commit()
 
 
 def delete_webhook(webhook: Webhook) -> None:
     """Marks it deleted: nothing starts any more, and what waits is canceled by `queue.settle`; the emails stay."""
     Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now())
-    nudge(DISPATCH)
+    _nudge_after_commit()
+
+
+def _nudge_after_commit() -> None:
+    transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
 
 
 def _locked(webhook: Webhook) -> Webhook:

@@ -111,7 +111,7 @@ def describe(samples: Samples) -> str:
     return f"""\
 Emailgistics: what to try first. This file holds secrets that are shown nowhere again; delete it when you have them.
 
-Web console     {settings.BASE_URL}/admin/
+Web console     {settings.BASE_URL}/
   user          {ADMINISTRATOR}
   password      {samples.password}
 API explorer    {settings.BASE_URL}/docs, once you are signed in
@@ -130,9 +130,10 @@ python3 -c '{send}'
 
 tail -f {settings.DATA_DIR / "received.jsonl"}
 
-3. Read it back:
+3. Read it back: the log, and with an id out of it what that email says:
 
 curl -H 'Authorization: Bearer {samples.api_key}' {settings.BASE_URL}/v1/emails
+curl -H 'Authorization: Bearer {samples.api_key}' '{settings.BASE_URL}/v1/emails/<id>?include=text,html,headers'
 """
 
 

@@ -21,6 +21,7 @@ from mailboxes.services import provision
 
 RETENTION = "`retention` is recorded, but nothing is pruned yet: all mail is kept."
 DOMAIN_FILTER = OpenApiParameter("domain_id", str, description="Only those in this domain.")
+WIDE = "needs a key for all mailboxes while the catch-all `*`, or an alias with a `+` in its name, leads there"
 UNAVAILABLE = described(409, "`address_unavailable`: taken, reserved, or deleted less than 30 days ago.")
 
 
@@ -89,7 +90,9 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
 
     @extend_schema(
         summary="Change a mailbox",
-        description=f"What is not named stays as it is. The address does not change. {RETENTION}",
+        description=(
+            f"What is not named stays as it is. The address does not change. Giving `active` {WIDE}. {RETENTION}"
+        ),
         parameters=[ID],
         request=MailboxChangesSerializer,
         responses={200: MailboxSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
@@ -101,13 +104,15 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
         mailbox = self.found(id)
         values = values_in_body(request, MailboxChangesSerializer, current=self.json_of(mailbox))
-        return self.shown(provision.update_mailbox(mailbox, **values))
+        return self.shown(
+            provision.update_mailbox(mailbox, may_act_on_whole_domain=self.caller.all_mailboxes, **values)
+        )
 
     @extend_schema(
         summary="Delete a mailbox",
         description=(
             "With all aliases that lead to it; the addresses rest for 30 days. Not the default mailbox of a domain: "
-            "make another one the default first."
+            f"make another one the default first. This {WIDE}: it would end that alias, too."
         ),
         parameters=[ID, WITH_MAIL],
         responses={204: None, **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **NOT_EMPTY},
@@ -115,5 +120,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         require_right_to_its_mail(request)
         mailbox = self.found(id)
-        provision.delete_mailbox(mailbox, with_mail=is_with_mail(request))
+        provision.delete_mailbox(
+            mailbox, with_mail=is_with_mail(request), may_act_on_whole_domain=self.caller.all_mailboxes
+        )
         return self.gone()
