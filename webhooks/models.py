@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from apikeys.models import ApiKey
 from emailgistics.common.access import Principal
-from emailgistics.common.ids import TypedIdModel
+from emailgistics.common.ids import TypedIdModel, encode_id
 from mailboxes.models import Alias, Domain, Email, Mailbox
 
 MOVED = "its alias leads to another mailbox now; resume it to confirm"
@@ -192,7 +192,7 @@ class EventBody(models.Model):
         constraints = (models.UniqueConstraint(fields=["event", "form"], name="event_body_once_per_form"),)
 
     def __str__(self) -> str:
-        return f"{self.form} body of {self.event_id}"
+        return f"{self.form} body of {encode_id(Event.ID_PREFIX, self.event_id)}"
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -276,4 +276,4 @@ class Attempt(models.Model):
         constraints = (models.UniqueConstraint(fields=["delivery", "n"], name="attempt_number_once"),)
 
     def __str__(self) -> str:
-        return f"attempt {self.n} of {self.delivery_id}"
+        return f"attempt {self.n} of {encode_id(Delivery.ID_PREFIX, self.delivery_id)}"

@@ -121,7 +121,8 @@ def test_the_levels_of_a_mebibyte_are_counted_in_a_moment(piece: bytes) -> None:
 @pytest.mark.parametrize("frame", [b'{"payload":%s}', b'{"events":[%s]}', b'{"url":"x","a":%s}'])
 def test_no_depth_of_a_body_is_a_fault(frame: bytes) -> None:
     client = make_client()
-    for levels in range(930, 960):
+    # json.loads reads the first of these wherever the stack is; at the last ones it gives up itself
+    for levels in range(800, 1000):
         body = frame % (b"[" * levels + b"]" * levels)
         answer = client.post("/v1/webhooks", body, content_type="application/json")
         assert (answer.status_code, answer.json()["code"]) == (400, "parse_error"), levels

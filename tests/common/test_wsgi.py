@@ -79,7 +79,8 @@ def test_no_charset_of_a_request_is_a_fault(charset: str) -> None:
     for form in FORMS:
         content_type = form.format(charset)
         for url, used, expected in (
-            ("/v1/webhooks?url=%5Cud800%00", key, 200),
+            ("/v1/webhooks?url=%5Cud800", key, 200),
+            ("/v1/webhooks?url=%5Cx00%00", key, 200),
             ("/v1/me?%5Cud800=%00", "", 401),
             ("/v1/nothing", "", 404),
         ):

@@ -137,7 +137,7 @@ def test_patterns_are_no_filter(asked: str, lookup: str, administrator: Client) 
 )
 def test_filters_that_databases_choke_on_are_refused(asked: str, administrator: Client) -> None:
     assert administrator.get(f"{PEOPLE}?{asked}").status_code == 400
-    assert administrator.get(f"{PEOPLE}?is_active__exact=1&date_joined__gte=2020-01-01").status_code == 200
+    assert administrator.get(f"{PEOPLE}?is_active__exact=1&id__gte=1").status_code == 200
 
 
 # --- keys

@@ -231,7 +231,7 @@ def test_a_key_with_an_allowlist_makes_nothing_that_takes_others_mail_told_by_th
     for body in bodies:
         answer = send(client, "post", "/v1/aliases", {**body, "name": name})
         assert answered(answer) == (403, RESTRICTED_BODY)
-        assert "WWW-Authenticate" not in answer
+        assert 'error="insufficient_scope", error_description="This acts on' in answer["WWW-Authenticate"]
     for id_ in (unknown(Alias), make_alias(mailbox=mailbox).public_id):
         for method in ("patch", "put"):
             answer = send(client, method, f"/v1/aliases/{id_}", {"name": name})
