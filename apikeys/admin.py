@@ -1,6 +1,5 @@
 """The API Access page: keys are looked at, made, shown once, and ended. None is ever changed."""
 
-import re
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -9,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -29,7 +28,6 @@ from emailgistics.common.errors import RefusedError
 PURPOSE = "apikey"  # of the one-use tokens
 NAMED_IN_LIST = 2  # mailboxes, scopes
 FIELD_OF = {"expires_at": "expiry"}  # where an error of the service is shown, if the names differ
-WHOLE_KEY = re.compile(r"(emgk_[0-9A-Za-z]{10})_\w*", re.ASCII)
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -121,8 +119,6 @@ class ApiKeyAdmin(ConsoleModelAdmin):
         return format_html('{}<br><span class="ak-hint">{}</span>', key.get_rate_plan_display(), limits)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if cleaned := without_secrets(request.GET):
-            return redirect(f"{request.path}?{cleaned.urlencode()}")
         response: HttpResponse = super().changelist_view(request, {"title": "API Access", **(extra_context or {})})
         if (
             isinstance(response, TemplateResponse)
@@ -274,14 +270,3 @@ class ApiKeyAdmin(ConsoleModelAdmin):
     def _not_there(self, request: HttpRequest, object_id: str) -> HttpResponse:
         response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         return response
-
-
-def without_secrets(query: QueryDict) -> QueryDict | None:
-    """The query with whole keys cut down to their identifiers; None if there are none in it.
-
-    The script of the page does so before the form is sent; without it the address must not stay in the history.
-    """
-    cleaned = query.copy()
-    for name in query:
-        cleaned.setlist(name, [WHOLE_KEY.sub(r"\1", text) for text in query.getlist(name)])
-    return cleaned if cleaned != query else None
