@@ -66,7 +66,7 @@ def main() -> int:
     text = json.dumps(report, indent=2)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(text + "\n")
-    print(text)  # noqa: T201
+    print(text)
     return 0
 
 

@@ -12,7 +12,7 @@ from billiard import current_process
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init
 from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -58,6 +58,17 @@ watch_supervisor()
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
     """That somebody listens to this signal is what makes Celery leave logging alone."""
+
+
+@worker_init.connect
+def refuse_wrong_settings(**_: object) -> None:
+    """Celery runs Django's checks before this, and looks at nothing that they find."""
+    from django.core.management.base import BaseCommand, SystemCheckError  # noqa: PLC0415 - as below
+
+    try:
+        BaseCommand().check()
+    except SystemCheckError as error:
+        raise SystemExit(str(error)) from None  # any other exception of a receiver is logged and forgotten
 
 
 @worker_process_init.connect

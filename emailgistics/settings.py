@@ -6,7 +6,6 @@ With DATABASE_URL on a server, every secret has to be given.
 
 import os
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,8 @@ SMTP_PORT = env.port("SMTP_PORT", default=2525)
 SINK_PORT = env.port("SINK_PORT", default=8025)
 BASE_URL = (env.url("BASE_URL", schemes=("http", "https")) or f"http://127.0.0.1:{HTTP_PORT}").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# whose X-Forwarded-For is believed; without any, the client is who connects
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", default=[])
 IS_HTTPS = BASE_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 
@@ -54,17 +55,27 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
 SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
 SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
-try:
-    # test domains take mail by SMTP from here only
-    TEST_NETWORKS = [ip_network(text.strip()) for text in env.list("TEST_NETWORKS", default=LOOPBACK)]
-except ValueError as error:
-    raise ImproperlyConfigured(f"TEST_NETWORKS: {error}. It is CIDRs such as 192.0.2.0/24, with commas.") from error
+# test domains take mail by SMTP from here only
+TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
 
 # --- mail out
 WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])
 WEBHOOK_CA_BUNDLE = env("WEBHOOK_CA_BUNDLE", default="")
+# days: records of attempts; octets of events that were delivered or given up; what could not be delivered
+WEBHOOK_LOG_DAYS = env.number("WEBHOOK_LOG_DAYS", default=30, at_most=3660)
+WEBHOOK_BODY_DAYS = env.number("WEBHOOK_BODY_DAYS", default=30, at_most=3660)
+WEBHOOK_HELD_DAYS = env.number("WEBHOOK_HELD_DAYS", default=90, at_least=14, at_most=3660)
+WEBHOOK_PROXY = env("WEBHOOK_PROXY", default="")  # see webhooks/tunnel.py; HTTP_PROXY and its like count for nothing
+# in seconds; webhooks.E003 says how they have to fit together
+WEBHOOK_DNS_TIMEOUT_S = env.number("WEBHOOK_DNS_TIMEOUT_S", default=3)
+WEBHOOK_CONNECT_TIMEOUT_S = env.number("WEBHOOK_CONNECT_TIMEOUT_S", default=5)
+WEBHOOK_TIMEOUT_S = env.number("WEBHOOK_TIMEOUT_S", default=15)
+STOP_WITHIN_S = env.number("STOP_WITHIN_S", default=19)  # from SIGTERM until what is left is killed
 SINK_SECRET = env("SINK_SECRET", default="")  # the sample webhook's, for `webhook_sink`
+# how long after the last attempt or replay the links in a webhook's body open something
+LINK_TTL = env.duration("LINK_TTL", default="72h", at_most=timedelta(days=3660))
+FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)  # requests under /files/ of one client address
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
@@ -197,6 +208,24 @@ SWEEP_EVERY = timedelta(seconds=2)
 CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
 CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in CELERY_TASK_ROUTES}
 
+# --- cache: counts requests, for all processes together
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        # the broker's name for a socket is not what the client calls it
+        "LOCATION": REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db="),
+        "KEY_PREFIX": "emailgistics",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    }
+    if REDIS_URL
+    else {
+        "BACKEND": "emailgistics.common.filecache.SharedFileCache",
+        "LOCATION": DATA_DIR / "cache",
+        "OPTIONS": {"MAX_ENTRIES": 5_000},
+    }
+}
+RATELIMIT_FAIL_OPEN = True  # a cache that is away takes nobody's files away
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -259,7 +288,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVERS": [{"url": BASE_URL}],
-    "WEBHOOKS": ["emailgistics.docs.events.EMAIL_RECEIVED"],
+    "WEBHOOKS": [f"emailgistics.docs.events.{name}" for name in ("EMAIL_RECEIVED", "WEBHOOK_TEST", "WEBHOOK_DISABLED")],
     "SCHEMA_PATH_PREFIX": "/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     # ours last: it looks at what the others have made

@@ -18,7 +18,6 @@ from typing import IO
 
 AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # the last for all further ones
 STEADY_AFTER_S = 30  # a part that ran so long begins again at the first delay
-STOP_WITHIN_S = 18.5  # then what is left is killed; a webhook in flight has 15 s, and is written down after that
 LINE_BYTES = 16 * 1024  # a longer one is printed in pieces
 LINES_WAITING = 10_000
 
@@ -67,8 +66,10 @@ class Output:
 
 
 class Supervisor:
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, stop_within_s: float) -> None:
+        """stop_within_s: from asking the parts to stop until what is left of them is killed."""
         self._output = output
+        self._stop_within_s = stop_within_s
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -108,7 +109,7 @@ class Supervisor:
         self._stop.set()
         self.say("stopping")
         self._signal_all(lambda process: process.terminate())
-        deadline = time.monotonic() + STOP_WITHIN_S
+        deadline = time.monotonic() + self._stop_within_s
         while any(keeper.is_alive() for keeper in keepers):
             if self._asked > 1 or time.monotonic() > deadline:
                 self._signal_all(lambda process: _kill_group(process.pid))

@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from emailgistics.common.problems import unknown_route
-from emailgistics.docs.views import DocsPage, SchemaViewSet, docs_schema
+from emailgistics.docs.views import DocsPage, EventSchemaViewSet, SchemaViewSet, docs_schema
 
 admin.autodiscover()
 
@@ -25,7 +25,9 @@ urlpatterns = [
     path("docs", DocsPage.as_view(), name="docs"),
     path("docs/", DocsPage.as_view()),
     path("docs/openapi.json", docs_schema, name="docs-schema"),
+    path("files/", include("webhooks.files.urls")),
     path("v1/openapi.json", SchemaViewSet.as_view({"get": "retrieve"})),
+    path("v1/schemas/<str:name>", EventSchemaViewSet.as_view({"get": "retrieve"})),
     path("v1/", include("apikeys.api.urls")),
     path("v1/", include("mailboxes.api.urls")),
     path("v1/", include("webhooks.api.urls")),

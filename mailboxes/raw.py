@@ -4,7 +4,7 @@ import hashlib
 
 import zstandard
 
-from mailboxes.mime import decode_transfer
+from mailboxes.mime.transfer import decoded_chunks
 from mailboxes.models import Attachment, Message, RawMessage
 
 CODEC = "zstd"
@@ -36,5 +36,10 @@ def read_raw(message: Message) -> bytes:
 
 def attachment_octets(attachment: Attachment) -> bytes:
     """The decoded content of an attachment. Raises CorruptRawError."""
-    octets = read_raw(attachment.email.message)
-    return decode_transfer(octets[attachment.offset : attachment.offset + attachment.length], attachment.encoding)
+    return decoded(attachment, read_raw(attachment.email.message))
+
+
+def decoded(attachment: Attachment, octets: bytes) -> bytes:
+    """The content of an attachment out of its mail's raw, without a copy of the encoded text."""
+    with memoryview(octets) as whole, whole[attachment.offset : attachment.offset + attachment.length] as encoded:
+        return b"".join(decoded_chunks(encoded, attachment.encoding))

@@ -4,6 +4,6 @@ from django.dispatch import Signal
 
 # Sent once for each Email, inside the transaction that stores what was parsed out of it. A receiver that raises undoes
 # the processing of the whole message.
-# Arguments: email (Email; message, mailbox and mailbox.domain loaded), recipients (list of its Recipient, alias and
-# alias.domain loaded), attachments (list of its Attachment), parsed (mime.ParsedMail).
+# Arguments: email (Email; message, mailbox, mailbox.domain and content loaded), recipients (list of its Recipient,
+# alias and alias.domain loaded), attachments (list of its Attachment), octets (its raw; None if that cannot be read).
 email_processed = Signal()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Model
@@ -17,16 +18,18 @@ from emailgistics.common.ids import encode_id, uuid7
 from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox
 from mailboxes.services import provision
 from tests.factories import RAW, make_alias, make_mailbox, make_message
-from webhooks.models import Delivery, Event, EventBody, Webhook
-from webhooks.services import webhooks
+from webhooks.models import Delivery, Event, EventBody, ReplayJob, Webhook
+from webhooks.services import replay_jobs, webhooks
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PARAMETER = re.compile(r"<str:(\w+)>")
 # whose id stands after which word of a path, in which field, in which filter
 KIND_AFTER = {
     "domains": "dom", "mailboxes": "mbx", "aliases": "alias", "emails": "email", "attachments": "att",
-    "webhooks": "wh", "deliveries": "dlv",
+    "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
 }  # fmt: skip
+# what is no id, and the same for everybody
+NAMES = {"<str:name>": "email.received.json"}
 KIND_OF_REFERENCE = {"domain_id": "dom", "mailbox_id": "mbx", "default_mailbox_id": "mbx", "alias_id": "alias"}
 CURSORS = ("starting_after", "ending_before")
 # of those that name an id which is not to be hidden, or none at all; a new one has to be said here
@@ -56,14 +59,16 @@ class Route:
     def kinds(self) -> list[str]:
         """Of the ids in its path, in their order."""
         words = self.path.split("/")
-        after = [words[index - 1] for index, word in enumerate(words) if PARAMETER.fullmatch(word)]
+        after = [
+            words[index - 1] for index, word in enumerate(words) if PARAMETER.fullmatch(word) and word not in NAMES
+        ]
         unknown = set(after) - KIND_AFTER.keys()
         assert not unknown, f"{self.path}: say in tests/allowlist.py whose ids stand after {unknown}, and make some"
         return [KIND_AFTER[word] for word in after]
 
     def url(self, ids: Sequence[str]) -> str:
         remaining = iter(ids)
-        return PARAMETER.sub(lambda _: next(remaining), self.path)
+        return PARAMETER.sub(lambda found: NAMES[found[0]] if found[0] in NAMES else next(remaining), self.path)
 
     def required(self, method: str) -> tuple[Scope, ...]:
         named = self.view.required_scopes[self.actions[method.lower().replace("head", "get")]]
@@ -186,11 +191,14 @@ def make_world() -> World:
         _delivery(secret_hook, hidden),
     ]  # fmt: skip
     ended = [_delivery(old_hook, email), _delivery(gone_hook, lost), _delivery(hook, lost)]
-    _show(world, mine.domain, mine, help_, email, email.attachments.get(), hook, _delivery(hook, email))
+    jobs = [_job(other_hook), _job(domain_hook), _job(secret_hook)]
+    ended_jobs = [_job(old_hook), _job(gone_hook)]
+    _show(world, mine.domain, mine, help_, email, email.attachments.get(), hook, _delivery(hook, email), _job(hook))
     _hide(world.foreign, elsewhere.domain, left.domain, sales, elsewhere, offers, secrets, sold, hidden)
     _hide(world.foreign, sold.attachments.get(), hidden.attachments.get(), other_hook, domain_hook, secret_hook)
-    _hide(world.foreign, *deliveries)
+    _hide(world.foreign, *deliveries, *jobs)
     _hide(world.deleted, dropped, gone, left, old_alias, lost, lost.attachments.get(), old_hook, gone_hook, *ended)
+    _hide(world.deleted, *ended_jobs)
     provision.delete_domain(dropped, with_mail=True)
     provision.delete_mailbox(gone, with_mail=True)
     provision.delete_mailbox(left, with_mail=True)
@@ -215,7 +223,7 @@ def grow(world: World, *, rows: int) -> None:
 
 def everything() -> list[object]:
     """What no refused request may have changed."""
-    models: list[type[Model]] = [Domain, Mailbox, Alias, Webhook, Email, Attachment, Delivery]
+    models: list[type[Model]] = [Domain, Mailbox, Alias, Webhook, Email, Attachment, Delivery, ReplayJob]
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
@@ -235,6 +243,11 @@ def _hide(ids: dict[str, list[str]], *things: Any) -> None:
 
 def _webhook(**binding: Any) -> Webhook:
     return webhooks.create_webhook(url="https://hooks.example.net/mail", **binding)[0]
+
+
+def _job(webhook: Webhook) -> ReplayJob:
+    now = timezone.now()
+    return replay_jobs.start_replay(webhook, since=now - timedelta(days=1), until=now, of_state="failed", by="Ada")
 
 
 def _email(mailbox: Mailbox) -> Email:

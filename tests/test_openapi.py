@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,12 @@ from emailgistics.common.access import Scope
 from emailgistics.common.bodies import MAX_DEPTH
 from emailgistics.common.requests import MAX_BODY_BYTES
 from emailgistics.docs import events, schema, texts
-from mailboxes.models import Domain
+from mailboxes.models import Domain, Email
 from mailboxes.services import process, receive
 from tests.apikeys.factories import client_of, make_client, make_expired_key, make_key
-from tests.factories import make_alias, make_mailbox, make_message, make_webhook
-from webhooks import retry, transport
-from webhooks.models import EventBody, Webhook
+from tests.factories import make_alias, make_delivery, make_mailbox, make_message, make_webhook
+from webhooks import retry, samples, transport
+from webhooks.models import Delivery, EventBody, Webhook
 from webhooks.signing import TOLERANCE_S, headers
 
 Json = dict[str, Any]
@@ -269,6 +270,19 @@ def refused_changes() -> Iterator[Ask]:
     yield partial(client.post, "/v1/aliases", body, content_type="application/json")
     yield partial(client.post, "/v1/domains", {"name": "example.com"}, content_type="application/json")
     yield partial(client.delete, f"/v1/domains/{domain_id}")
+    webhook = make_webhook(mailbox=alias.mailbox, url="")
+    for _ in range(2):
+        answer = partial(
+            client.post, f"/v1/webhooks/{webhook.public_id}/rotate-secret", content_type="application/json"
+        )
+        if answer().status_code != HTTPStatus.OK:
+            yield answer
+    delivery = make_delivery(webhook, state="expired")
+    Delivery.objects.update(body=None)
+    EventBody.objects.all().delete()
+    yield partial(client.post, f"/v1/deliveries/{delivery.public_id}/replay", content_type="application/json")
+    email_id = Email.objects.order_by("id")[0].public_id
+    yield partial(client.get, f"/v1/emails/{email_id}/raw", headers={"Range": "bytes=99999-"})
 
 
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
@@ -331,26 +345,30 @@ def test_a_real_event_is_what_the_document_says(
         assert "text" not in event["data"]
 
 
-def test_the_example_of_an_event_is_whole(document: Json) -> None:
-    (content,) = bodies(document["webhooks"]["email.received"]["post"])
+@pytest.mark.parametrize("event_type", samples.EVENTS)
+def test_the_example_of_an_event_is_whole(document: Json, event_type: str) -> None:
+    assert document["webhooks"].keys() == samples.EVENTS.keys()
+    (content,) = bodies(document["webhooks"][event_type]["post"])
     (example,) = content["examples"].values()
-    assert example["value"] == events.EXAMPLE
-    check(closed(document), content["schema"], events.EXAMPLE)
-    assert events.EXAMPLE["data"].keys() == document["components"]["schemas"]["EmailReceivedData"]["properties"].keys()
+    assert example["value"] == samples.EVENTS[event_type]
+    check(closed(document), content["schema"], samples.EVENTS[event_type])
+    named = document["components"]["schemas"]["EmailReceivedData"]["properties"].keys()
+    assert samples.EMAIL_RECEIVED["data"].keys() == named
     read_only = [
         name
         for name, component in document["components"]["schemas"].items()
-        if name.startswith(("Event", "EmailReceived"))
+        if name.startswith(("Event", "EmailReceived", "WebhookTest", "WebhookDisabled", "DisabledWebhook"))
         and any("readOnly" in of for of in component.get("properties", {}).values())
     ]
     assert read_only == [], "Swagger UI shows none of these in what is sent"
 
 
-def test_the_headers_of_an_attempt_are_those_in_the_document(document: Json) -> None:
+@pytest.mark.parametrize("event_type", samples.EVENTS)
+def test_the_headers_of_an_attempt_are_those_in_the_document(document: Json, event_type: str) -> None:
     secret = "whsec_" + "A" * 43 + "="
     sent = headers(event_id="evt_1", timestamp=1, attempt=1, body=b"{}", secrets=[secret, secret], version="1")
     of_every_request = {"content-type", "user-agent", "accept-encoding"}
-    parameters = document["webhooks"]["email.received"]["post"]["parameters"]
+    parameters = document["webhooks"][event_type]["post"]["parameters"]
     assert {parameter["name"] for parameter in parameters} == sent.keys() - of_every_request
     once = headers(event_id="evt_1", timestamp=1, attempt=1, body=b"{}", secrets=[secret], version="1")
     required = {parameter["name"] for parameter in parameters if parameter["required"]}

@@ -6,7 +6,7 @@ class WebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         from mailboxes.signals import email_processed  # noqa: PLC0415 - apps are loaded only now
-        from webhooks import checks  # noqa: F401, PLC0415 - registers webhooks.E001 and E002
+        from webhooks import checks  # noqa: F401, PLC0415 - registers webhooks.E001 to E004
         from webhooks.receivers import on_email_processed  # noqa: PLC0415
 
         email_processed.connect(on_email_processed, dispatch_uid="webhooks.fan_out")

@@ -10,6 +10,7 @@ from typing import Protocol
 import aiohttp
 from aiohttp.connector import Connection
 
+END_OF_HEAD = b"\r\n\r\n"
 MAX_RECEIVED_BYTES = 1024 * 1024  # headers, interim answers, framing: what a body's excerpt does not bound
 
 
@@ -29,6 +30,7 @@ class Exchange:
     connect_ms: int | None = None
     first_byte_ms: int | None = None
     peer_ip: str | None = None
+    tunnel_to: str | None = None  # the receiver's address, where the socket's other end is a proxy
     response_headers: bytes = b""
     excerpt: bytearray = field(default_factory=bytearray)
 
@@ -45,6 +47,14 @@ class Exchange:
             self.error, self.detail = error, detail
         elif not self.detail:
             self.detail = f"The answer's body broke off ({error})."
+
+
+@dataclass(slots=True)
+class Connections:
+    """How many were opened, and how often an open one served a further request."""
+
+    opened: int = 0
+    reused: int = 0
 
 
 # how aiohttp's hooks, also those that run in tasks of its own, find what they report on
@@ -70,8 +80,9 @@ class Wire(asyncio.Protocol):
     next request. Its close() waits for a receiver that does not read, for as long as that lives.
     """
 
-    def __init__(self, inner: Inner, transport: asyncio.Transport) -> None:
+    def __init__(self, inner: Inner, transport: asyncio.Transport, *, tunnel_to: str | None = None) -> None:
         self._inner = inner
+        self._tunnel_to = tunnel_to
         self._transport = transport
         self._exchange: Exchange | None = None
 
@@ -80,7 +91,7 @@ class Wire(asyncio.Protocol):
         exchange.wire = self
         exchange.received_bytes = 0
         peer = self._transport.get_extra_info("peername")
-        exchange.peer_ip = peer[0] if peer else None
+        exchange.peer_ip = self._tunnel_to or (peer[0] if peer else None)
 
     def end(self, exchange: Exchange) -> None:
         """The connection stays for the next request if nothing is left on it in either direction."""
@@ -102,7 +113,11 @@ class Wire(asyncio.Protocol):
         if exchange.is_flooded:
             self._transport.abort()
             return
-        self._inner.data_received(data)
+        # apart: aiohttp forgets an answer if what came with it makes no sense, as a body longer than it says it is
+        head, end, rest = data.partition(END_OF_HEAD) if exchange.status is None else (data, b"", b"")
+        self._inner.data_received(head + end)
+        if rest and not self._transport.is_closing():
+            self._inner.data_received(rest)
 
     def eof_received(self) -> None:
         self._inner.eof_received()
@@ -124,15 +139,19 @@ class Response(aiohttp.ClientResponse):
         transport, inner = connection.transport, connection.protocol
         if transport is not None and inner is not None:
             wire = transport.get_protocol()
+            exchange = exchange_now.get()
             if not isinstance(wire, Wire):
-                wire = Wire(inner, transport)
+                wire = Wire(inner, transport, tunnel_to=exchange.tunnel_to)
                 transport.set_protocol(wire)
-            wire.begin(exchange_now.get())
+            wire.begin(exchange)
         return await super().start(connection)
 
 
-def stopwatch() -> aiohttp.TraceConfig:
-    """Notes the times of an exchange. On a reused connection only the reuse is reported; for literals no DNS."""
+def stopwatch(connections: Connections) -> aiohttp.TraceConfig:
+    """Notes the times of an exchange, and counts connections.
+
+    On a reused connection only the reuse is reported; for literals no DNS.
+    """
 
     async def lap(*_: object) -> None:
         exchange_now.get().lap = time.monotonic()
@@ -145,9 +164,11 @@ def stopwatch() -> aiohttp.TraceConfig:
     async def connected(*_: object) -> None:
         exchange = exchange_now.get()
         exchange.connect_ms = exchange.ms(exchange.lap)
+        connections.opened += 1
 
     async def reused(*_: object) -> None:
         exchange_now.get().is_reused = True
+        connections.reused += 1
 
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_start.append(lap)

@@ -179,11 +179,11 @@ def judge(ip: str, port: int) -> None:
 def judge_plain(ip: str, port: int) -> None:
     """The judgement for http: without TLS nothing is sent to networks that the operator did not list."""
     judge(ip, port)
-    if not allowed_for_http(ip, port):
+    if not is_listed(ip, port):
         raise ForbiddenAddressError("a public address, to which only https is sent")
 
 
-def allowed_for_http(ip: str, port: int) -> bool:
+def is_listed(ip: str, port: int) -> bool:
     """Is the address listed in WEBHOOK_ALLOW_NETWORKS? Raises ForbiddenAddressError for what is no address."""
     return _is_allowed(_unwrapped(_parse_ip(ip)), port)
 
@@ -277,7 +277,7 @@ def parse_url(url: str) -> URL:
 
 def _check_host(host: str) -> None:
     """The host as it will be dialled: an A-label name or a literal without brackets. Raises RefusedUrlError."""
-    if _literal(host):
+    if literal(host):
         return
     labels = host.removesuffix(".").split(".")
     if ":" in host or NUMBER.fullmatch(labels[-1]):
@@ -298,7 +298,7 @@ def is_same_origin(url: str, other: str) -> bool:
     return (one.scheme, one.raw_host, one.port) == (two.scheme, two.raw_host, two.port)
 
 
-def _literal(host: str) -> str | None:
+def literal(host: str) -> str | None:
     with suppress(ValueError):
         return str(ip_address(host))
     return None
@@ -315,14 +315,14 @@ def check_url(url: str, *, lookup: Lookup | None = None) -> JudgedUrl:
         return url
     parsed = parse_url(url)
     host, port = parsed.raw_host or "", parsed.port or 0
-    literal = _literal(host)
-    ips = [literal] if literal else _resolved(host, port, lookup or system_lookup)
+    written = literal(host)
+    ips = [written] if written else _resolved(host, port, lookup or system_lookup)
     for ip in ips:
         try:
             judge(ip, port)
         except ForbiddenAddressError as error:
-            raise RefusedUrlError(_remedy(error, host=host, literal=literal, port=port)) from None
-    if parsed.scheme == "http" and not (ips and all(allowed_for_http(ip, port) for ip in ips)):
+            raise RefusedUrlError(_remedy(error, host=host, written=written, port=port)) from None
+    if parsed.scheme == "http" and not (ips and all(is_listed(ip, port) for ip in ips)):
         raise RefusedUrlError(f"The URL has to begin with https://; http is only for networks listed in {VARIABLE}.")
     return JudgedUrl(url)
 
@@ -342,10 +342,10 @@ def _is_in_transaction() -> bool:
     return any(not block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _remedy(error: ForbiddenAddressError, *, host: str, literal: str | None, port: int) -> str:
-    if literal is None:  # no more than this: whoever saves a URL need not be one who may know our network
+def _remedy(error: ForbiddenAddressError, *, host: str, written: str | None, port: int) -> str:
+    if written is None:  # no more than this: whoever saves a URL need not be one who may know our network
         return f"{host} resolves to a private address; an operator can allow private networks with {VARIABLE}."
-    address = _unwrapped(ip_address(literal))
+    address = _unwrapped(ip_address(written))
     if not error.can_be_allowed:
         return f"{address} is {error.reason}."
     network = f"{address}/{address.max_prefixlen}"

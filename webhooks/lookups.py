@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-DNS_TIMEOUT_S = 3.0
+from django.conf import settings
+
+DNS_TIMEOUT_S: float = settings.WEBHOOK_DNS_TIMEOUT_S
 MAX_LOOKUPS = 64  # threads that slow name servers can hold
 
 Lookup = Callable[[str, int], list[str]]

@@ -1,92 +1,180 @@
-"""What receivers get: `{"type":…,"timestamp":…,"data":{…}}`, rendered once and sent as the same octets each time.
+"""What receivers get: `{"type":…,"timestamp":…,"data":{…}}`, rendered once in each form and sent as the same octets
+each time.
 
-The octets are exactly what `JSON.stringify` writes for the same value: a receiver that kept only the parsed JSON can
-still verify the signature.
+All of it comes from stored rows, so that a form that nobody needed so far can be rendered years later. The octets are
+exactly what `JSON.stringify` writes for the same value: a receiver that kept only the parsed JSON can still verify the
+signature.
 """
 
+import base64
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from django.conf import settings
+from typing import Any
 
 from emailgistics.common.ids import encode_id
-from mailboxes.models import Alias, Attachment, Email, Recipient
-from webhooks.models import Event, Webhook
-
-if TYPE_CHECKING:  # the parser belongs to the mail worker; other processes need not load it
-    from mailboxes.mime import NameAddress, ParsedMail
+from mailboxes import reply
+from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Recipient
+from webhooks.files import links
+from webhooks.models import Event, EventBody, Webhook
 
 MAX_BODY_CHARACTERS = 256 * 1024  # of text and of html, each
 MAX_HEADERS_CHARACTERS = 64 * 1024
+MAX_INLINE_BYTES = 5 * 1024 * 1024  # of all attachments that come with one event, decoded; the others are links
+MAX_SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript reads another number
 
 Json = dict[str, Any]
+ReadAttachment = Callable[[Attachment], bytes | None]
 
 # What `payload: metadata` leaves out: everything that a key needs the scope emails:content for.
 CONTENT_FIELDS = frozenset(
     {"text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated"}
 )
-CONTENT_ATTACHMENT_FIELDS = frozenset({"filename", "content_id", "url"})
+INLINE_FIELDS = frozenset({"content", "content_omitted"})
+CONTENT_ATTACHMENT_FIELDS = INLINE_FIELDS | {"filename", "content_id", "url"}
+
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # JSON has them, and many readers do not take them
 
 
-def email_received(
-    event: Event,
-    *,
-    email: Email,
-    recipients: Sequence[Recipient],
-    attachments: Sequence[Attachment],
-    parsed: "ParsedMail",
-) -> Json:
-    """The full form of `email.received`. recipients are only those that led to this mailbox."""
-    return {
-        "type": event.type,
-        "timestamp": instant(event.created_at),
-        "data": {
+@dataclass(frozen=True, slots=True)
+class StoredEmail:
+    """The rows that tell of an email. recipients, at least one, are only those that led to its mailbox.
+
+    Loaded: of email message, mailbox and mailbox.domain; of recipients alias and alias.domain.
+    """
+
+    email: Email
+    content: EmailContent
+    recipients: Sequence[Recipient]
+    attachments: Sequence[Attachment]
+
+
+def email_received(event: Event, stored: StoredEmail) -> Json:
+    """The full form of `email.received`."""
+    email, message = stored.email, stored.email.message
+    return _payload(
+        event,
+        {
             "id": email.public_id,
-            **_destination(email, recipients),
+            **_destination(email, stored.recipients),
             "received_at": instant(email.received_at),
-            "source": email.message.source,
+            "source": message.source,
             "envelope": {
-                "mail_from": email.message.mail_from,
-                "rcpt_to": [recipient.address for recipient in recipients],
-                "client_ip": email.message.client_ip,
-                "helo": email.message.helo,
-                "tls": email.message.tls or None,
+                "mail_from": message.mail_from,
+                "rcpt_to": [recipient.address for recipient in stored.recipients],
+                "client_ip": message.client_ip,
+                "helo": message.helo,
+                "tls": message.tls or None,
             },
-            **_what_it_says(parsed),
-            "attachments": [_attachment(attachment) for attachment in attachments],
-            "kind": parsed.kind,
-            "parse": {"status": parsed.status, "defects": list(parsed.defects)},
-            "raw": {"size": email.size, "sha256": email.message.sha256, "url": api_url(email, "raw")},
+            **_who_and_what(email, stored.content),
+            **_what_it_says(email, stored.content),
+            "attachments": [_attachment(event, attachment) for attachment in stored.attachments],
+            "kind": email.kind,
+            "parse": {"status": message.parse_status, "defects": message.parse_defects},
+            "raw": {"size": email.size, "sha256": message.sha256, "url": links.url(event, links.RAW)},
         },
-    }
+    )
 
 
-def in_form(full: Json, form: str) -> Json:
-    """The payload as a webhook wants it: whole, or without content."""
-    if form == Webhook.Payload.FULL:
-        return full
-    data = {name: value for name, value in full["data"].items() if name not in CONTENT_FIELDS}
-    data["attachments"] = [
-        {name: value for name, value in attachment.items() if name not in CONTENT_ATTACHMENT_FIELDS}
-        for attachment in data["attachments"]
-    ]
-    data["raw"] = {name: value for name, value in data["raw"].items() if name != "url"}
-    return full | {"data": data}
+def webhook_test(event: Event, webhook: Webhook) -> Json:
+    return _payload(
+        event,
+        {
+            "webhook": {"id": webhook.public_id, "description": webhook.description},
+            "message": "This is a test. If its signature verifies, so will that of every mail.",
+        },
+    )
+
+
+def webhook_disabled(event: Event, webhook: Webhook, *, reason: str) -> Json:
+    """For others than itself that are bound to the same: without its URL, which may hold a secret."""
+    return _payload(
+        event,
+        {
+            "webhook": {
+                "id": webhook.public_id,
+                "description": webhook.description,
+                "alias_id": _id(Alias.ID_PREFIX, webhook.alias_id),
+                "mailbox_id": _id(Mailbox.ID_PREFIX, webhook.mailbox_id),
+                "domain_id": _id(Domain.ID_PREFIX, webhook.domain_id),
+            },
+            "reason": reason,
+            "disabled_at": instant(event.created_at),
+        },
+    )
+
+
+def in_form(payload: Json, form: str) -> Json:
+    """A payload of an email in a form that says no more than the one that it has."""
+    if form == EventBody.Form.INLINE:
+        return payload
+    dropped = {
+        EventBody.Form.FULL: INLINE_FIELDS,
+        EventBody.Form.THIN: INLINE_FIELDS,
+        EventBody.Form.METADATA: CONTENT_ATTACHMENT_FIELDS,
+    }[EventBody.Form(form)]
+    data = dict(payload["data"])
+    data["attachments"] = [_without(attachment, dropped) for attachment in data["attachments"]]
+    if form != EventBody.Form.FULL:
+        data = _without(data, CONTENT_FIELDS)
+    if form == EventBody.Form.METADATA:
+        data["raw"] = _without(data["raw"], {"url"})
+    return payload | {"data": data}
+
+
+def with_content(full: Json, attachments: Iterable[Attachment], read: ReadAttachment) -> Json:
+    """The form inline: each attachment with its octets in base64, as long as all together are MAX_INLINE_BYTES.
+
+    `read` answers None for octets that are not to be had.
+    """
+    left = MAX_INLINE_BYTES
+    shown = []
+    for entry, attachment in zip(full["data"]["attachments"], attachments, strict=True):
+        octets, omitted = None, None
+        if attachment.size > left:
+            omitted = "too_large"
+        elif (octets := read(attachment)) is None:
+            omitted = "unavailable"
+        else:
+            left -= len(octets)
+        content = None if octets is None else base64.b64encode(octets).decode("ascii")
+        shown.append(entry | {"content": content, "content_omitted": omitted})
+    return full | {"data": full["data"] | {"attachments": shown}}
 
 
 def render(payload: Json) -> bytes:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """The octets. Raises TypeError for what JSON.stringify would write otherwise: a fraction, a number that is huge."""
+    return json.dumps(_sendable(payload), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def api_url(email: Email, *rest: str) -> str:
-    """Where a key with emails:content reads it."""
-    return "/".join((settings.BASE_URL, "v1/emails", email.public_id, *rest))
+def _payload(event: Event, data: Json) -> Json:
+    return {"type": str(event.type), "timestamp": instant(event.created_at), "data": data}
+
+
+def _without(fields: Json, names: AbstractSet[str]) -> Json:
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def _sendable(value: Any) -> Any:
+    match value:
+        case str():
+            return _UNSENDABLE.sub("\ufffd", value) if _UNSENDABLE.search(value) else str(value)
+        case dict():
+            return {name: _sendable(inner) for name, inner in value.items()}
+        case list():
+            return [_sendable(inner) for inner in value]
+        case None | bool():
+            return value
+        case int() if abs(value) <= MAX_SAFE_INTEGER:
+            return value
+    raise TypeError(f"a payload has no {type(value).__name__} like this")
 
 
 def _destination(email: Email, recipients: Sequence[Recipient]) -> Json:
@@ -102,7 +190,7 @@ def _destination(email: Email, recipients: Sequence[Recipient]) -> Json:
         "recipients": [
             {
                 "address": recipient.address,
-                "alias_id": encode_id(Alias.ID_PREFIX, recipient.alias_id) if recipient.alias_id else None,
+                "alias_id": _id(Alias.ID_PREFIX, recipient.alias_id),
                 "kind": recipient.kind,
                 "tag": recipient.tag or None,
             }
@@ -111,33 +199,52 @@ def _destination(email: Email, recipients: Sequence[Recipient]) -> Json:
     }
 
 
-def _what_it_says(parsed: "ParsedMail") -> Json:
-    headers, headers_truncated = _capped_headers(parsed)
+def _id(prefix: str, pk: Any) -> str | None:
+    return encode_id(prefix, pk) if pk else None
+
+
+def _who_and_what(email: Email, content: EmailContent) -> Json:
+    people = content.addresses
+    is_known = email.from_name or email.from_address
     return {
-        "message_id": parsed.message_id or None,
-        "in_reply_to": parsed.in_reply_to or None,
-        "references": list(parsed.references),
-        "subject": parsed.subject,
-        "date": instant(parsed.date) if parsed.date else None,
-        "from": _name_address(parsed.from_),
-        "sender": _name_address(parsed.sender),
-        "reply_to": [_name_address(entry) for entry in parsed.reply_to],
-        "to": [_name_address(entry) for entry in parsed.to],
-        "cc": [_name_address(entry) for entry in parsed.cc],
-        "text": parsed.text[:MAX_BODY_CHARACTERS],
-        "text_truncated": parsed.text_truncated or len(parsed.text) > MAX_BODY_CHARACTERS,
-        "html": parsed.html[:MAX_BODY_CHARACTERS],
-        "html_truncated": parsed.html_truncated or len(parsed.html) > MAX_BODY_CHARACTERS,
-        "preview": parsed.preview,
+        "message_id": email.message_id_header or None,
+        "in_reply_to": content.in_reply_to or None,
+        "references": content.references,
+        "subject": email.subject,
+        "date": instant(email.date) if email.date else None,
+        "from": {"name": email.from_name, "address": email.from_address} if is_known else None,
+        "sender": _person(people.get("sender")),
+        "reply_to": [_person(entry) for entry in people.get("reply_to", [])],
+        "to": [_person(entry) for entry in people.get("to", [])],
+        "cc": [_person(entry) for entry in people.get("cc", [])],
+    }
+
+
+def _person(entry: Json | None) -> Json | None:
+    # by name: a database may keep an object's names in an order of its own
+    return {"name": entry["name"], "address": entry["address"]} if entry else None
+
+
+def _what_it_says(email: Email, content: EmailContent) -> Json:
+    headers, headers_truncated = _capped_headers(content.headers)
+    text = content.text[:MAX_BODY_CHARACTERS]
+    answers = reply.is_reply(subject=email.subject, in_reply_to=content.in_reply_to, references=content.references)
+    return {
+        "text": text,
+        "text_truncated": content.text_truncated or len(content.text) > MAX_BODY_CHARACTERS,
+        "html": content.html[:MAX_BODY_CHARACTERS],
+        "html_truncated": content.html_truncated or len(content.html) > MAX_BODY_CHARACTERS,
+        "preview": content.preview,
+        "reply": {"text": reply.new_text(text) if answers else text},
         "headers": headers,
         "headers_truncated": headers_truncated,
     }
 
 
-def _capped_headers(parsed: "ParsedMail") -> tuple[list[list[str]], bool]:
+def _capped_headers(headers: Iterable[Sequence[str]]) -> tuple[list[list[str]], bool]:
     kept: list[list[str]] = []
     budget = MAX_HEADERS_CHARACTERS
-    for name, value in parsed.headers:
+    for name, value in headers:
         budget -= len(name) + len(value)
         if budget < 0:
             return kept, True
@@ -145,11 +252,7 @@ def _capped_headers(parsed: "ParsedMail") -> tuple[list[list[str]], bool]:
     return kept, False
 
 
-def _name_address(entry: "NameAddress | None") -> Json | None:
-    return {"name": entry.name, "address": entry.address} if entry else None
-
-
-def _attachment(attachment: Attachment) -> Json:
+def _attachment(event: Event, attachment: Attachment) -> Json:
     return {
         "id": attachment.public_id,
         "filename": attachment.filename,
@@ -158,5 +261,5 @@ def _attachment(attachment: Attachment) -> Json:
         "sha256": attachment.sha256,
         "inline": attachment.is_inline,
         "content_id": attachment.content_id or None,
-        "url": api_url(attachment.email, "attachments", attachment.public_id),
+        "url": links.url(event, attachment.public_id),
     }

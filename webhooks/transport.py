@@ -1,14 +1,18 @@
 """One signed request to a receiver that nobody trusts, and what came of it.
 
 Whatever the receiver does, a call takes at most TOTAL_S and a bounded amount of memory, follows no redirect, speaks
-TLS that is verified, and dials only addresses that `webhooks.guard` lets through.
+TLS that is verified, and dials only addresses that `webhooks.guard` lets through. Nothing of it is configured by what
+libraries read from the environment (HTTPS_PROXY, .netrc, REQUESTS_CA_BUNDLE) but SSL_CERT_FILE and SSL_CERT_DIR, which
+are OpenSSL's way of saying where the system's authorities are.
 """
 
 import asyncio
+import errno
 import inspect
 import io
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +28,16 @@ from yarl import URL
 
 from emailgistics.common.logs import get_logger
 from webhooks import guard
-from webhooks.exchange import Exchange, Response, exchange_now, stopwatch
+from webhooks.exchange import Connections, Exchange, Response, exchange_now, stopwatch
 from webhooks.headers import NAME
 from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, system_lookup
+from webhooks.retry import is_success
+from webhooks.tunnel import ProxyError, ReceiverAwayError, TunnelConnector, parse_proxy
 
 log = get_logger(__name__)
 
-TOTAL_S = 15.0  # resolve, connect, send, read
-CONNECT_S = 5.0  # TCP and TLS, after the name is resolved
+TOTAL_S: float = settings.WEBHOOK_TIMEOUT_S  # resolve, connect, send, read
+CONNECT_S: float = settings.WEBHOOK_CONNECT_TIMEOUT_S  # TCP and TLS, after the name is resolved
 KEEP_ALIVE_S = 15.0
 DNS_CACHE_S = 10
 MAX_EXCERPT_BYTES = 16 * 1024
@@ -41,6 +47,22 @@ MAX_HEADER_LINES = 100
 READ_BUFFER_BYTES = 16 * 1024
 MAX_DETAIL = 300  # webhooks.models.Attempt.detail
 CUT = "…"  # at the end of one that was longer
+
+# codes of what no receiver can be blamed for
+OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal"})
+NO_EGRESS = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+        errno.EPERM,  # a firewall of our own machine
+    }
+)
+NO_LOOKUP = frozenset({socket.EAI_SYSTEM, socket.EAI_MEMORY})
 
 if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
     raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
@@ -66,9 +88,10 @@ class Answer:
 
     status: of the HTTP answer as soon as its headers were read, whatever became of its body; then error is "".
     error: a code if there was no answer: timeout, dns, connect, tls, forbidden_address, closed, protocol, invalid_url,
-    invalid_headers, internal. detail: one line for people, without secrets or resolved addresses.
-    first_byte_ms and total_ms count from started_at; dns_ms and connect_ms (TCP and TLS) are
-    durations, None on a reused connection, dns_ms also for a literal or a name that is still known.
+    invalid_headers, or one of OWN_FAULTS. detail: one line for people, without secrets or resolved addresses.
+    first_byte_ms and total_ms count from started_at; dns_ms and connect_ms (TCP and TLS, through a proxy also its part)
+    are durations, None on a reused connection, dns_ms also for a literal or a name that is still known.
+    peer_ip: the receiver's, as it was judged, also where the socket leads to a proxy.
     """
 
     started_at: datetime
@@ -94,7 +117,7 @@ class Transport:
     """Sends requests from one event loop. `async with Transport() as transport: await transport.post(outgoing)`.
 
     The number of requests at once is the caller's to bound. http and https have sessions of their own, because plain
-    http is judged more strictly where the socket is made.
+    http is judged more strictly where the socket is made, and never goes through a proxy.
     """
 
     JUDGES: ClassVar[Mapping[str, guard.Judge]] = {"https": guard.judge, "http": guard.judge_plain}
@@ -106,6 +129,18 @@ class Transport:
         self._connect_s = connect_s
         self._lookup = lookup
         self._tls = tls_context()
+        self._proxy = parse_proxy(settings.WEBHOOK_PROXY)
+        self._connections = Connections()
+
+    @property
+    def opened(self) -> int:
+        """Connections that were made, TLS included."""
+        return self._connections.opened
+
+    @property
+    def reused(self) -> int:
+        """Requests for which an open connection was taken."""
+        return self._connections.reused
 
     async def __aenter__(self) -> Self:
         self._lookups = Lookups(self._lookup)
@@ -167,8 +202,11 @@ class Transport:
 
     def _session(self, scheme: str, **connector: Any) -> aiohttp.ClientSession:
         judged_by = self.JUDGES[scheme]
+        make_connector: Any = aiohttp.TCPConnector
+        if self._proxy is not None and scheme == "https":
+            make_connector = partial(TunnelConnector, proxy=self._proxy, lookups=self._lookups)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=make_connector(
                 limit=0,
                 ssl=self._tls,
                 resolver=guard.VettingResolver(self._lookups, judged_by=judged_by),
@@ -189,18 +227,18 @@ class Transport:
             max_line_size=MAX_HEADER_LINE_BYTES,
             max_field_size=MAX_HEADER_LINE_BYTES,
             max_headers=MAX_HEADER_LINES,
-            trace_configs=[stopwatch()],
+            trace_configs=[stopwatch(self._connections)],
         )
 
     def _failure(self, error: Exception, exchange: Exchange) -> tuple[str, str]:  # noqa: PLR0911 - a table
         """(code, detail) of what ended a request."""
         match error:
-            case guard.RefusedUrlError():
-                return "invalid_url", error.message
-            case aiohttp.InvalidURL():
-                return "invalid_url", "The URL cannot be dialled."
+            case guard.RefusedUrlError() | aiohttp.InvalidURL():
+                return "invalid_url", getattr(error, "message", "The URL cannot be dialled.")
             case InvalidHeaderError():
                 return "invalid_headers", str(error)
+            case ProxyError():
+                return "proxy", str(error)
             case aiohttp.ClientConnectorError():
                 return connect_failure(error)
             case aiohttp.ConnectionTimeoutError():
@@ -220,12 +258,16 @@ class Transport:
                 return "internal", f"A fault of ours: {type(error).__name__}."
 
 
-def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
+def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:  # noqa: PLR0911 - a table
     """(code, detail), in words of ours: those of the libraries hold the address."""
     reason = error.os_error
     match error:
         case aiohttp.ClientConnectorError(os_error=guard.ForbiddenAddressError() as forbidden):
             return "forbidden_address", forbidden_detail(forbidden)
+        case aiohttp.ClientConnectorError(os_error=ReceiverAwayError() as away):
+            return "connect", f"No connection to {error.host}: {away}."
+        case aiohttp.ClientConnectorDNSError(os_error=socket.gaierror()) if reason.errno in NO_LOOKUP:
+            return "egress", "A fault of ours: names cannot be looked up."
         case aiohttp.ClientConnectorDNSError():
             return "dns", f"{error.host} could not be resolved: {reason.strerror}."
         case aiohttp.ClientConnectorCertificateError():
@@ -233,6 +275,8 @@ def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:
             return "tls", f"The certificate of {error.host} is not valid: {why}."
         case aiohttp.ClientSSLError():
             return "tls", f"No TLS connection to {error.host}: {getattr(reason, 'reason', '') or 'handshake failed'}."
+        case _ if reason.errno in NO_EGRESS:
+            return "egress", f"A fault of ours: {os.strerror(reason.errno)}."
         case _:
             why = os.strerror(reason.errno) if reason.errno else "no address of it answers"
             return "connect", f"No connection to {error.host}: {why}."
@@ -284,7 +328,7 @@ def forbidden_detail(error: guard.ForbiddenAddressError) -> str:
 
 def remark(response: aiohttp.ClientResponse, url: URL) -> str:
     """What a person has to know about an answer; nothing about a success."""
-    if response.status < 300:  # noqa: PLR2004
+    if is_success(response.status):
         return ""
     answered = f"The receiver answered {response.status}"
     location = response.headers.get("Location")

@@ -7,6 +7,8 @@ import base64
 import os
 import secrets
 import stat
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -16,6 +18,7 @@ from environ.fileaware_mapping import FileAwareMapping
 from emailgistics.common.crypto import KEY_BYTES
 
 GENERATED = "env"
+MAX_DURATION_DIGITS = 6
 
 
 class _Variables(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
@@ -40,6 +43,23 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
 
     def port(self, name: str, *, default: int) -> int:
         return self.number(name, default=default, at_most=65_535)
+
+    def duration(self, name: str, *, default: str, at_most: timedelta) -> timedelta:
+        """Written `90m`, `72h` or `30d`; more than nothing."""
+        text = str(self(name, default=default))
+        number, unit = text[:-1], {"m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
+        is_number = number.isascii() and number.isdigit() and len(number) <= MAX_DURATION_DIGITS
+        span = timedelta(**{unit: int(number)}) if unit and is_number else timedelta(0)
+        if not timedelta(0) < span <= at_most:
+            raise ImproperlyConfigured(f"{name} is {text!r}; it is like 90m, 72h or 30d, at most {at_most.days}d.")
+        return span
+
+    def networks(self, name: str, *, default: list[str]) -> list[IPv4Network | IPv6Network]:
+        """CIDRs, with commas between."""
+        try:
+            return [ip_network(text.strip()) for text in self.list(name, default=default)]
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {error}. It is CIDRs such as 192.0.2.0/24, with commas.") from error
 
     def url(self, name: str, *, schemes: tuple[str, ...]) -> str:
         """A URL with one of the schemes, or nothing."""

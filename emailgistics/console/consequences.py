@@ -13,7 +13,7 @@ from webhooks.models import Webhook
 def of_deleting(row: Owner) -> Iterator[str]:
     webhooks = Webhook.objects.live().filter(_bound_to(row))
     if count := webhooks.count():
-        urls = ", ".join(webhooks.values_list("url", flat=True)[:NAMED])
+        urls = ", ".join(url or "one that is pulled" for url in webhooks.values_list("url", flat=True)[:NAMED])
         more = f" and {count - NAMED} more" if count > NAMED else ""
         yield f"{_many(count, 'webhook')} bound to it hear{'s' if count == 1 else ''} nothing any more ({urls}{more})."
     if not isinstance(row, Alias):

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,21 +19,27 @@ from django.utils.timesince import timesince
 from apikeys.models import EXPIRES_SOON, ApiKey
 from emailgistics.common.admin import MAX_COUNTED, by_system_administrator
 from mailboxes.models import Alias, Domain, Email, Mailbox
+from webhooks.admin.filters import FAILING
 from webhooks.models import STAYED, Delivery, Webhook
 
 SCANNED = 100_000
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 NONE = "none"
+DISABLED = "Nothing is sent to them, and their mail is held, until somebody resumes them."
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number that leads to the list behind it. A worry is shown as one."""
+    """A number that leads to the list behind it. worry says what is wrong, and what comes of it; empty: nothing is."""
 
     label: str
     value: str
     href: str
-    is_worry: bool = False
+    worry: str = ""
+
+    @property
+    def is_worry(self) -> bool:
+        return bool(self.worry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,15 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     sent, sent_scanned = _sent(now)
     webhooks, has_webhook = _webhooks()
     steps = _steps(has_webhook=has_webhook, has_mail=mail_scanned > 0)
+    groups = [
+        ("Mail", mail),
+        ("Deliveries", [*sent, *_waiting(now)]),
+        ("Webhooks and keys", [*webhooks, _expiring_keys(now)]),
+    ]
     return context | {
         "may_see": True,
-        "groups": [
-            ("Mail", mail),
-            ("Deliveries", [*sent, *_waiting(now)]),
-            ("Webhooks and keys", [*webhooks, _expiring_keys(now)]),
-        ],
+        "groups": groups,
+        "alarms": [figure for _, figures in groups for figure in figures if figure.is_worry],
         "steps": [] if all(step.is_done for step in steps) else steps,
         "scanned": f"{SCANNED:,}" if max(mail_scanned, sent_scanned) == SCANNED else "",
     }
@@ -79,7 +88,7 @@ def _mail(now: datetime) -> tuple[list[Figure], int]:
             "Parked",
             _shown(found["parked"]),
             _list("mailboxes_email", status__exact=Email.Status.PARKED.value),
-            is_worry=found["parked"] > 0,
+            worry=_if(found["parked"], "Mail that could not be read. It is stored, and no webhook was told of it."),
         ),
     ]
     return figures, found["scanned"]
@@ -103,7 +112,7 @@ def _sent(now: datetime) -> tuple[list[Figure], int]:
             "Failed in 7 days",
             _shown(found["failed"]),
             _list("webhooks_delivery", state__exact=failed, created_at__gte=(now - WEEK).isoformat()),
-            is_worry=found["failed"] > 0,
+            worry=_if(found["failed"], "Given up after all attempts. Replay them once their receivers work again."),
         ),
     ]
     return figures, found["scanned"]
@@ -121,7 +130,10 @@ def _waiting(now: datetime) -> list[Figure]:
         Figure("Waiting", _shown(waiting["count"]), pending),
         Figure("Oldest waiting", timesince(since, now, depth=1) if since else NONE, pending),
         Figure(
-            "Held", _shown(held), _list("webhooks_delivery", state__exact=Delivery.State.HELD.value), is_worry=held > 0
+            "Held",
+            _shown(held),
+            _list("webhooks_delivery", state__exact=Delivery.State.HELD.value),
+            worry=_if(held, "They wait until their webhooks are resumed, or until they are pulled."),
         ),
     ]
 
@@ -130,17 +142,34 @@ def _webhooks() -> tuple[list[Figure], bool]:
     states = Webhook.State
     # by what holds now, as `Webhook.current_state`: one whose alias moved is paused
     now = Case(When(~STAYED & Q(state=states.ACTIVE), then=Value(states.PAUSED.value)), default=F("state"))
+    is_failing, is_open = FAILING, Q(health__open_until__gt=Now())
     found = _some(Webhook.objects.live().annotate(now=now)).aggregate(
-        **{state.value: Count("pk", filter=Q(now=state)) for state in states}
+        **{state.value: Count("pk", filter=Q(now=state)) for state in states},
+        failing=Count("pk", filter=is_failing),
+        open=Count("pk", filter=is_open),
     )
     figures = [
         Figure(
             f"Webhooks {state.value}",
             _shown(found[state.value]),
             _list("webhooks_webhook", state=state.value),
-            is_worry=state is states.DISABLED and found[state.value] > 0,
+            worry=_if(found[state.value], DISABLED) if state is states.DISABLED else "",
         )
         for state in (states.ACTIVE, states.PAUSED, states.DISABLED)
+    ]
+    figures += [
+        Figure(
+            "Webhooks failing",
+            _shown(found["failing"]),
+            _list("webhooks_webhook", health="failing"),
+            worry=_if(found["failing"], "Their last attempts failed. After some days of that they are disabled."),
+        ),
+        Figure(
+            "Circuit breakers open",
+            _shown(found["open"]),
+            _list("webhooks_webhook", health="open"),
+            worry=_if(found["open"], "Most of their attempts failed, so they are left alone for a while."),
+        ),
     ]
     return figures, any(found.values())
 
@@ -149,7 +178,8 @@ def _expiring_keys(now: datetime) -> Figure:
     until = now + EXPIRES_SOON
     count = _some(ApiKey.objects.not_revoked().filter(expires_at__gt=now, expires_at__lte=until)).count()
     href = _list("apikeys_apikey", status=ApiKey.Standing.EXPIRES_SOON.value)
-    return Figure(f"API keys that expire in {EXPIRES_SOON.days} days", _shown(count), href, is_worry=count > 0)
+    worry = _if(count, "Make new ones before, and change the programs that use them.")
+    return Figure(f"API keys that expire in {EXPIRES_SOON.days} days", _shown(count), href, worry=worry)
 
 
 def _steps(*, has_webhook: bool, has_mail: bool) -> list[Step]:
@@ -193,6 +223,10 @@ def _steps(*, has_webhook: bool, has_mail: bool) -> list[Step]:
             has_mail,
         ),
     ]
+
+
+def _if(count: int, worry: str) -> str:
+    return worry if count else ""
 
 
 def _some(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -31,6 +31,8 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Deliveries", "outbox", "webhooks_delivery_changelist"),
             ("Attempts", "sync_alt", "webhooks_attempt_changelist"),
             ("Events", "bolt", "webhooks_event_changelist"),
+            ("Replays", "replay", "webhooks_replayjob_changelist"),
+            ("Notices", "notifications", "webhooks_notice_changelist"),
         ),
     ),
     ("", (("API Access", "key", "apikeys_apikey_changelist"), ("API explorer", "menu_book", "docs"))),

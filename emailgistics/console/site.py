@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from unfold.sites import UnfoldAdminSite
 
 from emailgistics.common.admin import by_system_administrator
+from webhooks.services.stop import outgoing_stop
 
 # nothing here films, listens or pays
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -23,6 +24,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         super().__init__(name)
         # what goes together with a thing is said on the page of that thing, before it goes
         self.disable_action("delete_selected")
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """With what every page says on top: that outgoing webhooks are stopped."""
+        context: dict[str, Any] = super().each_context(request)
+        return context | {"outgoing_stop": outgoing_stop() if by_system_administrator(request) else None}
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and (request.user.is_staff or by_system_administrator(request)))

@@ -1,15 +1,36 @@
-"""The shape of what webhooks get, for the `webhooks` section of the OpenAPI document; `webhooks/payloads.py` makes it.
+"""The shape of what webhooks get; `webhooks/payloads.py` makes it.
 
-A test holds real payloads against it.
+The one source of the `webhooks` section of the OpenAPI document and of the JSON Schemas at /v1/schemas. Tests hold real
+payloads against both.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, OpenApiWebhook, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiResponse,
+    OpenApiWebhook,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 
+from webhooks import samples
+
 NOT_IN_METADATA = "not in the form metadata"
+ONLY_FULL = "not in the forms thin and metadata"
+ONLY_INLINE = "only in the form inline"
+
+
+def constant(text: str) -> type[serializers.CharField]:
+    """A field that is always this."""
+
+    @extend_schema_field({"type": "string", "const": text})
+    class Constant(serializers.CharField):
+        pass
+
+    return Constant
 
 
 class EventMailboxSerializer(serializers.Serializer[Any]):
@@ -59,9 +80,17 @@ class EventAttachmentSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField(help_text="of the decoded octets")
     inline = serializers.BooleanField()
     content_id = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
-    url = serializers.URLField(
-        required=False, help_text=f"read it there with a key that has emails:content; {NOT_IN_METADATA}"
+    url = serializers.URLField(required=False, help_text=f"opens without a key, for a while; {NOT_IN_METADATA}")
+    content = serializers.CharField(required=False, allow_null=True, help_text=f"base64; {ONLY_INLINE}")
+    content_omitted = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text=f"why content is null: too_large (see url) or unavailable; {ONLY_INLINE}",
     )
+
+
+class EventReplySerializer(serializers.Serializer[Any]):
+    text = serializers.CharField(help_text="without the quoted mail; all of the text if it is no reply")
 
 
 class EventParseSerializer(serializers.Serializer[Any]):
@@ -73,7 +102,7 @@ class EventRawSerializer(serializers.Serializer[Any]):
     size = serializers.IntegerField()
     sha256 = serializers.CharField()
     url = serializers.URLField(
-        required=False, help_text=f"the octets as they came, for a key that has emails:content; {NOT_IN_METADATA}"
+        required=False, help_text=f"the octets as they came, without a key, for a while; {NOT_IN_METADATA}"
     )
 
 
@@ -98,17 +127,18 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     reply_to = EventPersonSerializer(many=True)
     to = EventPersonSerializer(many=True)
     cc = EventPersonSerializer(many=True)
-    text = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
-    text_truncated = serializers.BooleanField(required=False, help_text=NOT_IN_METADATA)
-    html = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
-    html_truncated = serializers.BooleanField(required=False, help_text=NOT_IN_METADATA)
-    preview = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
+    text = serializers.CharField(required=False, help_text=ONLY_FULL)
+    text_truncated = serializers.BooleanField(required=False, help_text=ONLY_FULL)
+    html = serializers.CharField(required=False, help_text=ONLY_FULL)
+    html_truncated = serializers.BooleanField(required=False, help_text=ONLY_FULL)
+    preview = serializers.CharField(required=False, help_text=ONLY_FULL)
+    reply = EventReplySerializer(required=False, help_text=ONLY_FULL)
     headers = serializers.ListField(
         child=serializers.ListField(child=serializers.CharField(), min_length=2, max_length=2),
         required=False,
-        help_text=f"[name, value] in their order, decoded; {NOT_IN_METADATA}",
+        help_text=f"[name, value] in their order, decoded; {ONLY_FULL}",
     )
-    headers_truncated = serializers.BooleanField(required=False, help_text=NOT_IN_METADATA)
+    headers_truncated = serializers.BooleanField(required=False, help_text=ONLY_FULL)
     attachments = EventAttachmentSerializer(many=True)
     kind = serializers.CharField(help_text="normal, bounce, auto_reply, …")
     parse = EventParseSerializer()
@@ -116,100 +146,90 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
 
 
 class EmailReceivedSerializer(serializers.Serializer[Any]):
-    type = serializers.CharField(help_text="email.received")
+    type = constant("email.received")()
     timestamp = serializers.DateTimeField(help_text="of the event")
     data = EmailReceivedDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
 
 
-EMAIL = "https://mail.example.com/v1/emails/email_01jd2x8kt6n4v8r1c5w9z2b7ha"
-EXAMPLE: dict[str, Any] = {
-    "type": "email.received",
-    "timestamp": "2030-01-31T18:00:01.250Z",
-    "data": {
-        "id": "email_01jd2x8kt6n4v8r1c5w9z2b7ha",
-        "mailbox": {
-            "id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
-            "address": "support@example.com",
-            "name": "Support",
-        },
-        "alias": {"id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f", "address": "help@example.com"},
-        "domain": {"id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e", "name": "example.com"},
-        "route": {"kind": "plus", "tag": "order-7"},
-        "recipients": [
-            {
-                "address": "help+order-7@example.com",
-                "alias_id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f",
-                "kind": "plus",
-                "tag": "order-7",
-            }
-        ],
-        "received_at": "2030-01-31T18:00:00.000Z",
-        "source": "smtp",
-        "envelope": {
-            "mail_from": "ada@example.net",
-            "rcpt_to": ["help+order-7@example.com"],
-            "client_ip": "192.0.2.1",
-            "helo": "mx.example.net",
-            "tls": None,
-        },
-        "message_id": "<1@example.net>",
-        "in_reply_to": None,
-        "references": [],
-        "subject": "Broken engine",
-        "date": "2030-01-31T17:59:58.000Z",
-        "from": {"name": "Ada Lovelace", "address": "ada@example.net"},
-        "sender": None,
-        "reply_to": [],
-        "to": [{"name": "", "address": "help+order-7@example.com"}],
-        "cc": [],
-        "text": "It does not turn.\n",
-        "text_truncated": False,
-        "html": "",
-        "html_truncated": False,
-        "preview": "It does not turn.",
-        "headers": [["From", "Ada Lovelace <ada@example.net>"], ["Subject", "Broken engine"]],
-        "headers_truncated": False,
-        "attachments": [
-            {
-                "id": "att_01jd2x8kv1g5j9m3q7s0u4x8za",
-                "filename": "engine.jpg",
-                "content_type": "image/jpeg",
-                "size": 48213,
-                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                "inline": False,
-                "content_id": None,
-                "url": f"{EMAIL}/attachments/att_01jd2x8kv1g5j9m3q7s0u4x8za",
-            }
-        ],
-        "kind": "normal",
-        "parse": {"status": "ok", "defects": []},
-        "raw": {
-            "size": 67104,
-            "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
-            "url": f"{EMAIL}/raw",
-        },
-    },
-}
+class TestedWebhookSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    description = serializers.CharField()
 
-EMAIL_RECEIVED = OpenApiWebhook(
-    "email.received",
-    extend_schema(
-        operation_id="email_received",
-        tags=["Webhooks"],
-        summary="An email was received and opened",
-        description=(
-            "Sent to every webhook of the alias, mailbox or domain by which it came. A webhook of the form `metadata` "
-            "gets it without what the mail says. The body is the same octets in every attempt."
+
+class WebhookTestDataSerializer(serializers.Serializer[Any]):
+    webhook = TestedWebhookSerializer()
+    message = serializers.CharField(help_text="for people")
+
+
+class WebhookTestSerializer(serializers.Serializer[Any]):
+    type = constant("webhook.test")()
+    timestamp = serializers.DateTimeField(help_text="of the event")
+    data = WebhookTestDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
+
+
+class DisabledWebhookSerializer(TestedWebhookSerializer):
+    alias_id = serializers.CharField(allow_null=True, help_text="what it is bound to: one of the three")
+    mailbox_id = serializers.CharField(allow_null=True)
+    domain_id = serializers.CharField(allow_null=True)
+
+
+class WebhookDisabledDataSerializer(serializers.Serializer[Any]):
+    webhook = DisabledWebhookSerializer()
+    reason = serializers.CharField(help_text="for people")
+    disabled_at = serializers.DateTimeField()
+
+
+class WebhookDisabledSerializer(serializers.Serializer[Any]):
+    type = constant("webhook.disabled")()
+    timestamp = serializers.DateTimeField(help_text="of the event")
+    data = WebhookDisabledDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
+
+
+def described(
+    sample: Mapping[str, Any], serializer: type[serializers.Serializer[Any]], *, summary: str, description: str
+) -> OpenApiWebhook:
+    event_type = str(sample["type"])
+    return OpenApiWebhook(
+        event_type,
+        extend_schema(
+            operation_id=event_type.replace(".", "_"),
+            tags=["Webhooks"],
+            summary=summary,
+            description=f"{description} The body is the same octets in every attempt.",
+            request=serializer,
+            examples=[OpenApiExample(event_type, sample)],
+            responses={
+                "2XX": OpenApiResponse(description="Taken: there will be no further attempt."),
+                410: OpenApiResponse(description="Gone: nothing more is sent to this webhook until it is resumed."),
+                "default": OpenApiResponse(description="Not taken: tried again later, also without an answer in time."),
+            },
         ),
-        request=EmailReceivedSerializer,
-        examples=[OpenApiExample("A mail with an attachment", EXAMPLE)],
-        responses={
-            "2XX": OpenApiResponse(description="Taken: there will be no further attempt."),
-            410: OpenApiResponse(description="Gone: nothing more is sent to this webhook until somebody resumes it."),
-            "default": OpenApiResponse(description="Not taken: tried again later, also if there is no answer in time."),
-        },
+    )
+
+
+EMAIL_RECEIVED = described(
+    samples.EMAIL_RECEIVED,
+    EmailReceivedSerializer,
+    summary="An email was received and opened",
+    description=(
+        "Sent to every webhook of the alias, mailbox or domain by which it came. There are four forms: whole; `inline`,"
+        " with the octets of attachments; `thin`, without what the mail says, for a receiver that answered 413; and "
+        "`metadata`, without what the mail says and without links to it."
     ),
 )
+WEBHOOK_TEST = described(
+    samples.WEBHOOK_TEST,
+    WebhookTestSerializer,
+    summary="Somebody tries a webhook out",
+    description="Sent once, by the way that mail takes.",
+)
+WEBHOOK_DISABLED = described(
+    samples.WEBHOOK_DISABLED,
+    WebhookDisabledSerializer,
+    summary="A webhook was disabled",
+    description="Sent to the other webhooks that are bound to the same alias, mailbox or domain.",
+)
+EVENTS = (EMAIL_RECEIVED, WEBHOOK_TEST, WEBHOOK_DISABLED)
 
 # of each attempt: name -> what it is, and an example
 HEADERS: Mapping[str, tuple[str, str]] = {

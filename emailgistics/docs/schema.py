@@ -23,6 +23,7 @@ CODE = re.compile(r"`([a-z_]+)`")
 MISSING_CREDENTIALS = f"This needs an API key. {HOW}"
 REQUIRED = exceptions.ErrorDetail("This field is required.", "required")
 
+COMPONENTS = "#/components/schemas/"
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 REQUEST_ID = "#/components/headers/RequestId"
 
@@ -36,6 +37,29 @@ def document(server: str) -> bytes:
         made: Json = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # theirs
     made["servers"] = [{"url": server}]
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@lru_cache
+def event_schema(event_type: str) -> bytes | None:
+    """The JSON Schema (draft 2020-12) of what webhooks get for events of that type; None if there are none.
+
+    It is what the OpenAPI document says, cut loose from it. New names may be added to events: nothing is closed.
+    """
+    made: Json = json.loads(document(""))
+    webhook = made["webhooks"].get(event_type)
+    if webhook is None:
+        return None
+    (content,) = webhook["post"]["requestBody"]["content"].values()
+    definitions: Json = {}
+    _gather(content["schema"], made["components"]["schemas"], definitions)
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": event_type,
+        "description": webhook["post"]["description"],
+        **content["schema"],
+        "$defs": dict(sorted(definitions.items())),
+    }
+    return (json.dumps(schema, ensure_ascii=False, indent=2).replace(COMPONENTS, "#/$defs/") + "\n").encode()
 
 
 def finish(result: Json, **_: Any) -> Json:
@@ -53,8 +77,9 @@ def finish(result: Json, **_: Any) -> Json:
         "RequestId": {"description": "of this request, for the operator's log", "schema": {"type": "string"}}
     }
     for name, (description, example) in events.HEADERS.items():
-        for operation in result["webhooks"][events.EMAIL_RECEIVED.name].values():
-            operation.setdefault("parameters", []).append(_signature_header(name, description, example))
+        for event in events.EVENTS:
+            for operation in result["webhooks"][event.name].values():
+                operation.setdefault("parameters", []).append(_signature_header(name, description, example))
     return result
 
 
@@ -63,6 +88,19 @@ def tag_of(path: str) -> str:
     segments = [segment for segment in path.split("/") if segment and not segment.startswith("{")][1:]
     known = [texts.TAG_OF_SEGMENT[segment] for segment in segments if segment in texts.TAG_OF_SEGMENT]
     return known[-1] if known else segments[0].capitalize()
+
+
+def _gather(of: Any, components: Json, found: Json) -> None:
+    """Adds to `found` every component that the schema refers to, by whatever way."""
+    if isinstance(of, list):
+        for inner in of:
+            _gather(inner, components, found)
+    elif isinstance(of, dict):
+        name = str(of.get("$ref", "")).removeprefix(COMPONENTS)
+        if name and name not in found:
+            found[name] = components[name]
+            _gather(components[name], components, found)
+        _gather(list(of.values()), components, found)
 
 
 def _operations(result: Json) -> Iterator[tuple[str, Json]]:

@@ -9,6 +9,8 @@ TAGS: Mapping[str, str] = {
     "Aliases": "Further addresses, each of which leads to a mailbox.",
     "Webhooks": "Endpoints of yours that are told of every email. Each is bound to an alias, a mailbox or a domain.",
     "Deliveries": "What became of each event at each webhook: attempts, answers, when the next one is due.",
+    "Jobs": "Work that goes on after the answer: replays of a span of time.",
+    "Schemas": "JSON Schemas of what webhooks get.",
     "Emails": "The mail itself: the log, bodies, attachments, the raw octets.",
 }
 # the tag of a path is that of its last segment that is named here
@@ -42,8 +44,11 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (409, "address_unavailable", "Somebody has the address, or had it less than 30 days ago."),
     (409, "conflict", "It contradicts something that exists."),
     (409, "not_empty", "There is mail in it."),
+    (409, "content_expired", "What was to be sent again is no longer kept."),
+    (409, "rotation_overlaps", "The secret before the last rotation still signs."),
     (413, "body_too_large", "A body has at most 1 MiB."),
     (415, "unsupported_media_type", "The body is not JSON."),
+    (416, "range_not_satisfiable", "The range of a file that was asked for is beyond its end; see `Content-Range`."),
     (500, "internal_error", "A fault on our side; `request_id` finds it in the operator's log."),
     (503, "unavailable", "A fault on our side that may be over in a moment: try again."),
 )
@@ -97,9 +102,9 @@ them yet and sends no rate-limit headers. Prefer webhooks to polling all the sam
 
 ## Webhooks
 
-Each event is one `POST` of JSON to the webhook's `url`; see **email.received** in the `webhooks` section of this
-document. Answer with any 2xx within 15 seconds. Anything else is tried again for days, with growing pauses, and always
-with the same octets and the same `webhook-id`, by which you recognise what you have already.
+Each event is one `POST` of JSON to the webhook's `url`; see **email.received** and the others in the `webhooks` section
+of this document. Answer with any 2xx within 15 seconds. Anything else is tried again for days, with growing pauses, and
+always with the same octets and the same `webhook-id`, by which you recognise what you have already.
 
 The secret of a webhook is shown when it is made. Verify the raw body, before any JSON parsing:
 
@@ -108,4 +113,12 @@ The secret of a webhook is shown when it is made. Verify the raw body, before an
   base64-decoded. It also dates the request: refuse what is more than 5 minutes old.
 - `x-webhook-signature` is the hexadecimal HMAC-SHA256 of the body alone; the key is the text of the secret, prefix and
   all. Simpler, and without protection against replay.
+
+The body has one of four forms: whole; with `attachments: inline`, where attachments come in base64 (up to 5 MiB in
+all); thin, once the receiver has answered 413; and with `payload: metadata`, without what the mail says. The JSON
+Schemas are at `/v1/schemas/email.received.json` and likewise for `webhook.test` and `webhook.disabled`.
+
+The links in an event (`attachments[].url`, `raw.url`) need no key: whoever has one reads the file. They open while a
+delivery of the event is on its way or held and for a while after its last attempt (72 hours, unless the operator chose
+otherwise), and end with the email or by `POST /v1/emails/{{id}}/revoke-links`.
 """

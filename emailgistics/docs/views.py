@@ -13,13 +13,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from emailgistics.docs.schema import document
+from emailgistics.common.problems import ACCESS_PROBLEMS, NOT_FOUND_PROBLEM, not_found
+from emailgistics.docs.schema import document, event_schema
 from mailboxes.api.views.emails import AnyTypeNegotiation
+from webhooks.samples import EVENTS
 
 # Swagger UI puts styles on its elements, and evaluates nothing. It may speak to this installation only.
 CONTENT_SECURITY_POLICY = {
@@ -27,6 +30,8 @@ CONTENT_SECURITY_POLICY = {
     "script-src": ["'self'"],
     "connect-src": ["'self'"],
 }
+
+SCHEMA_TYPE = "application/schema+json"
 
 View = Callable[..., HttpResponseBase]
 
@@ -81,8 +86,35 @@ class SchemaViewSet(ViewSet):
         return response
 
 
-def _answer(request: HttpRequest, content: bytes) -> HttpResponseBase:
+class EventSchemaViewSet(ViewSet):
+    """The shape of each event, for validators and generators of code."""
+
+    content_negotiation_class = AnyTypeNegotiation
+    required_scopes: ClassVar = {"retrieve": ()}
+
+    @extend_schema(
+        operation_id="schemas_retrieve",
+        summary="Read the JSON Schema of an event",
+        description="Draft 2020-12, of the body that webhooks get. It allows further names: there will be some.",
+        parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, description="As in email.received.json.")],
+        responses={
+            (200, SCHEMA_TYPE): OpenApiTypes.OBJECT,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+        },
+    )
+    def retrieve(self, request: Request, name: str) -> HttpResponseBase:
+        event_type, _, ending = name.rpartition(".")
+        schema = event_schema(event_type) if ending == "json" and event_type in EVENTS else None
+        if schema is None:
+            return not_found()
+        response = _answer(request._request, schema, content_type=SCHEMA_TYPE)  # noqa: SLF001 - as above
+        response["Cache-Control"] = "private, no-cache"
+        return response
+
+
+def _answer(request: HttpRequest, content: bytes, content_type: str = "application/json") -> HttpResponseBase:
     etag = f'"{sha256(content).hexdigest()}"'
-    response = get_conditional_response(request, etag=etag) or HttpResponse(content, content_type="application/json")
+    response = get_conditional_response(request, etag=etag) or HttpResponse(content, content_type=content_type)
     response["ETag"] = etag
     return response

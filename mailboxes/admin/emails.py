@@ -1,6 +1,5 @@
 """The email log, and one email: what came, why it is here, what it says. Nothing of it is changed here."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,15 +13,15 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from rest_framework.request import Request
 
 from emailgistics.common.admin import HistoryAdmin, HistoryTabularInline, display
+from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
 from emailgistics.common.ids import decode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
 from mailboxes.admin.addresses import link, links, list_of
 from mailboxes.admin.filters import MailboxFilter, ReceivedFilter, search_emails
-from mailboxes.api.views.emails import MEDIA_TYPE, RAW_TYPE, download
+from mailboxes.api.views.emails import RAW_TYPE
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
 
 log = get_logger(__name__)
@@ -139,14 +138,29 @@ class EmailAdmin(HistoryAdmin):
         email = self._found(request, Email.objects.select_related("message"), pk=pk)
         message = email.message
         return self._file(
-            request, lambda: raw.read_raw(message), RAW_TYPE, f"{email.public_id}.eml", sha256=message.sha256
+            request,
+            File(
+                octets=lambda: raw.read_raw(message),
+                size=message.size,
+                sha256=message.sha256,
+                content_type=RAW_TYPE,
+                filename=f"{email.public_id}.eml",
+            ),
         )
 
     def attachment_view(self, request: HttpRequest, pk: UUID, attachment_pk: UUID) -> HttpResponseBase:
         rows = Attachment.objects.select_related("email__message")
         found = self._found(request, rows, pk=attachment_pk, email=pk)
-        declared = found.content_type if MEDIA_TYPE.fullmatch(found.content_type) else "application/octet-stream"
-        return self._file(request, lambda: raw.attachment_octets(found), declared, found.filename, sha256=found.sha256)
+        return self._file(
+            request,
+            File(
+                octets=lambda: raw.attachment_octets(found),
+                size=found.size,
+                sha256=found.sha256,
+                content_type=found.content_type if MEDIA_TYPE.fullmatch(found.content_type) else OCTET_STREAM,
+                filename=found.filename,
+            ),
+        )
 
     def _found(self, request: HttpRequest, rows: QuerySet[Any], **which: UUID) -> Any:
         if not self.has_view_permission(request):
@@ -156,11 +170,9 @@ class EmailAdmin(HistoryAdmin):
             raise Http404
         return row
 
-    def _file(
-        self, request: HttpRequest, octets: Callable[[], bytes], content_type: str, filename: str, *, sha256: str
-    ) -> HttpResponseBase:
+    def _file(self, request: HttpRequest, file: File) -> HttpResponseBase:
         try:
-            return download(Request(request), octets, content_type=content_type, filename=filename, sha256=sha256)
+            return download(request, file)
         except raw.CorruptRawError as error:
             log.error("email.raw_unreadable", error=str(error))  # noqa: TRY400 - all is said
             self.message_user(request, f"The stored mail cannot be read: {error}.", messages.ERROR)
@@ -221,6 +233,8 @@ class EmailAdmin(HistoryAdmin):
             [
                 ("Download the raw mail", reverse("admin:mailboxes_email_raw", args=[row.pk])),
                 ("Deliveries of this email", list_of("webhooks_delivery", q=row.public_id)),
+                # by its name alone, as above: webhooks stand on this app
+                ("Replay to all its webhooks", reverse("admin:webhooks_delivery_replay_email", args=[row.pk])),
             ]
         )
 

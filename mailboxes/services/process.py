@@ -90,17 +90,17 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
     message = Message.objects.get(pk=message_id)
     if message.losses > PARK_FROM_LOSSES:
         log.error("message.parked", message=message.public_id, losses=message.losses - 1)
-        return store(message, unparsed("processing_lost"), lease_id=lease_id, state=Message.State.PARKED)
+        return store(message, unparsed("processing_lost"), None, lease_id=lease_id, state=Message.State.PARKED)
     try:
         octets = raw.read_raw(message)
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
-        return store(message, unparsed("raw_unreadable"), lease_id=lease_id, state=Message.State.PARKED)
-    return store(message, mime.parse(octets), lease_id=lease_id, state=Message.State.PROCESSED)
+        return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
+    return store(message, mime.parse(octets), octets, lease_id=lease_id, state=Message.State.PROCESSED)
 
 
 @transaction.atomic
-def store(message: Message, parsed: ParsedMail, *, lease_id: UUID, state: Message.State) -> bool:
+def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_id: UUID, state: Message.State) -> bool:
     """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
     if not ours.update(
@@ -123,7 +123,7 @@ def store(message: Message, parsed: ParsedMail, *, lease_id: UUID, state: Messag
             email=email,
             recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
             attachments=attachments,
-            parsed=parsed,
+            octets=octets,
         )
     return True
 

@@ -1,16 +1,16 @@
 "use strict";
 
 // A second click would take the place of the answer to the first, and a secret that was in it would be lost.
-for (const form of document.querySelectorAll("form[data-send-once]")) {
-    form.addEventListener("submit", (event) => {
-        if (form.dataset.sent) {
-            event.preventDefault();
-            return;
-        }
-        form.dataset.sent = "yes";
-        form.querySelector("button[type=submit]").setAttribute("aria-disabled", "true");
-    });
-}
+document.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-send-once]");
+    if (!form) return;
+    if (form.dataset.sent) {
+        event.preventDefault();
+        return;
+    }
+    form.dataset.sent = "yes";
+    form.querySelector("button[type=submit]").setAttribute("aria-disabled", "true");
+});
 
 window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) {
@@ -25,9 +25,10 @@ for (const field of document.querySelectorAll("input[data-url-now]")) {
     note.className = "bg-orange-100 text-orange-700 dark:bg-orange-500/20 dark:text-orange-400 mt-2 px-3 py-2.5 rounded-default";
     note.setAttribute("role", "status");
     note.hidden = true;
-    note.textContent = "This is another receiver: saving drops the headers kept as *** and makes a new secret, which is shown once.";
+    const follows = "saving drops the headers kept as *** and makes a new secret, which is shown once.";
     field.after(note);
     field.addEventListener("input", () => {
+        note.textContent = field.value.trim() ? `This is another receiver: ${follows}` : `Without a URL nothing is sent any more, and ${follows}`;
         note.hidden = origin(field.value) === origin(field.dataset.urlNow);
     });
 }

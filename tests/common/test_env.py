@@ -152,3 +152,28 @@ def test_nobody_else_reads_what_is_written_beside_the_database(tmp_path: Path) -
     code = f"open({str(tmp_path / 'data' / 'mail')!r}, 'w').close()"
     assert settings_of(tmp_path, code).returncode == 0
     assert stat.S_IMODE((tmp_path / "data" / "mail").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [("", "3 days, 0:00:00"), ("72h", "3 days, 0:00:00"), ("30d", "30 days, 0:00:00"), ("90m", "1:30:00")],
+)
+def test_link_ttl_is_written_in_minutes_hours_or_days(tmp_path: Path, given: str, expected: str) -> None:
+    given_variables = {"LINK_TTL": given} if given else {}
+    said = settings_say("LINK_TTL", DATA_DIR=str(tmp_path), **given_variables)
+    assert said.stdout == f"{expected}\n", said.stderr
+
+
+@pytest.mark.parametrize("given", ["0h", "72", "h", "-1h", "1.5h", "72 h", "1w", "٣h", "3661d", "999999999d", " "])
+def test_a_link_ttl_that_is_none_stops_the_process(tmp_path: Path, given: str) -> None:
+    said = settings_say("LINK_TTL", DATA_DIR=str(tmp_path), LINK_TTL=given)
+    assert said.returncode != 0
+    assert f"LINK_TTL is {given!r}; it is like 90m, 72h or 30d, at most 3660d." in said.stderr
+
+
+def test_trusted_proxies_are_networks(tmp_path: Path) -> None:
+    said = settings_say("TRUSTED_PROXIES", DATA_DIR=str(tmp_path), TRUSTED_PROXIES="10.0.0.0/8, 2001:db8::1")
+    assert said.stdout == "[IPv4Network('10.0.0.0/8'), IPv6Network('2001:db8::1/128')]\n"
+    wrong = settings_say("TRUSTED_PROXIES", DATA_DIR=str(tmp_path), TRUSTED_PROXIES="10.0.0.1/8")
+    assert wrong.returncode != 0
+    assert "TRUSTED_PROXIES: 10.0.0.1/8 has host bits set" in wrong.stderr

@@ -1,10 +1,13 @@
+import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 
 import pytest
 from django.template import Context, Engine
+from django.test import Client
 
 from emailgistics.common import logs
 
@@ -50,3 +53,62 @@ def fail(secret: str) -> None:
         len(secret) / 0
     except ZeroDivisionError:
         logs.get_logger("test").exception("it.failed", note="\x1b[31m")
+
+
+TOKEN = "k1_Sm9pIQ7u7Ck5v0uQ1n7o2n9w8Gf3Zb0cXh4tRz6yLwE"
+EVENT = "evt_01jd2x8ks2f0b9t4k6y1r3m5pz"
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/files/{EVENT}/raw/{TOKEN}",
+        f"https://mail.example.com/files/{EVENT}/raw/{TOKEN}?x=1",
+        f'10.0.0.1 - "GET /files/{EVENT}/raw/{TOKEN} HTTP/1.1" 200',
+        f"/admin/login/?next=%2Ffiles%2F{EVENT}%2Fraw%2F{TOKEN}",
+        f"Not Found: /FILES/{EVENT}/raw/k%31{TOKEN[2:]}",
+        f"/files/{EVENT}/raw/%6b1_%53{TOKEN[4:]}",
+        f"/files/x/y/{TOKEN[3:]}",
+        f"the token {TOKEN} alone",
+        f"{{'url': 'http://h/files/{EVENT}/raw/{TOKEN}'}}",
+    ],
+)
+def test_no_log_has_a_link_that_opens_something(style: str, text: str) -> None:
+    secret = TOKEN[-30:]
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("django.request").warning("Not Found: %s", text, extra={"status_code": 404})
+        logging.getLogger("_granian").warning(text)
+        logs.get_logger("test").info("files.read", path=text, of=[text])
+        try:
+            int(text)
+        except ValueError:
+            logs.get_logger("test").exception("failed", where=text)
+    lines = written.getvalue()
+    assert secret not in lines
+    assert lines.count("***") >= 5
+    if style == "json":
+        assert all(json.loads(line) for line in lines.splitlines())
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_log_has_all_else_of_a_path(style: str) -> None:
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("test").info("%s /v1/emails/email_1/raw /files/ /files/a/b", f"/files/{EVENT}/raw/{TOKEN}")
+    assert f"/files/{EVENT}/raw/*** /v1/emails/email_1/raw /files/ /files/a/b" in written.getvalue()
+
+
+def test_masking_is_linear() -> None:
+    for line in ("/files/" * 40_000, "%2Ffiles%2F" * 25_000, "/files/" + "a" * 300_000, "k1_" * 100_000):
+        started = time.perf_counter()
+        logs.without_links(None, "", line)
+        assert time.perf_counter() - started < 5, line[:20]
+
+
+def test_a_request_for_a_link_leaves_no_token_in_any_log(client: Client) -> None:
+    path = f"/files/{EVENT}/raw/{TOKEN}"
+    with heard(level="INFO") as written:
+        assert client.get(path).status_code == 404
+        assert client.get(f"/nothing{path}").status_code == 404
+    assert "/raw/***" in written.getvalue()
+    assert TOKEN[-30:] not in written.getvalue()

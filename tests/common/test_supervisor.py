@@ -17,13 +17,12 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 from emailgistics import supervisor
-supervisor.STOP_WITHIN_S = 2
 parts = [
     supervisor.Part(name, [sys.executable, "-c", code], answers=Path(name).exists if name == "ready" else None)
     for name, code in json.loads(sys.argv[1]).items()
 ]
 output = supervisor.Output(1)
-supervising = supervisor.Supervisor(output)
+supervising = supervisor.Supervisor(output, stop_within_s=2)
 with supervising.stopped_by_signals():
     supervising.run(parts, folder=Path.cwd(), environment=dict(os.environ))
 output.close()

@@ -13,7 +13,8 @@ from emailgistics.common.models import Lease
 from mailboxes.models import Address
 from tests.apikeys.factories import make_key
 from tests.factories import make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
-from webhooks.models import Attempt
+from tests.webhooks.browsing import make_job
+from webhooks.models import Attempt, Notice
 
 PASSWORD = "correct horse battery staple"
 
@@ -67,7 +68,10 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
     attempt = Attempt.objects.create(delivery=delivery, n=1, started_at=timezone.now(), status=200, total_ms=3)
     key, _ = make_key(mailboxes=[mailbox])
     lease = Lease.objects.create(kind="mail", host="worker.example.net", pid=1, seen_at=timezone.now())
+    notice = Notice.objects.create(webhook=webhook, kind=Notice.Kind.FAILING, text="It fails.", at=timezone.now())
     rows: list[Any] = [
+        notice,
+        make_job(webhook),
         mailbox,
         alias,
         make_domain(),

@@ -17,7 +17,7 @@ from mailboxes.models import Email
 from mailboxes.services import provision
 from tests.apikeys.factories import make_key
 from tests.factories import in_days, make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
-from webhooks.models import Delivery, Webhook
+from webhooks.models import Delivery, Webhook, WebhookHealth
 
 State = Delivery.State
 
@@ -74,6 +74,9 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
     Webhook.objects.filter(pk=disabled.pk).update(state="disabled", state_reason="410")
     moved = make_webhook(alias=make_alias(mailbox=mailbox))
     provision.update_alias(moved.alias, mailbox=make_mailbox(address="sales@example.com"))  # type: ignore[arg-type]
+    trouble = {"failing_since": now, "failures": 3}
+    WebhookHealth.objects.filter(webhook__in=[webhook, paused]).update(**trouble, open_until=now - timedelta(hours=1))
+    WebhookHealth.objects.filter(webhook=disabled).update(**trouble, open_until=now + timedelta(hours=1))
     make_delivery(webhook, state=State.DELIVERED, delivered_at=now)
     make_delivery(webhook, state=State.DELIVERED, delivered_at=now - timedelta(days=3))
     make_delivery(webhook, state=State.FAILED)
@@ -101,6 +104,8 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
         "Webhooks active": ("1", False),
         "Webhooks paused": ("2", False),
         "Webhooks disabled": ("1", True),
+        "Webhooks failing": ("1", True),
+        "Circuit breakers open": ("1", True),
         "API keys that expire in 14 days": ("2", True),
     }
     for _, row in seen_by(administrator)["groups"]:
@@ -110,6 +115,20 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
             behind = answer.context["cl"].result_count
             # the oldest waiting one is among those that wait
             assert behind == (2 if figure.label == "Oldest waiting" else int(figure.value)), figure
+
+
+def test_what_is_wrong_is_said_first_with_what_comes_of_it(administrator: Client, loopback_allowed: None) -> None:
+    assert seen_by(administrator)["alarms"] == []
+    assert b"Needs attention" not in administrator.get("/admin/").content
+    webhook = make_webhook()
+    make_delivery(webhook, state=State.HELD)
+    WebhookHealth.objects.filter(webhook=webhook).update(failing_since=timezone.now(), failures=1)
+    assert [(alarm.label, alarm.value) for alarm in seen_by(administrator)["alarms"]] == [
+        ("Held", "1"), ("Webhooks failing", "1"),
+    ]  # fmt: skip
+    text = administrator.get("/admin/").content.decode()
+    assert '<a href="/admin/webhooks/webhook/?health=failing">Webhooks failing: 1</a>' in text
+    assert "After some days of that they are disabled." in text
 
 
 def test_what_is_deleted_or_over_does_not_count(administrator: Client, loopback_allowed: None) -> None:
@@ -147,7 +166,7 @@ def test_the_price_is_the_same_whatever_there_is(administrator: Client, loopback
     for _ in range(3):
         make_delivery(webhook)
     full = queries()
-    assert len(full) == len(empty) == 12  # session, person, six of numbers, four of steps
+    assert len(full) == len(empty) == 13  # session, person, six of numbers, four of steps, whether all is stopped
     counting = [sql for sql in full if "COUNT(" in sql]
     assert len(counting) == 6
     assert all("LIMIT" in sql for sql in counting), counting

@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
-from mailboxes import mime
 from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage
 from mailboxes.services import process
 from mailboxes.signals import email_processed
@@ -98,8 +97,8 @@ def test_a_mail_that_can_never_be_processed_is_parked_where_it_can_be_seen() -> 
     make_mailbox()
     message = make_message()
 
-    def refuse(parsed: mime.ParsedMail, **_: Any) -> None:
-        if parsed.status != "failed":
+    def refuse(email: Email, **_: Any) -> None:
+        if email.message.parse_status != "failed":
             raise ValueError("a fault of ours")
 
     with hearing(refuse):

@@ -12,7 +12,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -128,6 +128,18 @@ def silent_port() -> Iterator[int]:
 
 
 @contextmanager
+def full_port() -> Iterator[int]:
+    """A port at which no connection gets through any more: its backlog is full, and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
+        port = listener.getsockname()[1]
+        for _ in range(8):
+            filling = waiting.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+@contextmanager
 def closed_port() -> Iterator[int]:
     """A port on which nobody listens, and nobody will while it is reserved here."""
     with socket.socket() as reserved:
@@ -157,6 +169,35 @@ def in_turn(*modes: Mode) -> Mode:
 
     async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
         await (left.pop(0) if len(left) > 1 else left[0])(request, writer)
+
+    return mode
+
+
+def by_host(modes: Mapping[str, Mode]) -> Mode:
+    """One receiver for many names: what it does is in the name it is called by, up to the first dot."""
+
+    async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
+        await modes[request.headers["host"].partition(".")[0]](request, writer)
+
+    return mode
+
+
+def in_pieces(*pieces: bytes, every_s: float = 0.02) -> Mode:
+    async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(every_s)
+
+    return mode
+
+
+def then(first: Mode, second: Mode) -> Mode:
+    """Both for one request."""
+
+    async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
+        await first(request, writer)
+        await second(request, writer)
 
     return mode
 

@@ -46,5 +46,8 @@ def resolving_to(*ips: str) -> Lookup:
     return lambda host, port: list(ips)
 
 
+HERE = resolving_to("127.0.0.1")
+
+
 def unresolvable(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

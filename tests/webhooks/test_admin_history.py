@@ -17,21 +17,27 @@ from django.utils import timezone
 
 from emailgistics.common.admin import first_id_since
 from tests.factories import RAW, make_delivery, make_domain, make_email, make_mailbox, make_webhook
+from tests.webhooks.browsing import make_job
 from webhooks.admin import show
-from webhooks.models import Attempt, Delivery, Event, EventBody, Webhook
+from webhooks.models import (
+    Attempt,
+    Delivery,
+    Event,
+    EventBody,
+    Notice,
+    OutgoingStop,
+    ReplayJob,
+    Webhook,
+    WebhookHealth,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
 
-HISTORY = {model: f"/admin/webhooks/{model._meta.model_name}/" for model in (Delivery, Attempt, Event, EventBody)}
+HISTORY = {
+    model: f"/admin/webhooks/{model._meta.model_name}/"
+    for model in (Delivery, Attempt, Event, EventBody, ReplayJob, Notice)
+}
 LEASE = UUID("00000000-0000-7000-8000-000000000000")
-
-
-@pytest.fixture
-def admin() -> Client:
-    """A system administrator's browser."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("grace"))
-    return client
 
 
 def page(row: Any, what: str = "change") -> str:
@@ -61,13 +67,17 @@ def make_attempt(delivery: Delivery, *, n: int = 1, **fields: Any) -> Attempt:
 
 def test_every_model_of_the_app_has_its_page() -> None:
     models = set(apps.get_app_config("webhooks").get_models())
-    assert {model for model in models if django_admin.site.is_registered(model)} == models
-    assert models == {*HISTORY, Webhook}
+    # health is on the page of its webhook, the stop on top of every page
+    on_other_pages = {WebhookHealth, OutgoingStop}
+    assert {model for model in models if django_admin.site.is_registered(model)} == models - on_other_pages
+    assert models == {*HISTORY, Webhook, *on_other_pages}
 
 
 def test_history_is_for_system_administrators_and_nobody_changes_it(admin: Client) -> None:
     attempt = make_attempt(make_delivery(make_webhook()))
-    rows = (attempt, attempt.delivery, attempt.delivery.event, attempt.delivery.body)
+    webhook = attempt.delivery.webhook
+    notice = Notice.objects.create(webhook=webhook, kind=Notice.Kind.RECOVERED, text="again", at=timezone.now())
+    rows = (attempt, attempt.delivery, attempt.delivery.event, attempt.delivery.body, make_job(webhook), notice)
     others = Client()
     others.force_login(User.objects.create_user("staff", is_staff=True))
     for row in rows:
@@ -88,6 +98,8 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_one_and_load_no_body(ad
 
     def fill() -> None:
         for webhook in webhooks:
+            make_job(webhook)
+            Notice.objects.create(webhook=webhook, kind=Notice.Kind.RECOVERED, text="again", at=timezone.now())
             make_attempt(make_delivery(webhook, content=b"a body that no list loads"))
 
     def queries(url: str) -> list[str]:
@@ -103,8 +115,9 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_one_and_load_no_body(ad
         fill()
     after = {url: queries(url) for url in HISTORY.values()}
     assert {url: len(sql) for url, sql in after.items()} == before
-    # the session, the user, how many there are, the rows; and the webhooks that the filter offers
-    assert before == {url: 5 if "/delivery/" in url else 4 for url in before}
+    # the session, the user, whether all is stopped, how many there are, the rows; the webhooks that the filter offers
+    with_webhooks = ("/delivery/", "/replayjob/", "/notice/")
+    assert before == {url: 6 if any(name in url for name in with_webhooks) else 5 for url in before}
     for url, sql in after.items():
         columns = " ".join(statement.partition(" FROM ")[0] for statement in sql)
         for column in ('"body"."body"', 'eventbody"."body"', "sealed_", "response_"):
@@ -251,4 +264,5 @@ def test_a_page_takes_few_queries_however_many_attempts(admin: Client) -> None:
         make_attempt(delivery, n=n)
     with CaptureQueriesContext(connection) as captured:
         get(admin, page(delivery))
-    assert len(captured) == 5  # the session, the user, the delivery, its attempts, the beginning of its body
+    # the session, the user, the delivery, its attempts, the beginning of its body, whether all is stopped
+    assert len(captured) == 6

@@ -61,14 +61,19 @@ def test_what_is_made_is_answered_with_its_secret_once(alias: Alias) -> None:
         "alias_id": alias.public_id,
         "mailbox_id": None,
         "domain_id": None,
-        "events": ["email.received"],
+        "events": ["email.received", "webhook.disabled"],
         "payload": "full",
         "attachments": "links",
+        "max_in_flight": 20,
+        "rate_per_minute": None,
+        "thinned_at": None,
         "headers": MASKED,
         "description": "Tickets",
         "state": "active",
         "state_reason": "",
         "previous_secret_until": None,
+        "health": {"failing_since": None, "failures": 0, "circuit": "closed", "open_until": None},
+        "attempts_in_flight": 0,
     }
     assert (webhook.created_by, headers_of(webhook)) == (key, OWN)
     read = one(client, "GET", webhook)
@@ -138,7 +143,7 @@ def test_a_put_takes_all_of_it(webhook: Webhook) -> None:
 
 
 BAD = [
-    {"url": 1}, {"url": None}, {"url": ""}, {"url": {}}, {"url": "nonsense"}, {"url": "http://192.0.2.1/"},
+    {"url": 1}, {"url": ""}, {"url": {}}, {"url": "nonsense"}, {"url": "http://192.0.2.1/"},
     {"url": "https://u:p@example.com/"}, {"url": "http://127.0.0.1:9/\x00"},
     {"url": "https://example.com/" + "x" * 2000},
     {"headers": None}, {"headers": []}, {"headers": "X: 1"}, {"headers": {"X": 1}}, {"headers": {"X": None}},
@@ -148,7 +153,10 @@ BAD = [
     {"events": []}, {"events": ["email.sent"]}, {"events": "email.received"}, {"events": None},
     {"events": ["email.received", "email.received"]}, {"events": [1]}, {"events": {}},
     {"payload": "some"}, {"payload": None}, {"payload": 1}, {"payload": ["full"]},
-    {"attachments": "inline"}, {"attachments": None}, {"attachments": True},
+    {"attachments": "none"}, {"attachments": None}, {"attachments": True},
+    {"max_in_flight": 0}, {"max_in_flight": 21}, {"max_in_flight": None}, {"max_in_flight": "5"},
+    {"rate_per_minute": 0}, {"rate_per_minute": 60_001}, {"rate_per_minute": "9"}, {"rate_per_minute": True},
+    {"events": ["webhook.test"]}, {"max_in_flight": 1.5},
     {"description": 1}, {"description": None}, {"description": "x" * 501}, {"description": "nul\x00"},
     {"description": []},
     {"nonsense": 1}, {"secret": None}, {"secret": 5}, {"secret": "whsec_é"},

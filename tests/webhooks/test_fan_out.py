@@ -3,11 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils import timezone
 
 from mailboxes.models import Email
 from mailboxes.services import process, provision
 from tests.factories import make_alias, make_domain, make_mailbox, make_message, make_webhook
 from webhooks.models import Delivery, Event, EventBody, Webhook
+from webhooks.models.webhook import PULLED
 from webhooks.services import webhooks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
@@ -72,6 +75,47 @@ def test_mail_for_a_paused_webhook_is_held() -> None:
     assert Delivery.objects.get().state == "held"
 
 
+def test_a_webhook_that_only_wants_other_news_hears_nothing_of_mail() -> None:
+    webhook = make_webhook()
+    Webhook.objects.filter(pk=webhook.pk).update(events=["webhook.disabled"])
+    make_message()
+    process_now()
+    assert Email.objects.get().status == "processed"
+    assert not Event.objects.exists()
+    Webhook.objects.filter(pk=webhook.pk).update(events=["email.received"])
+    make_message()
+    process_now()
+    assert Delivery.objects.get().webhook == webhook
+
+
+def test_each_webhook_gets_the_form_that_it_wants() -> None:
+    mailbox = make_mailbox()
+    wanted = {
+        "full": {},
+        "inline": {"attachments": "inline"},
+        "thin": {"thinned_at": timezone.now(), "attachments": "inline"},
+        "metadata": {"payload": "metadata", "attachments": "inline", "thinned_at": timezone.now()},
+    }
+    webhook_of = {form: make_webhook(mailbox=mailbox, url=f"http://127.0.0.1:9/{form}") for form in wanted}
+    for form, fields in wanted.items():
+        Webhook.objects.filter(pk=webhook_of[form].pk).update(**fields)
+    make_message()
+    process_now()
+    assert dict(Delivery.objects.values_list("webhook__url", "body__form")) == {
+        f"http://127.0.0.1:9/{form}": form for form in wanted
+    }
+    assert Event.objects.count() == 1
+
+
+def test_a_webhook_without_a_url_keeps_its_mail_to_be_pulled() -> None:
+    webhook = make_webhook()
+    Webhook.objects.filter(pk=webhook.pk).update(url="")
+    make_message()
+    process_now()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.reason) == ("held", PULLED)
+
+
 def test_a_deleted_webhook_hears_nothing() -> None:
     webhooks.delete_webhook(make_webhook())
     make_message()
@@ -87,10 +131,10 @@ def test_a_webhook_for_metadata_gets_no_content(mail: bytes) -> None:
     process_now()
     bodies = {body.form: json.loads(bytes(body.body))["data"] for body in EventBody.objects.all()}
     assert set(bodies["full"]) - set(bodies["metadata"]) == {
-        "text", "text_truncated", "html", "html_truncated", "preview", "headers", "headers_truncated",
+        "text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated",
     }  # fmt: skip
     told = json.dumps(bodies["metadata"])
-    for content in ("It does not turn", "plan.pdf", "X-Secret", "/raw", "/attachments"):
+    for content in ("It does not turn", "plan.pdf", "X-Secret", "/raw", "/files/"):
         assert content in json.dumps(bodies["full"])
         assert content not in told
     assert bodies["metadata"]["subject"] == "Broken engine"
@@ -116,7 +160,8 @@ def test_the_payload_says_where_the_mail_came_in_and_by_whom() -> None:
         "tls": None,
     }
     assert data["parse"] == {"status": "ok", "defects": []}
-    assert data["raw"]["url"].endswith(f"/v1/emails/{email.public_id}/raw")
+    event = Event.objects.get()
+    assert data["raw"]["url"].startswith(f"{settings.BASE_URL}/files/{event.public_id}/raw/k")
 
 
 def test_an_alias_of_one_domain_that_leads_into_another_belongs_to_its_own() -> None:

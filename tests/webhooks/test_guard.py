@@ -111,10 +111,10 @@ def test_the_allowance_is_read_at_every_call(settings: Settings) -> None:
 def test_plain_http_is_for_listed_networks_only(ip: str, settings: Settings) -> None:
     with pytest.raises(guard.ForbiddenAddressError):
         guard.judge_plain(ip, 80)
-    assert not guard.allowed_for_http(ip, 80)
+    assert not guard.is_listed(ip, 80)
     settings.WEBHOOK_ALLOW_NETWORKS = ["127.0.0.1/32", "1.1.1.1/32:80"]
     guard.judge_plain(ip, 80)
-    assert guard.allowed_for_http(ip, 80)
+    assert guard.is_listed(ip, 80)
 
 
 # --- the variable

@@ -177,7 +177,7 @@ def test_a_value_across_the_end_of_what_is_kept_is_not_readable(mailbox: Mailbox
 def webhooks_claimed(webhook: Webhook) -> list[Any]:
     from emailgistics.common import leases
 
-    Delivery.objects.update(due_at=Now())
+    Delivery.objects.update(due_at=Now(), lease_losses=0)
     with leases.held("dispatch") as lease:
         claimed = queue.claim(lease.id, in_flight={})
     queue.take_over()
@@ -209,25 +209,28 @@ def test_what_an_old_or_forged_row_holds_is_not_sent(forged: dict[str, str], mai
     assert fine.state == "delivered"
 
 
-def test_headers_that_do_not_open_are_a_failed_attempt_that_says_so(mailbox: Mailbox) -> None:
+def test_headers_that_do_not_open_are_no_attempt_and_no_failure_and_say_so(mailbox: Mailbox) -> None:
     with answers.receiver() as there:
         webhook, _ = make_own_webhook(url=there.url, mailbox=mailbox, headers=OWN)
         Webhook.objects.update(sealed_headers=b"\x01\x00\x01" + b"0" * 60)
         delivery = send(webhook)
         assert there.connections == 0
-        assert (delivery.state, delivery.last_error) == ("pending", "headers_unreadable")
-        assert "give all of them again" in delivery.attempt_log.get().detail
+        assert (delivery.state, delivery.last_error, delivery.attempts) == ("pending", "headers_unreadable", 0)
+        assert delivery.deferred_since is not None
+        assert "give all of them again" in delivery.reason
+        assert not delivery.attempt_log.exists()
         webhooks.update_webhook(webhook, headers={"Authorization": "anew"})
         Delivery.objects.update(due_at=Now())
         dispatch.run_until_idle(idle_for=timedelta(milliseconds=100))
     assert [request.headers["authorization"] for request in there.received] == ["anew"]
 
 
-def test_what_cannot_be_cut_down_to_metadata_is_a_failed_attempt(mailbox: Mailbox) -> None:
+def test_what_cannot_be_made_again_as_metadata_is_not_sent(mailbox: Mailbox) -> None:
     with answers.receiver() as there:
         webhook, _ = make_own_webhook(url=there.url, mailbox=mailbox)
         delivery = make_delivery(webhook, content=b"not json")
         webhooks.update_webhook(webhook, payload="metadata")
         dispatch.run_until_idle(idle_for=timedelta(milliseconds=100))
         assert there.connections == 0
-    assert delivery.attempt_log.get().error == "body_unreadable"
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.last_error, delivery.attempts) == ("pending", "body_unreadable", 0)

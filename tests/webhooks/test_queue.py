@@ -18,7 +18,7 @@ from tests.factories import make_alias, make_delivery, make_mailbox, make_webhoo
 from webhooks import retry
 from webhooks.models import Attempt, Delivery, Webhook
 from webhooks.services import queue, webhooks
-from webhooks.services.queue import Claimed, Result
+from webhooks.services.queue import Claimed, Result, upkeep
 from webhooks.transport import Answer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
@@ -130,9 +130,9 @@ def test_after_the_last_delay_it_has_failed_and_says_so() -> None:
 
 def test_however_many_webhooks_hang_a_quiet_one_gets_its_turn_at_once() -> None:
     mailbox = make_mailbox()
-    noisy = [make_webhook(mailbox=mailbox) for _ in range(5)]
+    noisy = [make_webhook(mailbox=mailbox) for _ in range(queue.MAX_IN_FLIGHT // queue.MAX_IN_FLIGHT_PER_WEBHOOK)]
     for webhook in noisy:
-        for _ in range(30):
+        for _ in range(queue.MAX_IN_FLIGHT_PER_WEBHOOK + 5):
             make_delivery(webhook)
     with leases.held("dispatch") as lease:
         first = queue.claim(lease.id, in_flight={})
@@ -272,7 +272,7 @@ def test_deleting_what_a_webhook_is_bound_to_cancels_what_it_had_not_delivered(b
 
 
 def test_what_was_held_is_released_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "SETTLE_AT_ONCE", 2)
+    monkeypatch.setattr(upkeep, "SETTLE_AT_ONCE", 2)
     webhook = make_webhook()
     held = [make_delivery(webhook, state="held").pk for _ in range(3)]
     queue.settle()

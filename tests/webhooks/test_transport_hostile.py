@@ -83,6 +83,7 @@ BROKEN_OFF = {
     "less than promised": raw(BEGUN + b"Content-Length: 1000\r\n\r\nx", close=True),
     "a reset": reset(BEGUN + b"Content-Length: 1000\r\n\r\nx"),
     "a broken chunk": broken_chunk,
+    "a broken chunk at once": raw(BEGUN + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"),
 }
 
 
@@ -100,7 +101,6 @@ NOT_HTTP = {
     "another protocol": raw(b"220 mail.example.com ESMTP\r\n", close=True),
     "octets": raw(bytes(range(256)), close=True),
     "a bad length": raw(BEGUN + b"Content-Length: -1\r\n\r\n", close=True),
-    "a broken chunk at once": raw(BEGUN + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"),
     "two lengths": raw(BEGUN + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", close=True),
     "a header line without end": endless(BEGUN + b"X-A: ", b"a" * 10_000),
     "a header name without end": endless(BEGUN, b"a" * 10_000),

@@ -2,14 +2,9 @@ import asyncio
 import socket
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django.fixtures import Settings
 
@@ -27,37 +22,6 @@ def loopback_is_allowed(settings: Settings) -> None:
     settings.WEBHOOK_ALLOW_NETWORKS = ["127.0.0.1/32"]
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and hooks.example.com that is its own authority: certificate and key in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
-    names = x509.SubjectAlternativeName([x509.DNSName("hooks.example.com"), x509.IPAddress(ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "authority.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@pytest.fixture
-def tls(authority: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(authority)
-    return context
-
-
 def test_a_certificate_that_nobody_vouches_for_is_refused(tls: ssl.SSLContext) -> None:
     with receiver(tls=tls) as there:
         told = post(there.url)
@@ -72,6 +36,23 @@ def test_an_authority_in_the_bundle_vouches(tls: ssl.SSLContext, authority: Path
         answers = post_twice(there.url)
         assert there.connections == 1
     assert [(told.status, told.error, told.peer_ip) for told in answers] == [(200, "", "127.0.0.1")] * 2
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AIOHTTP_CA_BUNDLE", "PIP_CERT"])
+def test_variables_of_other_libraries_vouch_for_nobody(
+    name: str, tls: ssl.SSLContext, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(authority))
+    with receiver(tls=tls) as there:
+        assert post(there.url).error == "tls"
+
+
+def test_the_systems_authorities_are_where_openssl_is_told_they_are(
+    tls: ssl.SSLContext, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with receiver(tls=tls) as there:
+        assert post(there.url).status == 200
 
 
 def test_a_certificate_of_another_name_is_refused(tls: ssl.SSLContext, authority: Path, settings: Settings) -> None:

@@ -8,12 +8,15 @@ from uuid import UUID
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
 
 from emailgistics.common.admin import first_id_since
+from emailgistics.common.ids import encode_id
 from webhooks.models import ALIVE, STAYED, Webhook
 
+FAILING = Q(STAYED, state=Webhook.State.ACTIVE, health__failing_since__isnull=False)
 OFFERED = 30
 PERIODS = {
     "1h": ("The last hour", timedelta(hours=1)),
@@ -39,6 +42,25 @@ class StateFilter(SimpleListFilter):
         if self.value() == Webhook.State.PAUSED:
             return queryset.exclude(active).exclude(state=Webhook.State.DISABLED)
         return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+class HealthFilter(SimpleListFilter):
+    """By what is known against them."""
+
+    title = "health"
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("failing", "Failing"), ("open", "Circuit breaker open"), ("thinned", "Thin, after 413")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:  # noqa: ARG002
+        conditions = {
+            "failing": FAILING,
+            "open": Q(health__open_until__gt=Now()),
+            "thinned": Q(thinned_at__isnull=False),
+        }
+        condition = conditions.get(self.value() or "")
+        return queryset.filter(condition) if condition else queryset
 
 
 class DeletedFilter(SimpleListFilter):
@@ -72,7 +94,7 @@ class WebhookFilter(SimpleListFilter):
         chosen = _uuid(request.GET.get(self.parameter_name))
         if chosen and chosen not in dict(newest):
             newest += Webhook.objects.filter(pk=chosen).values_list("pk", "url")
-        return [(str(pk), url) for pk, url in newest]
+        return [(str(pk), url or encode_id(Webhook.ID_PREFIX, pk)) for pk, url in newest]
 
     def has_output(self) -> bool:
         return True  # also with one webhook, so that a link to its deliveries works

@@ -1,6 +1,5 @@
 """Forms of the console: what administrators write, as the services take it."""
 
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -8,6 +7,8 @@ from django.http import QueryDict
 from django.urls import reverse_lazy
 from unfold.widgets import (
     UnfoldAdminAutocompleteModelChoiceFieldWidget,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -17,7 +18,8 @@ from emailgistics.common.errors import ConflictError, RefusedError
 from webhooks import guard
 from webhooks.admin.bindings import Bound, find_bound, kind_of
 from webhooks.headers import MASK
-from webhooks.models import Webhook
+from webhooks.models import MAX_IN_FLIGHT, Webhook, all_event_types
+from webhooks.services.webhooks import MAX_RATE_PER_MINUTE
 
 PAYLOADS = (
     (Webhook.Payload.FULL, "Full: the whole mail, with its text, its headers and the list of attachments"),
@@ -28,12 +30,21 @@ ANOTHER_RECEIVER = (
     "signs from that moment on, shown once."
 )
 KEEPING = f"One “Name: value” a line. {MASK} keeps the value a header has; a line that is taken out ends the header."
-OVERLAPS = (
-    (timedelta(hours=24), "24 hours: change the receiver within a day"),
-    (timedelta(hours=1), "1 hour"),
-    (timedelta(days=7), "7 days"),
-    (timedelta(0), "None: the old secret is void now. For one that leaked"),
+NO_URL = " Without a URL nothing is sent: its deliveries wait until a program with an API key pulls them."
+EVENTS = (
+    (Webhook.EventType.EMAIL_RECEIVED, "email.received: a mail came"),
+    (
+        Webhook.EventType.WEBHOOK_DISABLED,
+        "webhook.disabled: another webhook for the same mail was disabled, because its receiver fails",
+    ),
 )
+ATTACHMENTS = (
+    (Webhook.Attachments.LINKS, "Links: each attachment has a signed URL, from which it is fetched without a key"),
+    (Webhook.Attachments.INLINE, "Inline: in the payload itself, base64, as far as they fit; for the rest, links"),
+)
+
+
+PLAIN = ("url", "events", "payload", "attachments", "max_in_flight", "rate_per_minute", "description")
 
 
 class WebhookChangedError(ConflictError):
@@ -92,12 +103,44 @@ class _WebhookForm(forms.Form):
     url = forms.CharField(
         label="URL",
         max_length=guard.MAX_URL_LENGTH,
+        required=False,
         widget=UnfoldAdminTextInputWidget({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
         help_text="Where events are posted to. It has to begin with https://, except for networks that an operator "
-        "allows with WEBHOOK_ALLOW_NETWORKS.",
+        "allows with WEBHOOK_ALLOW_NETWORKS." + NO_URL,
+    )
+    events = forms.MultipleChoiceField(
+        label="What it is told of",
+        choices=EVENTS,
+        initial=all_event_types,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        error_messages={"required": "Choose at least one: a webhook that is told of nothing is better paused."},
     )
     payload = forms.ChoiceField(
         label="What is sent", choices=PAYLOADS, initial=Webhook.Payload.FULL, widget=UnfoldAdminRadioSelectWidget
+    )
+    attachments = forms.ChoiceField(
+        label="How attachments come",
+        choices=ATTACHMENTS,
+        initial=Webhook.Attachments.LINKS,
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text="For the full payload. With metadata only, neither comes.",
+    )
+    max_in_flight = forms.IntegerField(
+        label="Requests at once",
+        min_value=1,
+        max_value=MAX_IN_FLIGHT,
+        initial=MAX_IN_FLIGHT,
+        widget=UnfoldAdminIntegerFieldWidget({"min": 1, "max": MAX_IN_FLIGHT}),
+        help_text=f"At most so many are under way at the same time, 1 to {MAX_IN_FLIGHT}. With 1 they come one after "
+        "the other.",
+    )
+    rate_per_minute = forms.IntegerField(
+        label="Requests a minute",
+        required=False,
+        min_value=1,
+        max_value=MAX_RATE_PER_MINUTE,
+        widget=UnfoldAdminIntegerFieldWidget({"min": 1, "max": MAX_RATE_PER_MINUTE}),
+        help_text="At most so many; empty is no limit. What is more waits, and does not count as failed.",
     )
     description = forms.CharField(
         max_length=500, required=False, widget=UnfoldAdminTextInputWidget, help_text="For people: what it is for."
@@ -113,7 +156,7 @@ class _WebhookForm(forms.Form):
     def clean_url(self) -> str:
         """Judged here: a name is looked up, which no transaction should wait for."""
         url: str = self.cleaned_data["url"]
-        if "url" in self.changed_data:
+        if url and "url" in self.changed_data:
             try:
                 return guard.check_url(url)
             except RefusedError as error:
@@ -127,7 +170,7 @@ class AddWebhookForm(_WebhookForm):
         help_text="An alias: mail to that address. A mailbox: all mail in it. A domain: all mail to any of its "
         "addresses.",
     )
-    field_order = ("binding", "url", "payload", "description", "headers")
+    field_order = ("binding", "url", "events", "payload", "attachments")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -172,60 +215,30 @@ class ChangeWebhookForm(_WebhookForm):
         if not stale:
             return
         for name in stale:
-            self.add_error(name, "Somebody changed this meanwhile. Now it is: " + (now[name] or "empty"))
+            self.add_error(name, "Somebody changed this meanwhile. Now it is: " + (_said(now[name]) or "empty"))
         # seen now: who saves it again means it
         seen = {self[name].html_initial_name: value for name, value in now.items()}
         unchanged = {name: value for name, value in now.items() if name not in self.changed_data}
+        typed = {name: self[name].data for name in self.changed_data}
         sent = {name: self.data.get(name) for name in self.data}
-        self.data = sent | seen | unchanged
+        self.data = sent | seen | unchanged | typed
         raise WebhookChangedError(
             "Somebody changed this webhook while the page was open, so nothing was saved. Look it over, and save again."
         )
 
-    def _saw_otherwise(self, name: str, now: str) -> bool:
-        field, seen = self.fields[name], self.data.get(self[name].html_initial_name)
+    def _saw_otherwise(self, name: str, now: Any) -> bool:
+        field = self.fields[name]
+        seen = field.hidden_widget().value_from_datadict(self.data, self.files, self[name].html_initial_name)
         return field.has_changed(field.to_python(now), seen)
 
 
-def _values(webhook: Webhook) -> dict[str, str]:
+def _values(webhook: Webhook) -> dict[str, Any]:
+    """As the fields have them; the headers by name."""
     headers = "\n".join(f"{name}: {MASK}" for name in webhook.header_names)
-    return {"headers": headers, **{name: getattr(webhook, name) for name in ("url", "payload", "description")}}
+    return {"headers": headers, **{name: getattr(webhook, name) for name in PLAIN}}
 
 
-class PauseForm(forms.Form):
-    reason = forms.CharField(
-        max_length=200,
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Shown beside its state, to you and over the API.",
-    )
-
-
-class ResumeForm(forms.Form):
-    """To resume is to confirm where the alias leads; what is confirmed is what was on the page."""
-
-    leads_to = forms.CharField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, data: QueryDict | None, *, webhook: Webhook) -> None:
-        self.alias = webhook.alias
-        self.now = webhook.alias.mailbox.public_id if webhook.alias else ""
-        super().__init__(data, initial={"leads_to": self.now})
-
-    def clean(self) -> None:
-        if self.alias and self.cleaned_data.get("leads_to") != self.now:
-            self.data = {**self.data, "leads_to": self.now}
-            self.add_error(
-                None, f"Meanwhile {self.alias} was led to {self.alias.mailbox}: look at it again, and confirm."
-            )
-
-
-class RotateForm(forms.Form):
-    overlap = forms.ChoiceField(
-        label="How long the old secret signs as well",
-        choices=[(str(int(overlap.total_seconds())), label) for overlap, label in OVERLAPS],
-        initial=str(int(OVERLAPS[0][0].total_seconds())),
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-
-    def clean_overlap(self) -> timedelta:
-        return timedelta(seconds=int(self.cleaned_data["overlap"]))
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else str(value)

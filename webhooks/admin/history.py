@@ -1,4 +1,4 @@
-"""Events, deliveries and attempts: what happened, only looked at. Lists never load a body."""
+"""Events, attempts and payloads: what happened, only looked at. Lists never load a body."""
 
 from typing import Any, ClassVar
 
@@ -6,16 +6,14 @@ from django.contrib import admin
 from django.db.models import BinaryField, OuterRef, QuerySet
 from django.db.models.functions import Length, Substr
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from emailgistics.common.admin import HistoryAdmin
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Email
 from webhooks.admin import show
-from webhooks.admin.filters import CreatedFilter, WebhookFilter
-from webhooks.models import Attempt, Delivery, Event, EventBody, Webhook
+from webhooks.admin.filters import CreatedFilter
+from webhooks.models import Attempt, Delivery, Event, EventBody
 
 PREVIEW_BYTES = 16 * 1024
 LATEST_ATTEMPTS = 50
@@ -61,89 +59,6 @@ class FoundById(HistoryAdmin):
         return {}
 
 
-@admin.register(Delivery)
-class DeliveryAdmin(FoundById):
-    found_by: ClassVar = {
-        Delivery.ID_PREFIX: "pk",
-        Event.ID_PREFIX: "event",
-        Email.ID_PREFIX: "event__email",
-        Webhook.ID_PREFIX: "webhook",
-    }
-    search_help_text = "An id: dlv_…, evt_…, email_… or wh_…"
-    list_display = ("created", "subject", "endpoint", "state_label", "attempts", "answer", "next_attempt")
-    list_filter = ("state", WebhookFilter, CreatedFilter)
-    change_form_outer_after_template = "webhooks/delivery.html"
-    fieldsets = (
-        (None, {"fields": (("shown_id", "created"), ("state_label", "delivered"), ("attempts_made", "answer"))}),
-        (None, {"fields": ("next_at",)}),
-        ("What for", {"fields": (("subject", "email_id"), "event_link", ("endpoint", "webhook_state"))}),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        deliveries: QuerySet[Delivery] = super().get_queryset(request)
-        return deliveries.select_related(
-            "webhook__alias", "webhook__mailbox", "webhook__domain", "event__email", "body"
-        ).defer("body__body", *(f"webhook__{column}" for column in SECRETS))
-
-    def more(self, row: Delivery) -> dict[str, Any]:
-        attempts = list(row.attempt_log.order_by("-n")[:LATEST_ATTEMPTS])
-        return {"bars": show.bars(attempts[::-1]), "body": preview(EventBody.objects.filter(pk=row.body_id))}
-
-    @admin.display(description="Created")
-    def created(self, delivery: Delivery) -> str:
-        return show.instant(delivery.created_at)
-
-    @admin.display(description="Email")
-    def subject(self, delivery: Delivery) -> str:
-        email = delivery.event.email
-        return show.wide(show.link(email, show.subject(email)))
-
-    @admin.display(description="Email id")
-    def email_id(self, delivery: Delivery) -> str:
-        return show.code(delivery.event.email.public_id)
-
-    @admin.display(description="Event")
-    def event_link(self, delivery: Delivery) -> str:
-        return format_html("{} ({})", show.link(delivery.event, delivery.event.public_id), delivery.event.type)
-
-    @admin.display(description="Webhook")
-    def endpoint(self, delivery: Delivery) -> str:
-        return show.wide(show.link(delivery.webhook, show.short(delivery.webhook.url)))
-
-    @admin.display(description="State of the webhook")
-    def webhook_state(self, delivery: Delivery) -> SafeString:
-        return show.webhook_state(delivery.webhook)
-
-    @admin.display(description="State")
-    def state_label(self, delivery: Delivery) -> SafeString:
-        return show.delivery_state(delivery)
-
-    @admin.display(description="Last answer")
-    def answer(self, delivery: Delivery) -> SafeString:
-        return show.answer(delivery.last_status, delivery.last_error)
-
-    @admin.display(description="Attempts")
-    def attempts_made(self, delivery: Delivery) -> str:
-        lost = f", {delivery.lease_losses} of them lost with their dispatcher" if delivery.lease_losses else ""
-        return f"{delivery.attempts}, {delivery.failures} failed{lost}"
-
-    @admin.display(description="Next attempt")
-    def next_attempt(self, delivery: Delivery) -> str:
-        when, why = show.next_attempt(delivery, now=timezone.now())
-        return format_html('<div>{}<div class="text-xs">{}</div></div>', when, why)
-
-    @admin.display(description="Next attempt, or why there is none")
-    def next_at(self, delivery: Delivery) -> str:
-        when, why = show.next_attempt(delivery, now=timezone.now())
-        at = format_html(", at {}", show.instant(delivery.due_at)) if when.startswith("in ") else ""
-        reason = "" if delivery.reason == why else delivery.reason
-        return format_html("{}{}<div>{}</div><div>{}</div>", when, at, why, reason)
-
-    @admin.display(description="Delivered")
-    def delivered(self, delivery: Delivery) -> str:
-        return show.instant(delivery.delivered_at)
-
-
 @admin.register(Attempt)
 class AttemptAdmin(FoundById):
     found_by: ClassVar = {Delivery.ID_PREFIX: "delivery"}
@@ -176,7 +91,7 @@ class AttemptAdmin(FoundById):
 
     @admin.display(description="Webhook")
     def endpoint(self, attempt: Attempt) -> str:
-        return show.wide(show.link(attempt.delivery.webhook, show.short(attempt.delivery.webhook.url)))
+        return show.wide(show.link(attempt.delivery.webhook, show.endpoint(attempt.delivery.webhook)))
 
     @admin.display(description="Answer")
     def answer(self, attempt: Attempt) -> SafeString:
@@ -203,8 +118,10 @@ class EventAdmin(FoundById):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         events: QuerySet[Event] = super().get_queryset(request)
         deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by().values("pk")
-        return events.select_related("email").annotate(
-            deliveries_made=show.BoundedCount(deliveries[: show.MAX_COUNTED + 1])
+        return (
+            events.select_related("email", "webhook")
+            .defer(*(f"webhook__{column}" for column in SECRETS))
+            .annotate(deliveries_made=show.BoundedCount(deliveries[: show.MAX_COUNTED + 1]))
         )
 
     def more(self, row: Event) -> dict[str, Any]:
@@ -215,7 +132,7 @@ class EventAdmin(FoundById):
             "deliveries": [
                 {
                     "url": show.page_of(delivery),
-                    "webhook": show.short(delivery.webhook.url),
+                    "webhook": show.endpoint(delivery.webhook),
                     "state": show.delivery_state(delivery),
                 }
                 for delivery in deliveries
@@ -230,13 +147,13 @@ class EventAdmin(FoundById):
     def created(self, event: Event) -> str:
         return show.instant(event.created_at)
 
-    @admin.display(description="Email")
+    @admin.display(description="About")
     def subject(self, event: Event) -> str:
-        return show.link(event.email, show.subject(event.email))
+        return show.link(event.email or event.webhook, show.about_event(event))
 
     @admin.display(description="Email id")
     def email_id(self, event: Event) -> str:
-        return show.code(event.email.public_id)
+        return show.code(event.email.public_id) if event.email else show.NOTHING
 
     @admin.display(description="Deliveries")
     def delivery_count(self, event: Any) -> str:
@@ -254,7 +171,9 @@ class EventBodyAdmin(FoundById):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EventBody]:
         bodies: QuerySet[EventBody] = super().get_queryset(request)
-        return bodies.select_related("event__email").defer("body").annotate(octets=Length("body"))
+        secrets = (f"event__webhook__{column}" for column in SECRETS)
+        related = bodies.select_related("event__email", "event__webhook")
+        return related.defer("body", *secrets).annotate(octets=Length("body"))
 
     def more(self, row: EventBody) -> dict[str, Any]:
         return {"body": preview(EventBody.objects.filter(pk=row.pk))}
@@ -263,19 +182,21 @@ class EventBodyAdmin(FoundById):
     def event_link(self, body: EventBody) -> str:
         return show.link(body.event, body.event.public_id)
 
-    @admin.display(description="Email")
+    @admin.display(description="About")
     def subject(self, body: EventBody) -> str:
-        return show.link(body.event.email, show.subject(body.event.email))
+        return show.link(body.event.email or body.event.webhook, show.about_event(body.event))
 
     @admin.display(description="Size")
     def size(self, body: Any) -> str:
         return f"{body.octets:,} octets"
 
 
-def preview(one: QuerySet[EventBody]) -> dict[str, Any]:
-    """Its beginning as text: the database is asked for no more of it."""
+def preview(one: QuerySet[EventBody]) -> dict[str, Any] | None:
+    """Its beginning as text: the database is asked for no more of it. None if it is not kept any more."""
     start = Substr("body", 1, PREVIEW_BYTES, output_field=BinaryField())
-    body = one.defer("body").annotate(octets=Length("body"), start=start).get()
+    body = one.defer("body").annotate(octets=Length("body"), start=start).first()
+    if body is None:
+        return None
     octets, beginning = body.octets, bytes(body.start)
     is_whole = octets <= PREVIEW_BYTES
     indented = show.as_json(beginning) if is_whole else None

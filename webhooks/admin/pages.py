@@ -4,53 +4,25 @@ A secret is in the answer to one POST and nowhere else. The forms that make one 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 
-from emailgistics.common import one_use
-from emailgistics.common.admin import ConsoleModelAdmin
-from emailgistics.common.errors import DomainError
 from mailboxes.models import Alias, Domain, Mailbox
-from webhooks.admin import consequences, show, snippets
-from webhooks.admin.bindings import bound_to, is_gone, kind_of, search
-from webhooks.admin.forms import AddWebhookForm, ChangeWebhookForm, PauseForm, ResumeForm, RotateForm
-from webhooks.models import Delivery, Webhook
+from webhooks.admin import about, consequences
+from webhooks.admin.bindings import is_gone, search
+from webhooks.admin.forms import AddWebhookForm, ChangeWebhookForm
+from webhooks.admin.once import AsksOnce, Done, Secret, purpose_of, token_for
+from webhooks.admin.step_forms import PauseForm, ResumeForm, RotateForm
+from webhooks.models import Webhook
 from webhooks.services import webhooks
 
-LATEST = 10
-TOO_OLD = "This form was open for too long, so nothing was done. Look it over and send it again."
 
-
-class Secret(str):
-    """For a page. Django's templates log, at DEBUG, the repr of all that a page was given."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a form did. secret is the new one, if there is one."""
-
-    webhook: Webhook
-    message: str
-    secret: Secret | None = None
-
-
-class WebhookPages(ConsoleModelAdmin):
+class WebhookPages(AsksOnce):
     """The pages of one webhook; `WebhookAdmin` adds the list."""
 
     def get_urls(self) -> list[Any]:
@@ -80,7 +52,7 @@ class WebhookPages(ConsoleModelAdmin):
         form = AddWebhookForm(request.POST if request.method == "POST" else None, initial=initial)
         if sent := self._send(request, form, "add", lambda: self._add(request, form)):
             return sent
-        return self._page(request, "webhooks/add.html", title="Add webhook", form=form, token=_token(request, "add"))
+        return self._page(request, "webhooks/add.html", title="Add webhook", form=form, token=token_for(request, "add"))
 
     def _add(self, request: HttpRequest, form: AddWebhookForm) -> Done:
         values = dict(form.cleaned_data)
@@ -106,20 +78,15 @@ class WebhookPages(ConsoleModelAdmin):
         form = ChangeWebhookForm(request.POST if request.method == "POST" else None, webhook=webhook)
         if sent := self._send(request, form, purpose, lambda: self._change(request, form)):
             return sent
-        deliveries = Delivery.objects.filter(webhook=webhook).select_related("event__email").order_by("-id")
-        now = timezone.now()
         return self._page(
             request,
             "webhooks/webhook.html",
             webhook,
             form=form,
-            token=_token(request, purpose),
-            facts=_facts(webhook),
-            state=show.webhook_state(webhook),
-            is_gone=is_gone(webhook),
-            latest=[_latest(delivery, now=now) for delivery in deliveries[:LATEST]],
-            all_url=show.list_url(Delivery, webhook=webhook.pk),
+            token=token_for(request, purpose),
+            test_token=token_for(request, purpose_of(consequences.TEST, webhook)),
             history_url=reverse("admin:webhooks_webhook_history", args=[webhook.pk]),
+            **about.one(webhook),
         )
 
     def _change(self, request: HttpRequest, form: ChangeWebhookForm) -> Done:
@@ -158,7 +125,7 @@ class WebhookPages(ConsoleModelAdmin):
 
         def rotate() -> Done:
             overlap = form.cleaned_data["overlap"]
-            secret = webhooks.rotate_secret(webhook, overlap=overlap)
+            secret = webhooks.rotate_secret(webhook, overlap=overlap, may_end_overlap=True)
             self.log_change(request, webhook, f"Secret rotated, overlap {overlap}.")
             told = consequences.of_overlap(webhook, overlap)
             return Done(webhook, f"A new secret signs from now on. {told}", Secret(secret))
@@ -172,25 +139,10 @@ class WebhookPages(ConsoleModelAdmin):
         def delete() -> Done:
             webhooks.delete_webhook(webhook)
             self.log_deletions(request, [webhook])
-            return Done(webhook, f"Deleted: {webhook.url}. {consequences.in_flight(webhook)}")
+            told = f"Deleted: {webhook.url or webhook.public_id}. {consequences.in_flight(webhook)}"
+            return Done(webhook, told, url=reverse("admin:webhooks_webhook_changelist"))
 
         return self._confirm(request, webhook, form, consequences.of_deleting(webhook), delete)
-
-    def _confirm(
-        self,
-        request: HttpRequest,
-        webhook: Webhook,
-        form: Any,
-        step: consequences.Step,
-        act: Callable[[], Done],
-    ) -> HttpResponse:
-        """Says what follows, and does it when it is asked for by POST."""
-        purpose = f"{step.verb} {webhook.public_id}"
-        if sent := self._send(request, form, purpose, act):
-            return sent
-        return self._page(
-            request, "webhooks/confirm.html", webhook, form=form, step=step, token=_token(request, purpose)
-        )
 
     # --- what they share
 
@@ -201,99 +153,3 @@ class WebhookPages(ConsoleModelAdmin):
         if webhook is None or is_gone(webhook):
             raise Http404
         return webhook
-
-    def _send(self, request: HttpRequest, form: Any, purpose: str, act: Callable[[], Done]) -> HttpResponse | None:
-        """Does it once, however often the form is sent. None: it was not sent, or refused, and then it says why."""
-        if request.method != "POST":
-            return None
-        token = request.POST.get(one_use.FIELD, "")
-        about: dict[str, Any] = {"user_id": request.user.pk, "purpose": _purpose(purpose)}
-        try:
-            one_use.refuse_if_spent(token, **about)
-            if not form.is_valid():
-                return None
-            with transaction.atomic():
-                spent = one_use.spend(token, **about)
-                done = act()
-                spent.made = done.webhook.public_id
-                spent.save(update_fields=["made"])
-        except one_use.StaleFormError:
-            form.is_valid()
-            form.add_error(None, TOO_OLD)
-        except one_use.FormSpentError as error:
-            return self._already_sent(request, error.made)
-        except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
-        else:
-            return self._answer(request, done)
-        return None
-
-    def _answer(self, request: HttpRequest, done: Done) -> HttpResponse:
-        webhook = done.webhook
-        if done.secret is not None:
-            return self._page(
-                request, "webhooks/secret.html", webhook, done=done, url=show.page_of(webhook), snippets=snippets.ALL
-            )
-        messages.success(request, done.message.strip())
-        if Webhook.objects.live().filter(pk=webhook.pk).exists():
-            return redirect(show.page_of(webhook))
-        return redirect("admin:webhooks_webhook_changelist")
-
-    def _already_sent(self, request: HttpRequest, made: str) -> HttpResponse:
-        webhook = Webhook.objects.filter(pk=show.pk_of(made)).first()
-        gone = webhook is not None and is_gone(webhook)
-        return self._page(
-            request, "webhooks/already_sent.html", webhook, title="This form was sent before", is_gone=gone
-        )
-
-    def _page(
-        self, request: HttpRequest, template: str, webhook: Webhook | None = None, **context: Any
-    ) -> TemplateResponse:
-        request.current_app = self.admin_site.name  # for `{% url %}` in unfold's header
-        media = self.media + context["form"].media if "form" in context else self.media
-        shared = {"opts": self.opts, "original": webhook, "webhook": webhook, "media": media}
-        response = TemplateResponse(request, template, self.admin_site.each_context(request) | shared | context)
-        # never on disk: some of these pages have a secret on them
-        response["Cache-Control"] = "no-store"
-        return response
-
-
-def _token(request: HttpRequest, purpose: str) -> str:
-    return one_use.new_token(user_id=request.user.pk, purpose=_purpose(purpose))
-
-
-def _purpose(of: str) -> str:
-    return f"webhooks: {of}"
-
-
-def _facts(webhook: Any) -> list[tuple[str, str]]:
-    """What is only looked at."""
-    bound, key = bound_to(webhook), webhook.created_by
-    facts = [
-        ("Id", show.code(webhook.public_id)),
-        (f"For mail to the {kind_of(bound)}", show.link(bound, bound)),
-        ("Created", show.instant(webhook.created_at)),
-        ("Created by", show.link(key, key) if key else "an administrator, or a command"),
-        ("Waiting", show.open_count(webhook, Delivery.State.PENDING)),
-        ("Held", show.open_count(webhook, Delivery.State.HELD)),
-    ]
-    if webhook.held_count and (why := consequences.kept_back(webhook)):
-        facts.append(("Held back", why))
-    until = webhook.previous_secret_until
-    if until and until > timezone.now():
-        facts.append(("The old secret signs as well until", show.instant(until)))
-    return facts
-
-
-def _latest(delivery: Delivery, *, now: Any) -> dict[str, Any]:
-    when, why = show.next_attempt(delivery, now=now)
-    return {
-        "url": show.page_of(delivery),
-        "created": show.instant(delivery.created_at),
-        "subject": show.subject(delivery.event.email),
-        "state": show.delivery_state(delivery),
-        "attempts": delivery.attempts,
-        "answer": show.answer(delivery.last_status, delivery.last_error),
-        "next": when,
-        "why": why,
-    }

@@ -9,20 +9,30 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.admin.utils import quote
-from django.db.models import IntegerField, Model, QuerySet, Subquery
+from django.db.models import Exists, IntegerField, Model, QuerySet, Subquery
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timeuntil
+from django.utils.timesince import timesince, timeuntil
 
 from emailgistics.common.ids import decode_id
 from emailgistics.common.requests import NOBODY
 from mailboxes.models import Email
 from webhooks.admin.bindings import is_gone
-from webhooks.models import OTHER_MAILBOX, Attempt, Delivery, Webhook
+from webhooks.models import (
+    OTHER_MAILBOX,
+    STOPPED,
+    Attempt,
+    Delivery,
+    Event,
+    OutgoingStop,
+    Webhook,
+    WebhookHealth,
+)
 from webhooks.retry import is_success
+from webhooks.services.queue.upkeep import KEPT_BACK
 
 STYLE = {"all": ["webhooks/webhooks.css"]}
 NOTHING = "–"
@@ -36,7 +46,16 @@ DELIVERY_COLOURS = {
     "delivered": "success",
     "failed": "danger",
     "canceled": "",
+    "expired": "",
 }
+NOTICE_COLOURS = {
+    "failing": "danger",
+    "disabled": "danger",
+    "recovered": "success",
+    "thinned": "warning",
+    "expiring": "warning",
+}
+JOB_COLOURS = {"running": "info", "done": "success", "canceled": ""}
 
 
 class BoundedCount(Subquery):
@@ -63,6 +82,15 @@ def open_count(webhook: Any, state: Delivery.State) -> str:
     count = webhook.waiting_count if state == Delivery.State.PENDING else webhook.held_count
     is_all = webhook.waiting_count + webhook.held_count <= MAX_OPEN
     return f"{count:,}" if is_all else f"at least {min(count, MAX_OPEN):,}"
+
+
+def linked_count(webhook: Any, state: Delivery.State) -> str:
+    """`open_count`, as a link to these deliveries."""
+    count = open_count(webhook, state)
+    if count == "0":
+        return count
+    url = list_url(Delivery, webhook=webhook.pk, state__exact=state.value)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, count)
 
 
 def instant(at: datetime | None) -> str:
@@ -97,6 +125,19 @@ def webhook_state(webhook: Webhook) -> SafeString:
     return state(webhook.current_state, webhook.current_state_reason, WEBHOOK_COLOURS)
 
 
+def trouble(webhook: Webhook) -> str:
+    """What is known against it, in a few words; empty is the usual case."""
+    health: WebhookHealth | None = getattr(webhook, "health", None)
+    if health is None or webhook.current_state != Webhook.State.ACTIVE or not webhook.url:
+        return ""
+    if health.open_until and health.open_until > timezone.now():
+        return SafeString('<div class="text-xs wh-worry">circuit breaker open</div>')
+    if health.failing_since is None:
+        return ""
+    since = timesince(health.failing_since, depth=1)
+    return format_html('<div class="text-xs wh-worry">failing for {}</div>', since)
+
+
 def delivery_state(delivery: Delivery) -> SafeString:
     return state(delivery.state, "", DELIVERY_COLOURS)
 
@@ -110,16 +151,47 @@ def answer(status: int | None, error: str, *, detail: str = "") -> SafeString:
     return render_to_string("webhooks/partials/_state.html", context)
 
 
+def with_what_delays(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """With what `next_attempt` asks of a delivery, in the same query."""
+    return deliveries.select_related("webhook__health").annotate(is_stopped=Exists(OutgoingStop.objects.all()))
+
+
 def next_attempt(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
-    """When the next attempt is, and why then."""
-    if delivery.state == Delivery.State.HELD and delivery.reason == OTHER_MAILBOX:
-        return "not now", delivery.reason
+    """When the next attempt is, and why then. Of a delivery `with_what_delays`."""
     if delivery.state == Delivery.State.HELD:
-        return "when the webhook is active again", delivery.reason
+        return _when_released(delivery, now=now), delivery.reason
     if delivery.state != Delivery.State.PENDING:
         return NOTHING, delivery.reason
     if delivery.lease_id is not None:
         return "being made", f"attempt {delivery.attempts} is on its way"
+    return _when_it_may(delivery, now=now) or _when_due(delivery, now=now)
+
+
+def _when_released(delivery: Delivery, *, now: datetime) -> str:
+    if delivery.reason == OTHER_MAILBOX:
+        return "not now"
+    if not delivery.webhook.url:
+        return "when it is pulled"
+    return ahead(delivery.due_at, now=now) if delivery.reason == KEPT_BACK else "when the webhook is active again"
+
+
+def _when_it_may(delivery: Delivery, *, now: datetime) -> tuple[str, str] | None:
+    """Of a waiting one that something keeps back though it is, or soon is, due."""
+    webhook = delivery.webhook
+    health: WebhookHealth | None = getattr(webhook, "health", None)
+    if getattr(delivery, "is_stopped", False):
+        return "when they are started again", STOPPED
+    if health and health.open_until and health.open_until > max(now, delivery.due_at) and not delivery.is_test:
+        return ahead(health.open_until, now=now), "circuit breaker open: most attempts fail"
+    if webhook.rate_per_minute and delivery.due_at <= now and not delivery.is_test:
+        return "as soon as it may", f"its webhook takes at most {webhook.rate_per_minute:,} a minute"
+    if delivery.deferred_since is not None:
+        deferred = "put off, which does not count as failed"
+        return ahead(delivery.due_at, now=now), f"{deferred}: {delivery.reason}" if delivery.reason else deferred
+    return None
+
+
+def _when_due(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
     if delivery.failures:
         failed = f"after {delivery.failures} failed attempt{'s' if delivery.failures > 1 else ''}"
         return ahead(delivery.due_at, now=now), failed
@@ -160,6 +232,17 @@ def short(text: str, *, limit: int = 70) -> str:
 
 def subject(email: Email) -> str:
     return short(email.subject) if email.subject else "(no subject)"
+
+
+def about_event(event: Event) -> str:
+    """A few words of what it is about."""
+    if event.email is not None:
+        return subject(event.email)
+    return "a test" if event.type == Event.Type.WEBHOOK_TEST else "another webhook was disabled"
+
+
+def endpoint(webhook: Webhook) -> str:
+    return short(webhook.url) if webhook.url else "no URL: deliveries are pulled"
 
 
 def pk_of(public_id: str) -> UUID:

@@ -12,17 +12,18 @@ from emailgistics.common.admin import ConsoleModelAdmin
 from emailgistics.common.ids import decode_id
 from webhooks.admin import show
 from webhooks.admin.bindings import bound_to, kind_of
-from webhooks.admin.filters import DeletedFilter, StateFilter
-from webhooks.admin.pages import WebhookPages
+from webhooks.admin.filters import DeletedFilter, HealthFilter, StateFilter
+from webhooks.admin.tools import WebhookTools
 from webhooks.models import Delivery, Webhook
 
 State = Delivery.State
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
+class WebhookAdmin(WebhookTools, ConsoleModelAdmin):
     list_display = ("endpoint", "bound", "effective_state", "payload_form", "waiting", "held", "last_answer", "created")
-    list_filter = (StateFilter, "payload", DeletedFilter)
+    list_filter = (StateFilter, HealthFilter, "payload", DeletedFilter)
+    list_before_template = "webhooks/list_top.html"
     search_fields = ("url", "description")
     search_help_text = "Part of the URL, or an id: wh_…"
     ordering = ("-id",)
@@ -42,7 +43,9 @@ class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
         newest = of_webhook.order_by("webhook_id", "-id")
         webhooks: QuerySet[Webhook] = super().get_queryset(request)
         return (
-            webhooks.select_related("alias__domain", "alias__mailbox", "mailbox__domain", "domain", "created_by")
+            webhooks.select_related(
+                "alias__domain", "alias__mailbox", "mailbox__domain", "domain", "created_by", "health"
+            )
             .defer("sealed_secret", "sealed_previous_secret", "sealed_headers")
             .annotate(
                 waiting_count=show.BoundedCount(open_ones, state=State.PENDING),
@@ -62,7 +65,7 @@ class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
     @admin.display(description="URL")
     def endpoint(self, webhook: Webhook) -> str:
         return format_html(
-            '<div class="wh-wide">{}<div class="text-xs">{}</div></div>', show.short(webhook.url), webhook.description
+            '<div class="wh-wide">{}<div class="text-xs">{}</div></div>', show.endpoint(webhook), webhook.description
         )
 
     @admin.display(description="For mail to")
@@ -72,19 +75,22 @@ class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
 
     @admin.display(description="State")
     def effective_state(self, webhook: Webhook) -> str:
-        return show.webhook_state(webhook)
+        return format_html("<div>{}{}</div>", show.webhook_state(webhook), show.trouble(webhook))
 
     @admin.display(description="Payload")
     def payload_form(self, webhook: Webhook) -> str:
-        return webhook.get_payload_display()
+        if webhook.thinned_at is not None:
+            return "Thin, after 413"
+        inline = ", files inline" if webhook.form == "inline" else ""
+        return f"{webhook.get_payload_display()}{inline}"
 
     @admin.display(description="Waiting")
     def waiting(self, webhook: Any) -> str:
-        return _linked(webhook, State.PENDING)
+        return show.linked_count(webhook, State.PENDING)
 
     @admin.display(description="Held")
     def held(self, webhook: Any) -> str:
-        return _linked(webhook, State.HELD)
+        return show.linked_count(webhook, State.HELD)
 
     @admin.display(description="Last answer")
     def last_answer(self, webhook: Any) -> str:
@@ -94,11 +100,3 @@ class WebhookAdmin(WebhookPages, ConsoleModelAdmin):
     @admin.display(description="Created")
     def created(self, webhook: Webhook) -> str:
         return show.instant(webhook.created_at)
-
-
-def _linked(webhook: Webhook, state: State) -> str:
-    count = show.open_count(webhook, state)
-    if count == "0":
-        return count
-    url = show.list_url(Delivery, webhook=webhook.pk, state__exact=state.value)
-    return format_html('<a class="text-link" href="{}">{}</a>', url, count)

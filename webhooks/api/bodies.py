@@ -1,21 +1,23 @@
 """What may be sent for webhooks."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from emailgistics.common.bodies import BodySerializer, Reference, Text
-from webhooks.api.serializers import LINKS
+from emailgistics.common.bodies import BodySerializer, Reference, Text, Whole
 from webhooks.headers import MASK, MAX_HEADERS
-from webhooks.models import Event, Webhook
-from webhooks.services.webhooks import MAX_ROTATION_OVERLAP, ROTATION_OVERLAP
+from webhooks.models import MAX_IN_FLIGHT, Webhook
+from webhooks.services import replay_jobs
+from webhooks.services.pull import MAX_ACKNOWLEDGED
+from webhooks.services.webhooks import MAX_RATE_PER_MINUTE, MAX_ROTATION_OVERLAP, ROTATION_OVERLAP
 
 HOUR = timedelta(hours=1)
 BOUND = "A webhook stays bound to what it was made for: make another one."
 SWITCHED = "Ask for pause or resume."
+URL = "https; http only into networks that an operator allows; null: nothing is sent, its deliveries are pulled"
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": MAX_HEADERS})
@@ -50,16 +52,39 @@ class WebhookFieldsSerializer(BodySerializer):
     FIXED: ClassVar[Mapping[str, str]] = dict.fromkeys(("alias_id", "mailbox_id", "domain_id"), BOUND) | dict.fromkeys(
         ("state", "state_reason"), SWITCHED
     )
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"previous_secret_until"})
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"previous_secret_until", "thinned_at", "health", "attempts_in_flight"}
+    )
 
     events = serializers.ListField(
-        child=serializers.ChoiceField(Event.Type.choices), required=False, min_length=1, max_length=1
+        child=serializers.ChoiceField(Webhook.EventType.choices),
+        required=False,
+        min_length=1,
+        max_length=len(Webhook.EventType),
+        help_text="what it is told of; all that there is, unless said",
     )
-    attachments = serializers.ChoiceField([LINKS], required=False)
+    attachments = serializers.ChoiceField(
+        Webhook.Attachments.choices,
+        required=False,
+        help_text="with a full payload: links, or inline: with their octets, which needs emails:content",
+    )
+    max_in_flight = Whole(required=False, min_value=1, max_value=MAX_IN_FLIGHT, help_text="requests at once")
+    rate_per_minute = Whole(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_RATE_PER_MINUTE,
+        help_text="requests; null is no limit",
+    )
+
+    def validate_events(self, chosen: list[str]) -> list[str]:
+        if len(set(chosen)) < len(chosen):
+            raise serializers.ValidationError("Each event stands here once.")
+        return chosen
 
 
 class WebhookChangesSerializer(WebhookFieldsSerializer):
-    url = Text(required=False, help_text="https; http only into networks that an operator allows")
+    url = Text(required=False, allow_null=True, help_text=URL)
     headers = Headers(
         required=False,
         help_text=f"Sent beside ours with every request. These are all of them; {MASK} keeps the value of that name.",
@@ -71,11 +96,11 @@ class WebhookChangesSerializer(WebhookFieldsSerializer):
 class WholeWebhookSerializer(WebhookFieldsSerializer):
     """All of it, as it was read; what it shows besides may be sent back as well.
 
-    `previous_secret_until`, which ends by itself, is passed over. A `state` or `state_reason` that is another by now is
-    a 400: pause and resume change it.
+    What changes by itself (`previous_secret_until`, `thinned_at`, `health`, `attempts_in_flight`) is passed over. A
+    `state` or `state_reason` that is another by now is a 400: pause and resume change it.
     """
 
-    url = Text(help_text="https; http only into networks that an operator allows")
+    url = Text(allow_null=True, help_text=URL)
     headers = Headers(help_text=f"Sent beside ours with every request; {MASK} keeps the value of that name.")
     payload = serializers.ChoiceField(Webhook.Payload.choices, help_text="full needs emails:content")
     description = Text(allow_blank=True, help_text="for people")
@@ -89,7 +114,7 @@ class NewWebhookSerializer(WebhookFieldsSerializer):
     alias_id = Reference(source="alias", required=False, allow_null=True)
     mailbox_id = Reference(source="mailbox", required=False, allow_null=True)
     domain_id = Reference(source="domain", required=False, allow_null=True, help_text="needs a key for all mailboxes")
-    url = Text(help_text="https; http only into networks that an operator allows")
+    url = Text(allow_null=True, help_text=URL)
     headers = Headers(required=False, help_text="Sent beside ours with every request; nobody reads the values again.")
     payload = serializers.ChoiceField(
         Webhook.Payload.choices,
@@ -119,3 +144,62 @@ class NothingSerializer(BodySerializer):
         if data:
             raise serializers.ValidationError(dict.fromkeys(data, "Nothing is sent with this; leave it out."))
         return {}
+
+
+class Moment(serializers.DateTimeField):
+    """A JSON string, RFC 3339, with its offset."""
+
+    default_error_messages: ClassVar = {
+        "naive": "Say the offset as well, such as the Z in 2030-01-31T18:00:00Z.",
+        "not_text": "This is a time in quotes, such as 2030-01-31T18:00:00Z.",
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str):
+            self.fail("not_text")
+        return super().to_internal_value(value)
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            self.fail("naive")
+        return value
+
+
+class ReplaySerializer(BodySerializer):
+    since = Moment(help_text="deliveries made from then on")
+    until = Moment(required=False, help_text="and before then; without it, up to now")
+    status = serializers.ChoiceField(
+        replay_jobs.OF_STATES, required=False, default="failed", help_text="how they had ended"
+    )
+    rate_per_minute = Whole(
+        required=False,
+        default=replay_jobs.RATE_PER_MINUTE,
+        min_value=1,
+        max_value=replay_jobs.MAX_RATE_PER_MINUTE,
+        help_text="deliveries that become due in a minute",
+    )
+
+
+@extend_schema_field({"oneOf": [{"type": "object", "additionalProperties": {}}, {"type": "string"}]})
+class PastedHeaders(serializers.Field[Any, Any, Any, Any]):
+    """As somebody copied them."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "These are the lines of a request, or an object of names and values."
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any] | str:
+        if not isinstance(data, dict | str):
+            self.fail("invalid")
+        return data
+
+
+class CheckSerializer(BodySerializer):
+    headers = PastedHeaders(help_text="of the request that was received: an object, or its lines as text")
+    body = Text(allow_blank=True, help_text="of that request, as it was received")
+
+
+class AcknowledgementSerializer(BodySerializer):
+    ids = serializers.ListField(
+        child=Text(), min_length=1, max_length=MAX_ACKNOWLEDGED, help_text="the `delivery_id` of each that has arrived"
+    )

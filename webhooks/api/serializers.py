@@ -16,10 +16,10 @@ from emailgistics.common.ids import encode_id
 from mailboxes.api.serializers import InstantField, PublicIdField
 from mailboxes.models import Alias, Domain, Email, Mailbox
 from webhooks import guard
+from webhooks.api.waiting import expected
 from webhooks.headers import MASK, masked
-from webhooks.models import Attempt, Delivery, Event, Webhook
-
-LINKS = "links"  # how attachments come with an event: each has the URL where a key reads it
+from webhooks.models import Attempt, Delivery, Event, ReplayJob, Webhook, WebhookHealth
+from webhooks.services.webhooks import in_flight_of
 
 
 class StateField(serializers.ChoiceField):
@@ -40,20 +40,46 @@ class StateSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-c
         return {"type": "string", "enum": list(self.target.choices)}
 
 
+class HealthSerializer(serializers.Serializer[WebhookHealth]):
+    """How well its receiver takes what it is sent."""
+
+    failing_since = InstantField(allow_null=True, help_text="the first failure since the last success")
+    failures = serializers.IntegerField(help_text="since then")
+    circuit = serializers.SerializerMethodField(
+        help_text="open: so much failed that nothing is sent before open_until, and then one request that tells"
+    )
+    open_until = InstantField(allow_null=True)
+
+    @extend_schema_field({"type": "string", "enum": ["closed", "open"]})
+    def get_circuit(self, health: WebhookHealth) -> str:
+        return "open" if health.open_for_s else "closed"
+
+
 class WebhookSerializer(serializers.Serializer[Webhook]):
     """A webhook. Needs `alias`. Its secret stands beside this in the one answer that makes or renews it."""
 
     id = PublicIdField()
     created_at = InstantField()
-    url = serializers.CharField()
+    url = serializers.SerializerMethodField(help_text="null: nothing is sent, its deliveries are pulled")
     alias_id = PublicIdField(Alias, allow_null=True)
     mailbox_id = PublicIdField(Mailbox, allow_null=True)
     domain_id = PublicIdField(Domain, allow_null=True)
-    events = serializers.SerializerMethodField(help_text="what it is told of")
+    events = serializers.ListField(
+        child=serializers.ChoiceField(Webhook.EventType.choices), help_text="what it is told of"
+    )
     payload = serializers.ChoiceField(
         Webhook.Payload.choices, help_text="full, or metadata: without what the mail says, and without links to it"
     )
-    attachments = serializers.SerializerMethodField(help_text="how attachments come with a full payload")
+    attachments = serializers.ChoiceField(
+        Webhook.Attachments.choices,
+        help_text="how they come with a full payload: links, or inline: with their octets, up to a size",
+    )
+    max_in_flight = serializers.IntegerField(help_text="requests at once")
+    rate_per_minute = serializers.IntegerField(allow_null=True, help_text="requests; null is no limit")
+    thinned_at = InstantField(
+        allow_null=True,
+        help_text="since its receiver answered 413: events go without what mails say, with links to it",
+    )
     headers = serializers.SerializerMethodField(
         help_text=f"its own headers; in place of each value, which nobody reads again, stands {MASK}"
     )
@@ -62,20 +88,33 @@ class WebhookSerializer(serializers.Serializer[Webhook]):
         Webhook.State.choices,
         name="WebhookState",
         source="current_state",
-        help_text="active; paused: by somebody, or because its alias was moved; disabled: its receiver answered 410",
+        help_text=(
+            "active; paused: by somebody, or because its alias was moved; disabled: its receiver answered 410, or has "
+            "failed for days"
+        ),
     )
     state_reason = serializers.CharField(source="current_state_reason", help_text="for people; empty while active")
     previous_secret_until = InstantField(
         allow_null=True, help_text="until then the secret before the last rotation signs as well"
     )
 
-    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(Event.Type.choices)))
-    def get_events(self, webhook: Webhook) -> list[str]:  # noqa: ARG002
-        return list(Event.Type.values)  # a webhook hears of all there are
+    health = serializers.SerializerMethodField()
+    attempts_in_flight = serializers.SerializerMethodField(
+        help_text="requests under way now: what pausing and a new secret cannot take back"
+    )
 
-    @extend_schema_field(serializers.ChoiceField([LINKS]))
-    def get_attachments(self, webhook: Webhook) -> str:  # noqa: ARG002
-        return LINKS
+    def get_url(self, webhook: Webhook) -> str | None:
+        return webhook.url or None
+
+    @extend_schema_field(HealthSerializer)
+    def get_health(self, webhook: Webhook) -> dict[str, Any]:
+        # one that is just being made may have none yet
+        return dict(HealthSerializer(getattr(webhook, "health", None) or WebhookHealth()).data)
+
+    def get_attempts_in_flight(self, webhook: Webhook) -> int:
+        """Annotated where many are listed."""
+        counted: int | None = getattr(webhook, "attempts_in_flight", None)
+        return in_flight_of(webhook) if counted is None else counted
 
     def get_headers(self, webhook: Webhook) -> dict[str, str]:
         return masked(webhook.header_names)
@@ -93,28 +132,41 @@ class ChangedWebhookSerializer(WebhookSerializer):
 
 
 class DeliverySerializer(serializers.Serializer[Delivery]):
-    """An event on its way to a webhook. Needs `event`."""
+    """An event on its way to a webhook. Needs what `waiting.with_what_keeps_back` loads."""
 
     id = PublicIdField()
     created_at = InstantField()
     webhook_id = PublicIdField(Webhook)
-    email_id = serializers.SerializerMethodField()
+    email_id = serializers.SerializerMethodField(help_text="null for an event that is about no email")
     event_id = PublicIdField(Event)
-    state = StateField(Delivery.State.choices, name="DeliveryState")
-    reason = serializers.CharField(help_text="why it is where it is, for people")
+    event_type = serializers.ChoiceField(Event.Type.choices, source="event.type")
+    is_test = serializers.BooleanField(help_text="tried once, also while the webhook is paused")
+    generation = serializers.IntegerField(help_text="1, and one more by each replay")
+    state = StateField(
+        Delivery.State.choices,
+        name="DeliveryState",
+        help_text="pending, held (the webhook is off), or ended; expired: what it was about is no longer kept",
+    )
+    reason = serializers.SerializerMethodField(help_text="why it is where it is, for people")
     attempts = serializers.IntegerField(help_text="requests made so far, or under way")
-    next_attempt_at = serializers.SerializerMethodField(help_text="while pending")
+    next_attempt_at = serializers.SerializerMethodField(
+        help_text="while pending: not before; null while all outgoing webhooks are stopped"
+    )
     last_status = serializers.IntegerField(allow_null=True, help_text="HTTP status of the last answer")
     last_error = serializers.CharField(help_text="why the last attempt had no answer: timeout, dns, connect, tls, …")
     delivered_at = InstantField(allow_null=True)
 
-    def get_email_id(self, delivery: Delivery) -> str:
-        return encode_id(Email.ID_PREFIX, delivery.event.email_id)
+    def get_email_id(self, delivery: Delivery) -> str | None:
+        email_id = delivery.event.email_id
+        return encode_id(Email.ID_PREFIX, email_id) if email_id else None
+
+    def get_reason(self, delivery: Delivery) -> str:
+        return expected(delivery).reason
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_next_attempt_at(self, delivery: Delivery) -> str | None:
-        is_waiting = delivery.state == Delivery.State.PENDING
-        return instant(delivery.due_at) if is_waiting else None
+        at = expected(delivery).at
+        return instant(at) if at else None
 
 
 class ReceiverAnswer(TypedDict):
@@ -174,6 +226,61 @@ class DeliveryDetailSerializer(DeliverySerializer):
     """With every attempt."""
 
     attempt_log = AttemptSerializer(many=True)
+
+
+class ReplayJobSerializer(serializers.Serializer[ReplayJob]):
+    """A replay of a span of time. replayed, skipped and content_expired are how far it is: at the end, the total."""
+
+    id = PublicIdField()
+    created_at = InstantField()
+    webhook_id = PublicIdField(Webhook)
+    state = StateField(ReplayJob.State.choices, name="JobState")
+    since = InstantField(help_text="deliveries made from then on")
+    until = InstantField(help_text="and before then")
+    status = serializers.CharField(source="of_state", help_text="how they had ended")
+    rate_per_minute = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="deliveries that it is for, counted when it was made")
+    replayed = serializers.IntegerField()
+    skipped = serializers.IntegerField(help_text="on their way again by the time it came to them")
+    content_expired = serializers.IntegerField(help_text="what was to be sent is no longer kept")
+    ended_at = InstantField(allow_null=True)
+
+
+class EmailReplaySerializer(serializers.Serializer[Any]):
+    """Counted in deliveries."""
+
+    replayed = serializers.IntegerField(help_text="had ended, and are on their way again")
+    made = serializers.IntegerField(help_text="for webhooks that had none of it")
+    on_their_way = serializers.IntegerField(help_text="had not ended, and are left alone")
+    content_expired = serializers.IntegerField(help_text="what was to be sent is no longer kept")
+
+
+class DiagnosisSerializer(serializers.Serializer[Any]):
+    """Why a request does not verify, or that it does."""
+
+    is_valid = serializers.BooleanField()  # type: ignore[assignment]  # a field: DRF takes it off the class
+    code = serializers.CharField(help_text="for programs: valid, timestamp_too_old, body_reserialized, …")
+    reason = serializers.CharField(help_text="for people")
+    remedy = serializers.CharField(help_text="what to do about it; empty for a valid one")
+
+
+class PulledSerializer(serializers.Serializer[Any]):
+    """One delivery as it would be sent, signed now."""
+
+    position = serializers.IntegerField(help_text="go on after the last one that you saw")
+    delivery_id = PublicIdField(Delivery)
+    event_id = serializers.CharField(help_text="the webhook-id; by it you recognise what you have already")
+    event_type = serializers.ChoiceField(Event.Type.choices)
+    headers = serializers.DictField(child=serializers.CharField(), help_text="as they would be sent, signature and all")
+    body = serializers.CharField(help_text="the octets that are signed, as UTF-8 text")
+
+
+class PulledListSerializer(serializers.Serializer[Any]):
+    data = PulledSerializer(many=True)  # type: ignore[assignment]  # a field: DRF takes it off the class
+
+
+class AcknowledgedSerializer(serializers.Serializer[Any]):
+    acknowledged = serializers.IntegerField(help_text="those that were not known to have arrived")
 
 
 def instant(at: datetime) -> str:

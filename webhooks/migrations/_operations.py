@@ -36,6 +36,31 @@ class AddIndexConcurrently(migrations.AddIndex):
             _drop(schema_editor, self.index.name)
 
 
+class AddCheckWithoutScan(migrations.AddConstraint):
+    """On PostgreSQL for new rows only, without reading the table under a lock; `validating` looks at the others."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        model: Any = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            sql = self.constraint.create_sql(model, schema_editor)
+            schema_editor.execute(f"{sql} NOT VALID", params=None)
+
+
+def validating(table: str, constraint: str) -> Any:
+    """Reads the rows that AddCheckWithoutScan did not, while others write. For migrations with atomic = False."""
+
+    def validate(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:  # noqa: ARG001
+        if schema_editor.connection.vendor == "postgresql":
+            schema_editor.execute(f'ALTER TABLE "{table}" VALIDATE CONSTRAINT "{constraint}"')
+
+    return migrations.RunPython(validate, migrations.RunPython.noop)
+
+
 def limit_lock_waits(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """For the rest of the transaction: the migration fails, and is tried again, rather than stop mail."""
     if schema_editor.connection.vendor == "postgresql":

@@ -1,36 +1,48 @@
 """What one attempt needs of a claimed delivery, and the last look at whether it may be made.
 
-All of it is read in one statement, so that the endpoint, what may be sent there and the secrets are of one moment:
-between choosing a delivery and reading its webhook, somebody may pause that, move its alias or point it elsewhere.
+All that is known of a webhook is read in one statement, after the claim, so that the endpoint, what may be sent there
+and the secrets are of one moment: between choosing a delivery and reading its webhook, somebody may pause that, move
+its alias or point it elsewhere.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Lookup
 from django.db.models.functions import Now
+from django.db.models.lookups import In
 
 from emailgistics.common.crypto import DecryptionError
+from emailgistics.common.errors import ConflictError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
-from webhooks import payloads
 from webhooks.models import Delivery, Event, EventBody, Webhook
+from webhooks.services import bodies
 from webhooks.services.webhooks import headers_of, secrets_of
 
 log = get_logger(__name__)
 
 ALONE_FROM_LOSSES = 2
 
+Form = EventBody.Form
+# what says no more than these do may go out as it was stored
+SAYS_NO_MORE_THAN = {
+    Form.FULL: frozenset(Form),
+    Form.INLINE: frozenset(Form),
+    Form.THIN: frozenset({Form.THIN, Form.METADATA}),
+    Form.METADATA: frozenset({Form.METADATA}),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that is ours to attempt: attempt number n, already spent.
 
-    secrets and headers are None where they do not decrypt, body where it cannot be cut down to what the webhook gets:
-    an attempt that fails, and holds nobody else up.
+    secrets and headers are None where they do not decrypt, body where it cannot be made as the webhook gets it: a
+    fault of ours, that costs the delivery nothing and holds nobody else up.
     """
 
     delivery_id: UUID
@@ -43,33 +55,92 @@ class Claimed:
     n: int
     failures: int
     is_suspicious: bool
+    is_test: bool
+    form: str  # in which it goes out
+    max_in_flight: int
+    is_spotless: bool  # nothing was known against the webhook: a success changes nothing
 
 
-def claimed(ids: Sequence[UUID]) -> Iterator[Claimed]:
+class Row(NamedTuple):
+    id: UUID
+    webhook_id: UUID
+    event_id: UUID
+    event_type: str
+    mailbox_id: UUID | None
+    body_id: int | None
+    form: str | None
+    body: bytes | memoryview | None
+    n: int
+    failures: int
+    lease_losses: int
+    is_test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A webhook as it is at one moment."""
+
+    webhook: Webhook
+    secrets: list[str] | None
+    headers: dict[str, str] | None
+    is_spotless: bool
+
+
+class Among(Lookup):
+    """That the key is one of these, as one parameter: hundreds of them cost more to write down than to find."""
+
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        if connection.vendor != "postgresql":
+            return In(self.lhs, self.rhs).as_sql(compiler, connection)
+        lhs, params = self.process_lhs(compiler, connection)
+        return f"{lhs} = ANY(%s)", [*params, self.rhs]
+
+
+def among(ids: Sequence[UUID]) -> Any:
+    """A condition on rows with a UUID as their key."""
+    return Among(F("pk"), list(ids))
+
+
+def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
     """Of these deliveries, claimed in the caller's transaction, those that may go out; the others are given back."""
-    rows = (
-        Delivery.objects.filter(pk__in=ids)
-        .select_related("webhook__alias", "body")
-        .annotate(mailbox_id=F("event__email__mailbox"), at=Now())
-        .order_by("due_at", "id")
-    )
-    for delivery in rows:
-        mailbox_id, at = delivery.mailbox_id, delivery.at  # type: ignore[attr-defined]  # annotated above
-        if obstacle := delivery.webhook.obstacle(mailbox_id):
-            _give_back(delivery, reason=obstacle)
+    ours = Delivery.objects.filter(among(ids), lease_id=lease_id).annotate(mailbox_id=F("event__email__mailbox"))
+    rows = [
+        Row(*values)
+        for values in ours.order_by("due_at", "id").values_list(
+            "pk",
+            "webhook_id",
+            "event_id",
+            "event__type",
+            "mailbox_id",
+            "body_id",
+            "body__form",
+            "body__body",
+            "attempts",
+            "failures",
+            "lease_losses",
+            "is_test",
+        )
+    ]
+    endpoints = _endpoints({row.webhook_id for row in rows})
+    for row in rows:
+        endpoint = endpoints[row.webhook_id]
+        if obstacle := _obstacle(endpoint.webhook, row):
+            _give_back(row.id, reason=obstacle)
         else:
-            yield _claimed(delivery, at=at)
+            yield _claimed(row, endpoint)
 
 
-def _give_back(delivery: Delivery, *, reason: str) -> None:
-    """The attempt was not made, so its number is not spent."""
-    Delivery.objects.filter(pk=delivery.pk).update(
-        lease_id=None, attempts=F("attempts") - 1, state=Delivery.State.HELD, reason=reason
-    )
+def _endpoints(ids: Iterable[UUID]) -> dict[UUID, Endpoint]:
+    webhooks = Webhook.objects.filter(pk__in=ids).select_related("alias", "health").annotate(at=Now())
+    return {
+        webhook.pk: _endpoint(webhook, at=webhook.at)  # type: ignore[attr-defined]  # annotated above
+        for webhook in webhooks
+    }
 
 
-def _claimed(delivery: Delivery, *, at: datetime) -> Claimed:
-    webhook = delivery.webhook
+def _endpoint(webhook: Webhook, *, at: datetime) -> Endpoint:
     secrets: list[str] | None = None
     headers: dict[str, str] | None = None
     try:
@@ -80,32 +151,58 @@ def _claimed(delivery: Delivery, *, at: datetime) -> Claimed:
         headers = headers_of(webhook)
     except DecryptionError as error:
         log.error("webhook.headers_unreadable", webhook=webhook.public_id, error=str(error))  # noqa: TRY400
-    return Claimed(
-        delivery_id=delivery.pk,
-        webhook_id=webhook.pk,
-        event_id=encode_id(Event.ID_PREFIX, delivery.event_id),
-        url=webhook.url,
-        secrets=secrets,
-        headers=headers,
-        body=_body(delivery),
-        n=delivery.attempts,
-        failures=delivery.failures,
-        is_suspicious=delivery.lease_losses >= ALONE_FROM_LOSSES,
+    known = getattr(webhook, "health", None)
+    return Endpoint(webhook, secrets, headers, is_spotless=known is None or known.known.is_spotless)
+
+
+def _obstacle(webhook: Webhook, row: Row) -> str:
+    """A test says nothing of any mail, and somebody wants to see what happens: only a missing URL stops it."""
+    if row.is_test and webhook.url:
+        return ""
+    return webhook.obstacle(row.mailbox_id)
+
+
+def _give_back(delivery_id: UUID, *, reason: str) -> None:
+    """The attempt was not made, so its number is not spent."""
+    Delivery.objects.filter(pk=delivery_id).update(
+        lease_id=None, attempts=F("attempts") - 1, state=Delivery.State.HELD, reason=reason
     )
 
 
-def _body(delivery: Delivery) -> bytes | None:
-    """The octets to send: as rendered, unless the webhook gets metadata by now and they say more than that.
+def _claimed(row: Row, endpoint: Endpoint) -> Claimed:
+    body, form = _body(row, endpoint.webhook)
+    return Claimed(
+        delivery_id=row.id,
+        webhook_id=row.webhook_id,
+        event_id=encode_id(Event.ID_PREFIX, row.event_id),
+        url=endpoint.webhook.url,
+        secrets=endpoint.secrets,
+        headers=endpoint.headers,
+        body=body,
+        n=row.n,
+        failures=row.failures,
+        is_suspicious=row.lease_losses >= ALONE_FROM_LOSSES,
+        is_test=row.is_test,
+        form=form,
+        max_in_flight=endpoint.webhook.max_in_flight,
+        is_spotless=endpoint.is_spotless,
+    )
+
+
+def _body(row: Row, webhook: Webhook) -> tuple[bytes | None, str]:
+    """The octets to send, and their form: as rendered, unless the webhook gets less by now than they say.
 
     What waits obeys as well: lowering the payload is followed by pointing the webhook elsewhere, which needs less then.
     """
-    body, form = delivery.body, delivery.webhook.payload
-    if form != body.form and form == Webhook.Payload.METADATA:
-        try:
-            thin = payloads.render(payloads.in_form(json.loads(bytes(body.body)), form))
-        except (ValueError, LookupError, TypeError, AttributeError):
-            log.exception("event.body_unreadable", delivery=delivery.public_id)
-            return None
-        body, _ = EventBody.objects.get_or_create(event_id=delivery.event_id, form=form, defaults={"body": thin})
-        Delivery.objects.filter(pk=delivery.pk).update(body=body)
-    return bytes(body.body)
+    wanted = webhook.form
+    if row.body is not None and row.form is not None:
+        is_fit = row.event_type != Event.Type.EMAIL_RECEIVED or row.form in SAYS_NO_MORE_THAN[Form(wanted)]
+        if is_fit:
+            return bytes(row.body), row.form
+    try:
+        other = bodies.body_of(Event.objects.get(pk=row.event_id), wanted)
+    except (ConflictError, ValueError, LookupError, TypeError, AttributeError):
+        log.exception("event.body_unreadable", delivery=encode_id(Delivery.ID_PREFIX, row.id))
+        return None, wanted
+    Delivery.objects.filter(pk=row.id).update(body=other)
+    return bytes(other.body), other.form

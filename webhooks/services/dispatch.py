@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -24,9 +25,10 @@ from emailgistics.common.errors import RefusedError
 from emailgistics.common.logs import get_logger
 from webhooks import headers as own_headers
 from webhooks import signing
-from webhooks.services import queue
+from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
+from webhooks.services.replay_jobs import work_replays
 from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
 
 log = get_logger(__name__)
@@ -35,6 +37,7 @@ CLAIM_EVERY = timedelta(milliseconds=50)
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
 TAKE_OVER_EVERY = timedelta(seconds=5)
+PRUNE_EVERY = timedelta(minutes=10)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
@@ -50,6 +53,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._woken = False
         self._stopping = False
+        self._prune_at = time.monotonic()
 
     def wake(self) -> None:
         """Returns at once. If a run is just ending, it looks once more."""
@@ -80,6 +84,7 @@ class Engine:
                 self._woken = False
             try:
                 run_until_idle(should_stop=lambda: self._stopping)
+                self._prune_now_and_then()
             except (OperationalError, InterfaceError) as error:
                 log.warning("dispatch.database_away", error=type(error).__name__)
             except Exception:
@@ -88,18 +93,30 @@ class Engine:
             finally:
                 connections.close_all()
 
+    def _prune_now_and_then(self) -> None:
+        """While nothing is to be sent; a backlog of its own is worked off between mails."""
+        if time.monotonic() >= self._prune_at and not retention.prune():
+            self._prune_at = time.monotonic() + PRUNE_EVERY.total_seconds()
+
 
 engine = Engine()
 
 
-def run_until_idle(*, idle_for: timedelta = IDLE_FOR, should_stop: Callable[[], bool] = lambda: False) -> None:
+def run_until_idle(
+    *,
+    idle_for: timedelta = IDLE_FOR,
+    should_stop: Callable[[], bool] = lambda: False,
+    make_transport: Callable[[], Transport] | None = None,
+) -> None:
     """Sends what is due, and what becomes due meanwhile, until nothing was for `idle_for`."""
     queue.take_over()
     queue.settle()
-    if not queue.due().exists():
+    work_replays()
+    if not queue.is_anything_due():
         return
     with leases.held(queue.LEASE_KIND) as lease:
-        asyncio.run(Run(lease, idle_for=idle_for, should_stop=should_stop).until_idle())
+        run = Run(lease, idle_for=idle_for, should_stop=should_stop)
+        asyncio.run(run.until_idle(make_transport or Transport))
 
 
 class Run:
@@ -111,6 +128,8 @@ class Run:
         self._should_stop = should_stop
         self._in_flight: set[asyncio.Task[None]] = set()
         self._per_webhook: Counter[UUID] = Counter()
+        self._octets = 0  # of the bodies in flight
+        self._rotation = queue.Rotation()
         self._alone = False  # one that runs alone is in flight
         self._make_way = False  # one that has to run alone has waited long enough
         self._no_way_before = time.monotonic()
@@ -119,9 +138,9 @@ class Run:
         # one thread for the database: the loop never waits for it, and its statements keep their order
         self._database = ThreadPoolExecutor(1, thread_name_prefix="dispatch-db")
 
-    async def until_idle(self) -> None:
+    async def until_idle(self, make_transport: Callable[[], Transport]) -> None:
         try:
-            async with Transport() as transport:
+            async with make_transport() as transport:
                 await self._claim_and_send(transport)
                 await self._finish()
         finally:
@@ -156,15 +175,21 @@ class Run:
     async def _claim(self) -> list[Claimed]:
         if self._alone:
             return []
-        in_flight, alone_first = dict(self._per_webhook), self._make_way
-        claimed = await self._in_database(
-            lambda: queue.claim(self._lease.id, in_flight=in_flight, alone_first=alone_first)
+        claim = partial(
+            queue.claim,
+            self._lease.id,
+            in_flight=dict(self._per_webhook),
+            octets_in_flight=self._octets,
+            alone_first=self._make_way,
+            rotation=self._rotation,
         )
+        claimed = await self._in_database(claim)
         # if we were stopped while we claimed, it is somebody else's by now, or soon
         return [] if self._lease.is_lost else claimed
 
     async def _settle(self) -> None:
         await self._in_database(queue.settle)
+        await self._in_database(work_replays)
         if time.monotonic() > self._no_way_before:
             self._make_way = await self._in_database(queue.must_make_way)
 
@@ -173,6 +198,7 @@ class Run:
 
     def _start(self, claimed: Claimed, transport: Transport) -> None:
         self._per_webhook[claimed.webhook_id] += 1
+        self._octets += len(claimed.body or b"")
         if claimed.is_suspicious:
             self._alone, self._make_way = True, False
             self._no_way_before = time.monotonic() + BETWEEN_LONE_ONES.total_seconds()
@@ -187,6 +213,7 @@ class Run:
             log.exception("attempt.failed", delivery=str(claimed.delivery_id))
             answer = Answer.of_fault("internal", f"a fault of ours: {type(error).__name__}")
         self._ended.append(Result(claimed, answer))
+        self._octets -= len(claimed.body or b"")
         self._per_webhook[claimed.webhook_id] -= 1
         if not self._per_webhook[claimed.webhook_id]:
             del self._per_webhook[claimed.webhook_id]

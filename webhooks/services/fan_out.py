@@ -1,7 +1,6 @@
 """One processed email becomes one event, and a delivery for each webhook that is bound to where it went."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -10,35 +9,32 @@ from django.utils import timezone
 
 from emailgistics.common.nudge import nudge
 from mailboxes.models import Attachment, Email, Recipient
-from webhooks import payloads
-from webhooks.models import Delivery, Event, EventBody, Webhook
-
-if TYPE_CHECKING:  # the parser belongs to the mail worker; other processes need not load it
-    from mailboxes.mime import ParsedMail
+from webhooks.models import Delivery, Event, Webhook
+from webhooks.payloads import StoredEmail
+from webhooks.services import bodies
 
 DISPATCH = "webhooks.tasks.dispatch"
 
 
 def fan_out_email(
-    *, email: Email, recipients: Sequence[Recipient], attachments: Sequence[Attachment], parsed: "ParsedMail"
+    *, email: Email, recipients: Sequence[Recipient], attachments: Sequence[Attachment], octets: bytes | None
 ) -> None:
-    """Stores the event and its deliveries in the caller's transaction; nothing, if no webhook wants it."""
-    webhooks = list(matching(email, recipients))
+    """Stores the event and its deliveries in the caller's transaction; nothing, if no webhook wants it.
+
+    octets is the raw, None where it cannot be read. email.content is loaded.
+    """
+    webhooks = [webhook for webhook in matching(email, recipients) if Event.Type.EMAIL_RECEIVED in webhook.events]
     if not webhooks:
         return
-    now = timezone.now()
-    event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=now)
-    full = payloads.email_received(event, email=email, recipients=recipients, attachments=attachments, parsed=parsed)
-    bodies = {
-        form: EventBody.objects.create(event=event, form=form, body=payloads.render(payloads.in_form(full, form)))
-        for form in sorted({webhook.payload for webhook in webhooks})
-    }
+    event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=timezone.now())
+    stored = StoredEmail(email, email.content, recipients, attachments)
+    kept = bodies.store_bodies(event, stored, {webhook.form for webhook in webhooks}, octets=octets)
     obstacles = {webhook: webhook.obstacle(email.mailbox_id) for webhook in webhooks}
     Delivery.objects.bulk_create(
         Delivery(
             event=event,
             webhook=webhook,
-            body=bodies[webhook.payload],
+            body=kept[webhook.form],
             # held, not skipped: a webhook that is off for a while misses nothing
             state=Delivery.State.HELD if obstacle else Delivery.State.PENDING,
             reason=obstacle,

@@ -1,7 +1,7 @@
 """Making, changing, pausing and deleting webhooks, and what they keep sealed: their secrets and their own headers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.utils import timezone
 from apikeys.credentials import new_webhook_secret, parse_webhook_secret
 from apikeys.models import ApiKey
 from emailgistics.common.crypto import DecryptionError, decrypt, encrypt
-from emailgistics.common.errors import NotFoundError, RefusedError
+from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
 from emailgistics.common.ids import uuid7
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
@@ -22,22 +22,29 @@ from mailboxes.addresses import shown
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks import guard
 from webhooks import headers as own_headers
-from webhooks.models import MOVED, Webhook
+from webhooks.models import MAX_IN_FLIGHT, MOVED, Delivery, Webhook, WebhookHealth
+from webhooks.services import verdicts
 from webhooks.services.fan_out import DISPATCH
 
 log = get_logger(__name__)
 
 ROTATION_OVERLAP = timedelta(hours=24)
 MAX_ROTATION_OVERLAP = timedelta(days=7)
+MAX_RATE_PER_MINUTE = 60_000
+UNCHANGED = -1  # for what None means something else
 
 
 def create_webhook(
     *,
-    url: str,
+    url: str = "",
     alias: Alias | None = None,
     mailbox: Mailbox | None = None,
     domain: Domain | None = None,
     payload: str = Webhook.Payload.FULL,
+    attachments: str = Webhook.Attachments.LINKS,
+    events: Sequence[str] | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+    rate_per_minute: int | None = None,
     description: str = "",
     created_by: ApiKey | None = None,
     secret: str | None = None,
@@ -45,8 +52,10 @@ def create_webhook(
 ) -> tuple[Webhook, str]:
     """A webhook bound to exactly one of alias, mailbox and domain, and its secret, which is not shown again.
 
-    secret keeps a receiver's configuration when moving here; otherwise a fresh one is made. headers go out beside ours,
-    and their values are never shown again. Raises RefusedError, with field url for an address that may not be called.
+    Without url nothing is sent: its deliveries wait until they are pulled. events None is all there are.
+    rate_per_minute, of requests, None is no limit. secret keeps a receiver's configuration when moving here; otherwise
+    a fresh one is made. headers go out beside ours, and their values are never shown again. Raises RefusedError, with
+    field url for an address that may not be called.
 
     Inside a transaction of the caller's, url is a `guard.JudgedUrl`.
     """
@@ -55,28 +64,36 @@ def create_webhook(
         raise RefusedError("A webhook is bound to exactly one alias, mailbox or domain: give one of them.")
     if bindings[0].deleted_at is not None:
         raise RefusedError(f"{bindings[0]} is deleted; bind the webhook to something that can still receive mail.")
-    _check_payload(payload)
-    description = within(description, limit=500, field="description")
+    how = _checked(
+        payload=payload,
+        attachments=attachments,
+        events=Webhook.EventType.values if events is None else events,
+        max_in_flight=max_in_flight,
+        rate_per_minute=rate_per_minute,
+        description=description,
+    )
     own_headers.check(headers or {})
     if secret is None:
         secret = new_webhook_secret()
     else:
         parse_webhook_secret(secret)
-    url = guard.check_url(url)
+    if url:
+        url = guard.check_url(url)
     pk = uuid7()
-    webhook = Webhook.objects.create(
-        pk=pk,
-        alias=alias,
-        mailbox=mailbox,
-        domain=domain,
-        bound_mailbox_id=alias.mailbox_id if alias else None,
-        url=url,
-        payload=payload,
-        description=description,
-        created_by=created_by,
-        **_fresh_secret(pk, secret),
-        **_sealed_headers(pk, headers or {}),
-    )
+    with transaction.atomic():
+        webhook = Webhook.objects.create(
+            pk=pk,
+            alias=alias,
+            mailbox=mailbox,
+            domain=domain,
+            bound_mailbox_id=alias.mailbox_id if alias else None,
+            url=url,
+            created_by=created_by,
+            **how,
+            **_fresh_secret(pk, secret),
+            **_sealed_headers(pk, headers or {}),
+        )
+        WebhookHealth.objects.create(webhook=webhook)
     return webhook, secret
 
 
@@ -86,11 +103,16 @@ def update_webhook(
     url: str | None = None,
     headers: Mapping[str, str | None] | None = None,
     payload: str | None = None,
+    attachments: str | None = None,
+    events: Sequence[str] | None = None,
+    max_in_flight: int | None = None,
+    rate_per_minute: int | None = UNCHANGED,
     description: str | None = None,
     agree: Callable[[Webhook], None] = lambda _: None,
 ) -> str | None:
-    """Changes what is given; None leaves a thing as it is. headers replaces all of them, a value of None keeps the one
-    of that name.
+    """Changes what is given; None leaves a thing as it is, but rate_per_minute, where it ends the limit. headers
+    replaces all of them, a value of None keeps the one of that name. An empty url sends nothing from now on. Saying
+    how mail comes (url, payload or attachments) forgets that the receiver once answered 413.
 
     Another scheme, host or port is another receiver: the headers that were kept go, and a new secret signs from now on,
     without overlap; it is returned, once. webhook then shows what is stored. Raises RefusedError, NotFoundError.
@@ -98,21 +120,28 @@ def update_webhook(
     agree is called with the row as it is, locked, and refuses the change by raising. Inside a transaction of the
     caller's, url is a `guard.JudgedUrl`.
     """
-    changes: dict[str, Any] = {}
-    if payload is not None:
-        _check_payload(payload)
-        changes["payload"] = payload
-    if description is not None:
-        changes["description"] = within(description, limit=500, field="description")
+    given: dict[str, Any] = {
+        "payload": payload,
+        "attachments": attachments,
+        "events": events,
+        "max_in_flight": max_in_flight,
+        "description": description,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if rate_per_minute != UNCHANGED:
+        changes["rate_per_minute"] = rate_per_minute
+    changes = _checked(**changes)
     if url is not None:
-        if url != webhook.url:
+        if url not in ("", webhook.url):
             url = guard.check_url(url)  # looks names up, so before the transaction
         changes["url"] = url
+    if {"url", "payload", "attachments"} & changes.keys():
+        changes["thinned_at"] = None
     secret = None
     with transaction.atomic():
         row = _locked(webhook)
         agree(row)
-        is_elsewhere = url is not None and not guard.is_same_origin(url, row.url)
+        is_elsewhere = url not in (None, row.url) and not guard.is_same_origin(url, row.url)
         if is_elsewhere:
             secret = new_webhook_secret()
             changes |= _fresh_secret(row.pk, secret)
@@ -126,11 +155,18 @@ def update_webhook(
     return secret
 
 
-def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP) -> str:
+class RotationOverlapsError(ConflictError):
+    """A rotation would end a secret that was promised to sign for some time yet."""
+
+    code = "rotation_overlaps"
+
+
+def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP, may_end_overlap: bool = False) -> str:
     """A new secret, shown this once. The one before signs as well until overlap ends (0 to MAX_ROTATION_OVERLAP).
 
-    Rotating again within it ends what was the previous one. webhook then shows what is stored. Raises RefusedError,
-    with field overlap, and NotFoundError.
+    Rotating again within it is refused, because what was the previous one would end at once; who wants that says so, or
+    an overlap of 0. webhook then shows what is stored. Raises RefusedError, with field overlap, RotationOverlapsError
+    and NotFoundError.
     """
     if not timedelta(0) <= overlap <= MAX_ROTATION_OVERLAP:
         raise RefusedError(
@@ -139,6 +175,12 @@ def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP) ->
     secret = new_webhook_secret()
     with transaction.atomic():
         row = _locked(webhook)
+        ends_at = row.previous_secret_until
+        if overlap and not may_end_overlap and ends_at is not None and ends_at > timezone.now():
+            raise RotationOverlapsError(
+                "The secret before the last rotation still signs, and receivers may use it. Wait until "
+                f"{ends_at:%Y-%m-%d %H:%M} UTC, or give an overlap of 0 to end both at once."
+            )
         changes = _fresh_secret(row.pk, secret)
         if overlap:
             changes |= _overlapping(row, overlap)
@@ -185,12 +227,18 @@ def resume_webhook(webhook: Webhook) -> None:
     """
     changes: dict[str, Any] = {"state": Webhook.State.ACTIVE, "state_reason": ""}
     with transaction.atomic():
+        verdicts.start_slowly(webhook.pk)  # first: whoever judges results locks in this order too
         row = _locked(webhook)
         if webhook.alias and webhook.alias.mailbox_id != row.bound_mailbox_id:
             changes["bound_mailbox"] = webhook.alias.mailbox_id
             changes["endpoint_mailbox"] = row.endpoint_mailbox_id or row.bound_mailbox_id
         _write(row, changes)
         _nudge_after_commit()
+
+
+def in_flight_of(webhook: Webhook) -> int:
+    """Attempts under way now: what pausing, deleting and ending a secret cannot take back."""
+    return Delivery.objects.filter(webhook=webhook, lease_id__isnull=False).count()
 
 
 def delete_webhook(webhook: Webhook) -> None:
@@ -259,9 +307,24 @@ def _changed_headers(row: Webhook, headers: dict[str, str]) -> dict[str, Any]:
     return {} if is_same else _sealed_headers(row.pk, headers)
 
 
-def _check_payload(payload: str) -> None:
-    if payload not in Webhook.Payload.values:
-        raise RefusedError(f"payload is one of {', '.join(Webhook.Payload.values)}.", field="payload")
+def _checked(**how: Any) -> dict[str, Any]:
+    """How mail is to come, as far as it is given. Raises RefusedError, which names the field."""
+    for name, known in (("payload", Webhook.Payload.values), ("attachments", Webhook.Attachments.values)):
+        if how.get(name, known[0]) not in known:
+            raise RefusedError(f"{name} is one of {', '.join(known)}.", field=name)
+    if "events" in how:
+        chosen, known = list(how["events"]), Webhook.EventType.values
+        if not chosen or set(chosen) - set(known):
+            raise RefusedError(f"events is a list of at least one of {', '.join(known)}.", field="events")
+        how["events"] = [name for name in known if name in chosen]
+    if not 1 <= how.get("max_in_flight", 1) <= MAX_IN_FLIGHT:
+        raise RefusedError(f"max_in_flight is from 1 to {MAX_IN_FLIGHT}.", field="max_in_flight")
+    rate = how.get("rate_per_minute")
+    if rate is not None and not 1 <= rate <= MAX_RATE_PER_MINUTE:
+        raise RefusedError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
+    if "description" in how:
+        how["description"] = within(how["description"], limit=500, field="description")
+    return how
 
 
 def _fresh_secret(pk: UUID, secret: str) -> dict[str, Any]:

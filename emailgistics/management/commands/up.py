@@ -47,7 +47,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = Output(sys.stdout.fileno())
-        supervisor = Supervisor(output)
+        supervisor = Supervisor(output, stop_within_s=settings.STOP_WITHIN_S)
         try:
             with supervisor.stopped_by_signals(), _lifeline() as variables:
                 _refuse_taken_ports()

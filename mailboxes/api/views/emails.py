@@ -1,13 +1,10 @@
 """Emails over HTTP. A key sees the emails of its mailboxes; all others do not exist for it."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpResponse, HttpResponseBase
-from django.utils.cache import get_conditional_response
-from django.utils.http import content_disposition_header
+from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -18,7 +15,14 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from emailgistics.common.access import Scope, principal
-from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, NOT_FOUND_PROBLEM, InsufficientScopeError
+from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
+from emailgistics.common.problems import (
+    ACCESS_PROBLEMS,
+    BAD_REQUEST,
+    NOT_FOUND_PROBLEM,
+    InsufficientScopeError,
+    described,
+)
 from emailgistics.common.requests import find
 from mailboxes import raw
 from mailboxes.api.serializers import (
@@ -31,8 +35,10 @@ from mailboxes.api.serializers import (
 from mailboxes.models import Alias, Attachment, Email, Mailbox, Recipient
 
 RAW_TYPE = "message/rfc822"
-# RFC 6838 section 4.2; what a mail declares goes into a header of ours
-MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+RANGE = OpenApiParameter(
+    "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
+)
+RANGE_PROBLEM = described(416, "`range_not_satisfiable`: the range is beyond the end; see Content-Range.")
 
 
 class EmailViews(GenericViewSet[Email]):
@@ -150,17 +156,26 @@ class EmailFileViewSet(EmailViews):
         operation_id="emails_raw",
         summary="Download the raw mail",
         description="Exactly the octets that were accepted over SMTP.",
-        parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)],
-        responses={(200, RAW_TYPE): OpenApiTypes.BINARY, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH), RANGE],
+        responses={
+            (200, RAW_TYPE): OpenApiTypes.BINARY,
+            (206, RAW_TYPE): OpenApiTypes.BINARY,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **RANGE_PROBLEM,
+        },
     )
     def raw(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
         email = find(self.get_queryset().select_related("message"), id)
         return download(
-            request,
-            lambda: raw.read_raw(email.message),
-            content_type=RAW_TYPE,
-            filename=f"{email.public_id}.eml",
-            sha256=email.message.sha256,
+            request._request,  # noqa: SLF001 - DRF has no public name for it
+            File(
+                octets=lambda: raw.read_raw(email.message),
+                size=email.message.size,
+                sha256=email.message.sha256,
+                content_type=RAW_TYPE,
+                filename=f"{email.public_id}.eml",
+            ),
         )
 
     @extend_schema(
@@ -170,8 +185,15 @@ class EmailFileViewSet(EmailViews):
         parameters=[
             OpenApiParameter("id", str, OpenApiParameter.PATH),
             OpenApiParameter("attachment_id", str, OpenApiParameter.PATH),
+            RANGE,
         ],
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        responses={
+            (200, OCTET_STREAM): OpenApiTypes.BINARY,
+            (206, OCTET_STREAM): OpenApiTypes.BINARY,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **RANGE_PROBLEM,
+        },
     )
     def attachment(self, request: Request, id: str, attachment_id: str) -> HttpResponseBase:  # noqa: A002
         email = find(self.get_queryset(), id)
@@ -179,24 +201,12 @@ class EmailFileViewSet(EmailViews):
         found = find(rows, attachment_id)
         is_plain = MEDIA_TYPE.fullmatch(found.content_type)
         return download(
-            request,
-            lambda: raw.attachment_octets(found),
-            content_type=found.content_type if is_plain else "application/octet-stream",
-            filename=found.filename,
-            sha256=found.sha256,
+            request._request,  # noqa: SLF001 - DRF has no public name for it
+            File(
+                octets=lambda: raw.attachment_octets(found),
+                size=found.size,
+                sha256=found.sha256,
+                content_type=found.content_type if is_plain else OCTET_STREAM,
+                filename=found.filename,
+            ),
         )
-
-
-def download(
-    request: Request, octets: Callable[[], bytes], *, content_type: str, filename: str, sha256: str
-) -> HttpResponseBase:
-    """A file to be saved, never shown in the browser's page of ours; octets are read only if the client lacks them."""
-    etag = f'"{sha256}"'
-    response = get_conditional_response(request._request, etag=etag)  # noqa: SLF001 - DRF has no public name for it
-    if response is None:
-        response = HttpResponse(octets(), content_type=content_type)
-        response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=filename) or ""
-    response["ETag"] = etag
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    return response

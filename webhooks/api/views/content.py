@@ -11,6 +11,8 @@ from emailgistics.common.problems import InsufficientScopeError
 from webhooks.headers import masked
 from webhooks.models import Webhook
 
+CONTENT = "A webhook with `payload: full` carries what mails say, so this needs emails:content as well for such a one."
+
 
 def default_payload(caller: Principal) -> str:
     return Webhook.Payload.FULL if caller.may(Scope.EMAILS_CONTENT) else Webhook.Payload.METADATA
@@ -18,7 +20,7 @@ def default_payload(caller: Principal) -> str:
 
 def refuse_full_payload(body: Mapping[str, Any], caller: Principal) -> None:
     """Told by the body's form alone, before anything is looked for. Raises InsufficientScopeError."""
-    if body.get("payload") == Webhook.Payload.FULL:
+    if body.get("payload") == Webhook.Payload.FULL or body.get("attachments") == Webhook.Attachments.INLINE:
         _require_content(caller)
 
 
@@ -31,7 +33,8 @@ def refuse_full_webhook(webhook: Webhook, caller: Principal) -> None:
 def is_aimed_anew(webhook: Webhook, body: Mapping[str, Any]) -> bool:
     """Whether a change gives it another url or other headers; a value that is given counts as another."""
     headers = masked(webhook.header_names)
-    return bool(body.get("url", webhook.url) != webhook.url or body.get("headers", headers) != headers)
+    url = webhook.url or None
+    return bool(body.get("url", url) != url or body.get("headers", headers) != headers)
 
 
 def _require_content(caller: Principal) -> None:

@@ -1,6 +1,6 @@
 """Deliveries over HTTP: what became of each event, for who may see both its email and its webhook."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -8,28 +8,54 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from emailgistics.common.access import Scope
-from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, NOT_FOUND_PROBLEM
+from emailgistics.common.access import Principal, Scope
+from emailgistics.common.bodies import values_in_body
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find
 from emailgistics.common.resources import ID, ResourceViewSet
+from mailboxes.models import Email
+from webhooks.api.bodies import NothingSerializer
 from webhooks.api.serializers import DeliveryDetailSerializer, DeliverySerializer
+from webhooks.api.views.content import CONTENT, refuse_full_webhook
+from webhooks.api.waiting import with_what_keeps_back
 from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.services.replay import cancel_delivery, replay_delivery
 
 STATE_FILTER = OpenApiParameter(
     "state", str, enum=Delivery.State.values, description="Only those in this state, as it is now."
 )
 
 
+def detail_of(delivery: Delivery, caller: Principal) -> dict[str, Any]:
+    """With every attempt, as far as it is for that key."""
+    rows = with_what_keeps_back(Delivery.objects.filter(pk=delivery.pk))
+    row = rows.prefetch_related(_attempts_for(caller)).get()
+    return dict(DeliveryDetailSerializer(row, context={"principal": caller}).data)
+
+
+def _attempts_for(caller: Principal) -> "Prefetch[str, QuerySet[Attempt], str]":  # generic in the stubs alone
+    attempts = Attempt.objects.order_by("n")
+    if not caller.may(Scope.EMAILS_CONTENT):
+        attempts = attempts.defer("response_headers", "response_excerpt")
+    return Prefetch("attempt_log", attempts)
+
+
 class DeliveryViewSet(ResourceViewSet[Delivery]):
     serializer_class = DeliverySerializer
-    required_scopes: ClassVar = {"list": Scope.WEBHOOKS_READ, "retrieve": Scope.WEBHOOKS_READ}
+    required_scopes: ClassVar = {
+        "list": Scope.WEBHOOKS_READ,
+        "of_email": (Scope.EMAILS_READ, Scope.WEBHOOKS_READ),
+        "retrieve": Scope.WEBHOOKS_READ,
+        "replay": Scope.WEBHOOKS_WRITE,
+        "cancel": Scope.WEBHOOKS_WRITE,
+    }
 
     @property
     def default_response_headers(self) -> dict[str, str]:
         return super().default_response_headers | {"Cache-Control": "no-store"}
 
     def get_queryset(self) -> QuerySet[Delivery]:
-        return Delivery.objects.visible_to(self.caller).select_related("event")
+        return with_what_keeps_back(Delivery.objects.visible_to(self.caller))
 
     @extend_schema(
         operation_id="webhooks_deliveries_list",
@@ -59,8 +85,63 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
         responses={200: DeliveryDetailSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        attempts = Attempt.objects.order_by("n")
-        if not self.caller.may(Scope.EMAILS_CONTENT):
-            attempts = attempts.defer("response_headers", "response_excerpt")
-        delivery = find(self.get_queryset().prefetch_related(Prefetch("attempt_log", attempts)), id)
+        delivery = find(self.get_queryset().prefetch_related(_attempts_for(self.caller)), id)
         return Response(DeliveryDetailSerializer(delivery, context={"principal": self.caller}).data)
+
+    @extend_schema(
+        operation_id="emails_deliveries_list",
+        summary="List an email's deliveries, newest first",
+        description="To the webhooks that the key may see.",
+        parameters=[ID],
+        responses={200: DeliverySerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+    )
+    def of_email(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
+        email = find(Email.objects.visible_to(self.caller), id)
+        return self.listed(self.get_queryset().filter(event__email=email))
+
+    @extend_schema(
+        operation_id="deliveries_replay",
+        summary="Send a delivery again",
+        description=(
+            "One that has ended goes out again, with the same octets and the same `webhook-id`; only if what was sent "
+            f"is more than the webhook may be told by now, or is gone, in the form that it gets now. {CONTENT}"
+        ),
+        parameters=[ID],
+        request=None,
+        responses={
+            200: DeliveryDetailSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **described(409, "`conflict`: it has not ended. `content_expired`: what it told is no longer kept."),
+        },
+    )
+    def replay(self, request: Request, id: str) -> Response:  # noqa: A002
+        delivery = self.found(id)
+        refuse_full_webhook(delivery.webhook, self.caller)
+        values_in_body(request, NothingSerializer)
+        replay_delivery(delivery, by=f"the key {self.caller.identifier}")
+        return Response(detail_of(delivery, self.caller))
+
+    @extend_schema(
+        operation_id="deliveries_cancel",
+        summary="Cancel a delivery",
+        description=(
+            "One that has not ended is not tried again. A request that is under way may still arrive; it changes "
+            "nothing any more."
+        ),
+        parameters=[ID],
+        request=None,
+        responses={
+            200: DeliveryDetailSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **described(409, "`conflict`: it has ended already."),
+        },
+    )
+    def cancel(self, request: Request, id: str) -> Response:  # noqa: A002
+        delivery = self.found(id)
+        values_in_body(request, NothingSerializer)
+        cancel_delivery(delivery, by=f"the key {self.caller.identifier}")
+        return Response(detail_of(delivery, self.caller))

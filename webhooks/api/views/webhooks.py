@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 from apikeys.models import ApiKey
 from emailgistics.common.access import Scope, require_all_mailboxes
 from emailgistics.common.bodies import BodySerializer, body_of, values_in_body
-from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find_in_query
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
 from mailboxes.models import Alias, Domain, Mailbox
@@ -23,12 +24,17 @@ from webhooks.api.bodies import (
     WholeWebhookSerializer,
 )
 from webhooks.api.serializers import ChangedWebhookSerializer, WebhookSerializer, WebhookWithSecretSerializer
-from webhooks.api.views.content import default_payload, is_aimed_anew, refuse_full_payload, refuse_full_webhook
+from webhooks.api.views.content import (
+    CONTENT,
+    default_payload,
+    is_aimed_anew,
+    refuse_full_payload,
+    refuse_full_webhook,
+)
 from webhooks.headers import MASK
-from webhooks.models import Webhook
+from webhooks.models import Delivery, Webhook
 from webhooks.services import webhooks
 
-CONTENT = "A webhook with `payload: full` carries what mails say, so this needs emails:content as well for such a one."
 AIMING = f"For another `url` or other `headers`: {CONTENT}"
 ELSEWHERE = (
     "Another scheme, host or port of `url` is another receiver: values that were kept are dropped, the secret is "
@@ -37,14 +43,29 @@ ELSEWHERE = (
 HEADERS = (
     f"In place of the values of `headers`, which nobody reads again, stands `{MASK}`; sent back, it keeps the value."
 )
+IN_FLIGHT = OpenApiParameter(
+    "Attempts-In-Flight", int, OpenApiParameter.HEADER, response=[204], description="requests under way"
+)
 
 
 def filter_by(name: str, what: str) -> OpenApiParameter:
     return OpenApiParameter(name, str, description=f"Only those {what}.")
 
 
-class WebhookViewSet(ResourceViewSet[Webhook]):
+class WebhookViews(ResourceViewSet[Webhook]):
+    """What all views of webhooks share: those that the key may see, and that nobody keeps a copy on the way."""
+
     serializer_class = WebhookSerializer
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return super().default_response_headers | {"Cache-Control": "no-store"}  # secrets are among the answers
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return Webhook.objects.visible_to(self.caller).select_related("alias")
+
+
+class WebhookViewSet(WebhookViews):
     required_scopes: ClassVar = {
         "list": Scope.WEBHOOKS_READ,
         "retrieve": Scope.WEBHOOKS_READ,
@@ -57,12 +78,11 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
         "rotate_secret": Scope.WEBHOOKS_WRITE,
     }
 
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        return super().default_response_headers | {"Cache-Control": "no-store"}  # secrets are among the answers
-
     def get_queryset(self) -> QuerySet[Webhook]:
-        return Webhook.objects.visible_to(self.caller).select_related("alias")
+        under_way = Delivery.objects.filter(webhook=OuterRef("pk"), lease_id__isnull=False).order_by()
+        counted = under_way.values("webhook").annotate(n=Count("pk")).values("n")
+        rows = super().get_queryset().select_related("health")
+        return rows.annotate(attempts_in_flight=Coalesce(Subquery(counted), 0))
 
     @extend_schema(
         summary="List webhooks, newest first",
@@ -123,9 +143,9 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
         if body.get("domain_id") is not None:
             require_all_mailboxes(self.caller)
         references = {f"{name}_id": rows for name, rows in self._things().items()}
-        values = _without_constants(values_in_body(request, NewWebhookSerializer, references=references))
+        values = values_in_body(request, NewWebhookSerializer, references=references)
         webhook, secret = webhooks.create_webhook(
-            **{"payload": default_payload(self.caller), **values},
+            **{"payload": default_payload(self.caller), **values, "url": values["url"] or ""},
             created_by=ApiKey.objects.get(pk=self.caller.key_id),
         )
         answer = self.created(webhook)
@@ -185,18 +205,27 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
 
     @extend_schema(
         summary="Delete a webhook",
-        description="Nothing goes out any more; what it had not delivered is canceled. The emails stay.",
-        parameters=[ID],
+        description=(
+            "Nothing more is sent, from 1 s later at most; what it had not delivered is canceled. The emails stay. "
+            "Requests that are under way are told in `Attempts-In-Flight`: those cannot be taken back."
+        ),
+        parameters=[ID, IN_FLIGHT],
         responses={204: None, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        webhooks.delete_webhook(self.found(id))
-        return self.gone()
+        webhook = self.found(id)
+        webhooks.delete_webhook(webhook)
+        answer = self.gone()
+        answer["Attempts-In-Flight"] = str(webhooks.in_flight_of(webhook))
+        return answer
 
     @extend_schema(
         operation_id="webhooks_pause",
         summary="Pause a webhook",
-        description="Nothing more is sent; what comes meanwhile is held, and nothing is dropped.",
+        description=(
+            "Nothing more is sent, from 1 s later at most; what comes meanwhile is held, and nothing is dropped. "
+            "`attempts_in_flight` says how many requests are under way, which cannot be taken back."
+        ),
         parameters=[ID],
         request=None,
         responses={200: WebhookSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
@@ -231,11 +260,19 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
         description=(
             "The answer holds it, this once. Until `previous_secret_until` the one before signs as well: "
             "`webhook-signature` carries both signatures, `x-webhook-signature` that of the secret before, and "
-            f"`x-webhook-signature-next` that of the new one. {CONTENT}"
+            "`x-webhook-signature-next` that of the new one. While a rotation overlaps, another one is refused, for "
+            "receivers may still use the secret before; `overlap_hours` 0 ends both at once. What is under way "
+            f"(`attempts_in_flight`) was signed before. {CONTENT}"
         ),
         parameters=[ID],
         request=RotationSerializer,
-        responses={200: WebhookWithSecretSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        responses={
+            200: WebhookWithSecretSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **described(409, "`rotation_overlaps`: the secret before the last rotation still signs."),
+        },
         examples=[OpenApiExample("End the one before at once", {"overlap_hours": 0}, request_only=True)],
     )
     def rotate_secret(self, request: Request, id: str) -> Response:  # noqa: A002
@@ -260,15 +297,13 @@ class WebhookViewSet(ResourceViewSet[Webhook]):
         webhook = self.found(public_id)
         if is_aimed_anew(webhook, body):
             refuse_full_webhook(webhook, self.caller)
-        values = _without_constants(values_in_body(request, serializer, current=self.json_of(webhook)))
+        values = values_in_body(request, serializer, current=self.json_of(webhook))
+        if "url" in values:
+            values["url"] = values["url"] or ""
         if "headers" in values:
             values["headers"] = {name: None if value == MASK else value for name, value in values["headers"].items()}
         return self._shown_with(webhook, webhooks.update_webhook(webhook, **values))
 
     def _shown_with(self, webhook: Webhook, secret: str | None) -> Response:
+        del webhook.attempts_in_flight  # type: ignore[attr-defined]  # annotated before the change: counted anew
         return Response(self.json_of(webhook) | ({} if secret is None else {"secret": secret}))
-
-
-def _without_constants(values: dict[str, Any]) -> dict[str, Any]:
-    """There is one event and one way of attachments yet: that a body says so was checked, and changes nothing."""
-    return {name: value for name, value in values.items() if name not in ("events", "attachments")}

@@ -2,14 +2,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
+from django.db.models import QuerySet
 
-from emailgistics.common.commands import RecordCommand
+from emailgistics.common.commands import Json, RecordCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import shown
 from webhooks.api.serializers import DeliveryDetailSerializer
-from webhooks.management.commands.webhooks import find_webhook
+from webhooks.api.waiting import with_what_keeps_back
+from webhooks.management.commands.webhooks import OPERATOR, find_webhook
 from webhooks.models import Delivery
+from webhooks.services.replay import ENDED, cancel_delivery, replay_delivery, retry_now
 
 NEWEST = 100
 
@@ -22,15 +25,24 @@ class Command(RecordCommand[Delivery]):
     noun = "delivery"
     handle_help = "its id"
     serializer = DeliveryDetailSerializer
-    columns: ClassVar = ("id", "webhook_id", "state", "attempts", "last_status", "last_error", "reason")
+    columns: ClassVar = (
+        "created_at", "id", "state", "webhook_id", "event_type", "email_id", "attempts", "last_status", "reason",
+    )  # fmt: skip
 
     def add_list_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--webhook", help="only of this webhook: its id")
         parser.add_argument("--state", choices=Delivery.State.values, help="only in this state")
         parser.add_argument("--limit", type=int, default=NEWEST, help=f"at most so many (default {NEWEST})")
 
+    def add_verbs(self, verbs: Verbs) -> None:
+        for verb, help_text, run in (
+            ("retry", "try now what waits for its next attempt; send again what has ended", self._retry),
+            ("cancel", "try it no more; a request that is under way may still arrive", self._cancel),
+        ):
+            verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
+
     def rows(self, options: Mapping[str, Any]) -> Iterable[Delivery]:
-        found = Delivery.objects.select_related("event").prefetch_related("attempt_log")
+        found = _rows().prefetch_related("attempt_log")
         if options["webhook"]:
             found = found.filter(webhook=find_webhook(options["webhook"]))
         if options["state"]:
@@ -39,7 +51,23 @@ class Command(RecordCommand[Delivery]):
 
     def find(self, text: str) -> Delivery:
         pk = decode_id(Delivery.ID_PREFIX, text)
-        delivery = Delivery.objects.select_related("event").filter(pk=pk).first() if pk else None
+        delivery = _rows().filter(pk=pk).first() if pk else None
         if delivery is None:
             raise NotFoundError(f"There is no delivery {shown(text)}; `manage.py deliveries list` shows their ids.")
         return delivery
+
+    def _retry(self, options: Json) -> None:
+        delivery = self.find(options["which"])
+        if delivery.state in ENDED:
+            replay_delivery(delivery, by=OPERATOR)
+        else:
+            retry_now(delivery)
+        self.print_one(self.find(options["which"]), options)
+
+    def _cancel(self, options: Json) -> None:
+        cancel_delivery(self.find(options["which"]), by=OPERATOR)
+        self.print_one(self.find(options["which"]), options)
+
+
+def _rows() -> QuerySet[Delivery]:
+    return with_what_keeps_back(Delivery.objects.all())

@@ -1,22 +1,31 @@
+import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from apikeys.services import DURATION
-from emailgistics.common.commands import Json, ResourceCommand, Verbs
+from emailgistics.common.commands import Json, ResourceCommand, Verbs, readable
 from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import shown
 from mailboxes.management.commands.aliases import find_alias
 from mailboxes.management.commands.domains import find_domain
 from mailboxes.management.commands.mailboxes import find_mailbox
-from webhooks.api.serializers import WebhookSerializer
+from webhooks.api.serializers import DeliveryDetailSerializer, ReplayJobSerializer, WebhookSerializer
 from webhooks.headers import FIELD, MASK
-from webhooks.models import Webhook
-from webhooks.services import webhooks
+from webhooks.models import MAX_IN_FLIGHT, Delivery, ReplayJob, Webhook
+from webhooks.services import replay_jobs, stop, testing, webhooks
+from webhooks.transport import TOTAL_S
 
+OPERATOR = "an operator"
+TEST_WITHIN = timedelta(seconds=TOTAL_S + 5)  # one attempt, and the time until it is begun
+LOOK_EVERY = timedelta(seconds=0.5)
+WHEN_HELP = "2030-01-31T18:00:00Z, or how long ago: 24h, 7d"
 HEADER_HELP = "sent with every request, such as 'X-Api-Key: …'; may be given again. Its value is not shown any more"
 
 
@@ -51,6 +60,20 @@ def parse_overlap(text: str) -> timedelta:
     return timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count)
 
 
+def parse_when(text: str, *, name: str) -> datetime:
+    """A time with its offset, or `24h`, `7d` ago. Raises RefusedError."""
+    if match := DURATION.fullmatch(text):
+        count = int(match["count"])
+        return timezone.now() - (timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count))
+    try:
+        at = parse_datetime(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise RefusedError(f"--{name} is written {WHEN_HELP}.", field=name)
+    return at
+
+
 class Command(ResourceCommand[Webhook]):
     help = (
         "Endpoints that are told about mail, and their secrets.  "
@@ -62,23 +85,31 @@ class Command(ResourceCommand[Webhook]):
     columns: ClassVar = ("id", "state", "url", "alias_id", "mailbox_id", "domain_id")
 
     def add_create_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--url", required=True, help="https; http only into WEBHOOK_ALLOW_NETWORKS")
+        where = parser.add_mutually_exclusive_group(required=True)
+        where.add_argument("--url", help="https; http only into WEBHOOK_ALLOW_NETWORKS")
+        where.add_argument("--pull", action="store_true", help="send nothing: its deliveries are pulled")
         binding = parser.add_mutually_exclusive_group(required=True)
         binding.add_argument("--alias", help="mail to this alias: id or address")
         binding.add_argument("--mailbox", help="mail in this mailbox: id or address")
         binding.add_argument("--domain", help="mail to this domain: id or name")
         parser.add_argument("--payload", choices=Webhook.Payload.values, default=Webhook.Payload.FULL)
+        parser.add_argument("--attachments", choices=Webhook.Attachments.values, default=Webhook.Attachments.LINKS)
+        parser.add_argument("--max-in-flight", type=int, default=MAX_IN_FLIGHT, help="requests at once")
+        parser.add_argument("--rate", type=int, help="requests a minute; no limit, unless said")
         parser.add_argument("--secret", help="whsec_…, to keep a receiver as it is; otherwise a new one is made")
         parser.add_argument("--description", default="", help="for people")
         parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=HEADER_HELP)
 
     def create(self, options: Mapping[str, Any]) -> tuple[Webhook, Json]:
         webhook, secret = webhooks.create_webhook(
-            url=options["url"],
+            url=options["url"] or "",
             alias=find_alias(options["alias"]) if options["alias"] else None,
             mailbox=find_mailbox(options["mailbox"]) if options["mailbox"] else None,
             domain=find_domain(options["domain"]) if options["domain"] else None,
             payload=options["payload"],
+            attachments=options["attachments"],
+            max_in_flight=options["max_in_flight"],
+            rate_per_minute=options["rate"],
             secret=options["secret"],
             description=options["description"],
             headers=parse_headers(options["header"]),
@@ -100,6 +131,9 @@ class Command(ResourceCommand[Webhook]):
         update.add_argument("which", help=self.handle_help)
         update.add_argument("--url", help="another scheme, host or port renews the secret and drops kept headers")
         update.add_argument("--payload", choices=Webhook.Payload.values)
+        update.add_argument("--attachments", choices=Webhook.Attachments.values)
+        update.add_argument("--max-in-flight", type=int, help="requests at once")
+        update.add_argument("--rate", type=int, help="requests a minute; 0 ends the limit")
         update.add_argument("--description", help="for people")
         headers = update.add_mutually_exclusive_group()
         headers.add_argument(
@@ -117,11 +151,26 @@ class Command(ResourceCommand[Webhook]):
             ("resume", "send again, and what was held first; confirms where its alias leads", self._resume),
         ):
             verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
+        test = verbs.add("test", "send it a test, wait, and say what came of it", self._test)
+        test.add_argument("which", help=self.handle_help)
+        again = verbs.add("replay", "send a span of time again, and show how far it is", self._replay)
+        again.add_argument("which", help=self.handle_help)
+        again.add_argument("--since", required=True, help=WHEN_HELP)
+        again.add_argument("--until", help=f"{WHEN_HELP}; up to now, unless said")
+        again.add_argument("--status", choices=replay_jobs.OF_STATES, default="failed", help="how they had ended")
+        again.add_argument("--rate", type=int, default=replay_jobs.RATE_PER_MINUTE, help="deliveries a minute")
+        halt = verbs.add("stop-all", "start no attempt for any webhook; nothing is lost", self._stop_all)
+        halt.add_argument("--reason", default="", help="for people")
+        verbs.add("start-all", "let attempts start again after stop-all", self._start_all)
 
     def _update(self, options: Json) -> None:
         changes: dict[str, Any] = {
-            name: options[name] for name in ("url", "payload", "description") if options[name] is not None
+            name: options[name]
+            for name in ("url", "payload", "attachments", "max_in_flight", "description")
+            if options[name] is not None
         }
+        if options["rate"] is not None:
+            changes["rate_per_minute"] = options["rate"] or None
         if options["no_headers"] or options["header"]:
             given = parse_headers(options["header"] or [])
             changes["headers"] = {name: None if value == MASK else value for name, value in given.items()}
@@ -145,3 +194,58 @@ class Command(ResourceCommand[Webhook]):
         webhook = self.find(options["which"])
         webhooks.resume_webhook(webhook)
         self.print_one(self.find(options["which"]), options)
+
+    def _test(self, options: Json) -> None:
+        delivery = testing.send_test(self.find(options["which"]), by=OPERATOR)
+        delivery = testing.wait_for_end(delivery, at_most=TEST_WITHIN)
+        told = DeliveryDetailSerializer(delivery).data
+        if options["json"]:
+            self.stdout.write(json.dumps(told, indent=2))
+        match delivery.state:
+            case Delivery.State.DELIVERED:
+                if not options["json"]:
+                    self.stdout.write(f"{delivery.public_id} arrived: answered {delivery.last_status}.")
+            case Delivery.State.PENDING:
+                raise CommandError(f"{delivery.public_id} was not tried yet: {told['reason'] or 'no dispatcher runs'}.")
+            case _:
+                attempt = delivery.attempt_log.last()
+                why = (attempt.detail or attempt.error) if attempt else delivery.reason
+                raise CommandError(f"{delivery.public_id} is {delivery.state}: {readable(why)}")
+
+    def _replay(self, options: Json) -> None:
+        webhook = self.find(options["which"])
+        job = replay_jobs.start_replay(
+            webhook,
+            since=parse_when(options["since"], name="since"),
+            until=parse_when(options["until"], name="until") if options["until"] else timezone.now(),
+            of_state=options["status"],
+            rate_per_minute=options["rate"],
+            by=OPERATOR,
+        )
+        while job.state == ReplayJob.State.RUNNING:
+            replay_jobs.work_replays()  # as dispatchers do; whoever comes first
+            job.refresh_from_db()
+            if not options["json"]:
+                done = job.replayed + job.skipped + job.content_expired
+                self.stdout.write(f"{job.public_id}: {done} of {job.total}, {job.replayed} sent again")
+            if job.state == ReplayJob.State.RUNNING:
+                time.sleep(LOOK_EVERY.total_seconds())
+        if options["json"]:
+            self.stdout.write(json.dumps(ReplayJobSerializer(job).data, indent=2))
+        else:
+            self.stdout.write(
+                f"{job.state}: {job.replayed} sent again, {job.skipped} were on their way, "
+                f"{job.content_expired} no longer kept"
+            )
+
+    def _stop_all(self, options: Json) -> None:
+        stopped = stop.stop_outgoing(by=OPERATOR, reason=options["reason"])
+        told = {"stopped": True, "by": stopped.stopped_by, "reason": stopped.reason}
+        self._say(options, told, f"Stopped by {readable(stopped.stopped_by)}. {readable(stopped.reason)}".strip())
+
+    def _start_all(self, options: Json) -> None:
+        was_stopped = stop.start_outgoing(by=OPERATOR)
+        self._say(options, {"stopped": False}, "Started." if was_stopped else "Nothing was stopped.")
+
+    def _say(self, options: Json, told: Json, text: str) -> None:
+        self.stdout.write(json.dumps(told, indent=2) if options["json"] else text)

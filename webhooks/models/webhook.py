@@ -1,9 +1,6 @@
-"""Endpoints, what happened, and how far the news of it has come.
+"""Endpoints: where news goes, what they are bound to, and how well they take it."""
 
-An event is rendered once; a delivery is that event for one webhook; an attempt is one HTTP request. The delivery table
-is the queue: whatever is unfinished has a due time, or is held and looked at by a sweep.
-"""
-
+from dataclasses import fields
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -13,13 +10,17 @@ from django.db.models import F, Q
 from apikeys.models import ApiKey
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel, encode_id
-from mailboxes.models import Alias, Domain, Email, Mailbox
+from mailboxes.models import Alias, Domain, Mailbox
+from webhooks.health import Health
 
 MOVED = "its alias leads to another mailbox now; resume it to confirm"
 OTHER_MAILBOX = (
     "mail of a mailbox that is not confirmed for this endpoint now; it goes out when the alias leads there again and "
     "the webhook is resumed"
 )
+PULLED = "waits to be pulled: the webhook has no URL"
+STOPPED = "all outgoing webhooks are stopped"
+MAX_IN_FLIGHT = 20  # of one webhook, unless it says less
 ALIVE = Q(deleted_at=None, alias__deleted_at=None, mailbox__deleted_at=None, domain__deleted_at=None)
 STAYED = Q(alias=None) | Q(alias__mailbox=F("bound_mailbox"))
 
@@ -37,7 +38,8 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.exclude(STAYED)
 
     def sending(self) -> Self:
-        return self.filter(STAYED, deleted_at=None, state=Webhook.State.ACTIVE)
+        """Mail may go out to them by itself."""
+        return self.filter(STAYED, deleted_at=None, state=Webhook.State.ACTIVE).exclude(url="")
 
     def visible_to(self, principal: Principal) -> Self:
         """By what it is bound to; that of a domain hears of all its mailboxes, so it is for keys of all mailboxes."""
@@ -45,6 +47,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
             return self.live()
         allowed = principal.mailbox_ids
         return self.live().filter(Q(mailbox__in=allowed) | Q(alias__mailbox__in=allowed))
+
+
+def all_event_types() -> list[str]:
+    return list(Webhook.EventType.values)
 
 
 class Webhook(TypedIdModel):
@@ -59,10 +65,22 @@ class Webhook(TypedIdModel):
         FULL = "full"
         METADATA = "metadata"
 
+    class Attachments(models.TextChoices):
+        """How attachments come with a full payload."""
+
+        LINKS = "links"
+        INLINE = "inline"
+
+    class EventType(models.TextChoices):
+        """What a webhook can be told of; see `Event.Type` for all there are."""
+
+        EMAIL_RECEIVED = "email.received"
+        WEBHOOK_DISABLED = "webhook.disabled"
+
     alias = models.ForeignKey(Alias, models.PROTECT, null=True, blank=True, related_name="webhooks")
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, null=True, blank=True, related_name="webhooks")
     domain = models.ForeignKey(Domain, models.PROTECT, null=True, blank=True, related_name="webhooks")
-    url = models.URLField(max_length=2000)
+    url = models.URLField(max_length=2000, blank=True, help_text="empty: nothing is sent, its deliveries are pulled")
     sealed_secret = models.BinaryField(help_text="see services.webhooks.secrets_of")
     sealed_previous_secret = models.BinaryField(null=True, help_text="signs as well while a rotation overlaps")
     previous_secret_until = models.DateTimeField(null=True)
@@ -92,6 +110,22 @@ class Webhook(TypedIdModel):
         help_text="where its alias led when url or headers were last changed; null: where it was bound first",
     )
     payload = models.CharField(max_length=10, choices=Payload, default=Payload.FULL)
+    attachments = models.CharField(
+        max_length=10, choices=Attachments, default=Attachments.LINKS, db_default=Attachments.LINKS
+    )
+    events = models.JSONField(
+        default=all_event_types,
+        db_default=models.Value(["email.received", "webhook.disabled"], models.JSONField()),
+        help_text="what it is told of",
+    )
+    thinned_at = models.DateTimeField(
+        null=True, editable=False, help_text="since its receiver answered 413: its events go without what mails say"
+    )
+    max_in_flight = models.PositiveSmallIntegerField(default=MAX_IN_FLIGHT, db_default=MAX_IN_FLIGHT)
+    rate_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="requests; null is no limit")
+    last_position = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="the highest that a delivery of its was given, for pulling"
+    )
     description = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     state_reason = models.CharField(max_length=200, blank=True)
@@ -112,6 +146,11 @@ class Webhook(TypedIdModel):
             ),
             models.CheckConstraint(condition=Q(state__in=["active", "paused", "disabled"]), name="webhook_state"),
             models.CheckConstraint(condition=Q(payload__in=["full", "metadata"]), name="webhook_payload"),
+            models.CheckConstraint(condition=Q(attachments__in=["links", "inline"]), name="webhook_attachments"),
+            models.CheckConstraint(
+                condition=Q(max_in_flight__gte=1, max_in_flight__lte=MAX_IN_FLIGHT), name="webhook_max_in_flight"
+            ),
+            models.CheckConstraint(condition=Q(rate_per_minute=None) | Q(rate_per_minute__gte=1), name="webhook_rate"),
             models.CheckConstraint(
                 condition=Q(sealed_previous_secret=None, previous_secret_until=None)
                 | Q(sealed_previous_secret__isnull=False, previous_secret_until__isnull=False),
@@ -140,15 +179,32 @@ class Webhook(TypedIdModel):
             return self.state_reason
         return f"{self.state_reason}; {MOVED}" if self.state_reason else MOVED
 
-    def obstacle(self, mailbox_id: UUID) -> str:
-        """Why mail of that mailbox may not go out to it now; empty if it may. Needs `alias`.
+    @property
+    def form(self) -> str:
+        """In which of `EventBody.Form` it gets the news of a mail now."""
+        if self.payload == self.Payload.METADATA:
+            return "metadata"
+        if self.thinned_at is not None:
+            return "thin"
+        return "inline" if self.attachments == self.Attachments.INLINE else "full"
+
+    def obstacle(self, mailbox_id: UUID | None) -> str:
+        """Why news of that mailbox may not go out to it now; empty if it may. Needs `alias`.
+
+        mailbox_id is None for what is not about a mail.
 
         A webhook of an alias gets the mail of the mailboxes that were confirmed for its endpoint and no other's: else
         whoever gets the alias could point the webhook at himself, and the mail that waits would follow.
         """
         if self.current_state != self.State.ACTIVE:
             return f"the webhook is {self.current_state}"
-        if self.alias_id and mailbox_id not in (self.bound_mailbox_id, self.endpoint_mailbox_id):
+        if not self.url:
+            return PULLED
+        if (
+            self.alias_id
+            and mailbox_id is not None
+            and mailbox_id not in (self.bound_mailbox_id, self.endpoint_mailbox_id)
+        ):
             return OTHER_MAILBOX
         return ""
 
@@ -159,121 +215,68 @@ class Webhook(TypedIdModel):
         return mailbox_id not in (self.alias.mailbox_id, self.endpoint_mailbox_id or self.bound_mailbox_id)
 
 
-class Event(TypedIdModel):
-    """Something that webhooks are told about. Its id is the `webhook-id` of every delivery."""
+class WebhookHealth(models.Model):
+    """How well a webhook takes what it is sent: see `webhooks.health`, whose fields these are.
 
-    ID_PREFIX: ClassVar = "evt"
+    Apart from Webhook: it is locked and written while deliveries are claimed and recorded, by every dispatcher. A row
+    that is all default says nothing against the webhook, and is not written for successes.
+    """
 
-    class Type(models.TextChoices):
-        EMAIL_RECEIVED = "email.received"
-
-    type = models.CharField(max_length=40, choices=Type)
-    email = models.ForeignKey(Email, models.PROTECT, related_name="events")
-    created_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ("id",)
-        constraints = (
-            # processing twice tells once
-            models.UniqueConstraint(
-                fields=["email"], condition=Q(type="email.received"), name="event_received_once_per_email"
-            ),
-        )
-
-
-class EventBody(models.Model):
-    """The octets that are signed and sent for an event, in one form: the same for every attempt."""
-
-    event = models.ForeignKey(Event, models.CASCADE, related_name="bodies")
-    form = models.CharField(max_length=10, choices=Webhook.Payload)
-    body = models.BinaryField()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=["event", "form"], name="event_body_once_per_form"),)
+    webhook = models.OneToOneField(Webhook, models.CASCADE, primary_key=True, related_name="health")
+    failing_since = models.DateTimeField(null=True, help_text="the first failure since the last success")
+    failures = models.PositiveIntegerField(default=0, help_text="since then")
+    alerted_percent = models.PositiveSmallIntegerField(default=0, help_text="of the way to being disabled: last notice")
+    window_started_at = models.DateTimeField(null=True, help_text="in which the circuit breaker counts")
+    window_results = models.PositiveIntegerField(default=0)
+    window_failures = models.PositiveIntegerField(default=0)
+    open_until = models.DateTimeField(null=True, help_text="the circuit breaker lets nothing out before")
+    open_for_s = models.PositiveSmallIntegerField(default=0, help_text="how long it was opened last; 0: it is closed")
+    cap = models.PositiveSmallIntegerField(null=True, help_text="requests at once, after trouble; null: as many as may")
+    tokens = models.FloatField(null=True, help_text="of the rate limit's bucket, at tokens_at")
+    tokens_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
-        return f"{self.form} body of {encode_id(Event.ID_PREFIX, self.event_id)}"
+        return f"health of {encode_id(Webhook.ID_PREFIX, self.webhook_id)}"
+
+    @property
+    def known(self) -> Health:
+        """All of it but the rate limit's part."""
+        return Health(**{field.name: getattr(self, field.name) for field in fields(Health)})
 
 
-class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def visible_to(self, principal: Principal) -> Self:
-        """By its email's mailbox and by its webhook: moving an alias does not carry old mail to new eyes."""
-        webhooks, emails = Webhook.objects.visible_to(principal), Q(event__email__mailbox__deleted_at=None)
-        if not principal.all_mailboxes:
-            emails &= Q(event__email__mailbox__in=principal.mailbox_ids)
-        return self.filter(emails, webhook__in=webhooks)
+class Notice(models.Model):
+    """Something that the owner of a webhook should know."""
 
+    class Kind(models.TextChoices):
+        FAILING = "failing"  # part of the way to being disabled
+        DISABLED = "disabled"
+        RECOVERED = "recovered"
+        THINNED = "thinned"  # its receiver answered 413
+        EXPIRING = "expiring"  # what is held for it will soon expire
 
-class Delivery(TypedIdModel):
-    ID_PREFIX: ClassVar = "dlv"
-
-    class State(models.TextChoices):
-        PENDING = "pending"
-        HELD = "held"
-        DELIVERED = "delivered"
-        FAILED = "failed"
-        CANCELED = "canceled"
-
-    event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries")
-    # the index delivery_of_webhook finds them; each one more is written three times for every delivery
-    webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="deliveries", db_index=False)
-    body = models.ForeignKey(EventBody, models.PROTECT, related_name="+")
-    state = models.CharField(max_length=10, choices=State)
-    reason = models.CharField(max_length=200, blank=True, help_text="why it is where it is")
-    due_at = models.DateTimeField(help_text="of the next attempt, while pending")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="spent at claim: also those that were lost")
-    failures = models.PositiveSmallIntegerField(default=0, help_text="position in the retry schedule")
-    lease_id = models.UUIDField(null=True, editable=False)
-    lease_losses = models.PositiveSmallIntegerField(default=0)
-    last_status = models.PositiveSmallIntegerField(null=True)
-    last_error = models.CharField(max_length=40, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    delivered_at = models.DateTimeField(null=True)
-
-    objects = DeliveryQuerySet.as_manager()
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="notices", db_index=False)
+    kind = models.CharField(max_length=10, choices=Kind)
+    text = models.CharField(max_length=300)
+    at = models.DateTimeField()
 
     class Meta:
         ordering = ("-id",)
-        verbose_name_plural = "deliveries"
-        constraints = (
-            models.UniqueConstraint(fields=["event", "webhook"], name="delivery_once"),
-            models.CheckConstraint(
-                condition=Q(state__in=["pending", "held", "delivered", "failed", "canceled"]), name="delivery_state"
-            ),
-            models.CheckConstraint(condition=Q(state="pending") | Q(lease_id=None), name="delivery_lease_only_pending"),
-        )
-        indexes = (
-            models.Index(fields=["due_at"], condition=Q(state="pending", lease_id=None), name="delivery_due"),
-            models.Index(fields=["lease_id"], condition=Q(lease_id__isnull=False), name="delivery_leased"),
-            models.Index(fields=["webhook", "id"], condition=Q(state__in=["pending", "held"]), name="delivery_open"),
-            models.Index(fields=["webhook", "-id"], name="delivery_of_webhook"),
-            models.Index(
-                fields=["webhook", "-id"], condition=Q(state__in=["failed", "canceled"]), name="delivery_undelivered"
-            ),
-        )
-
-
-class Attempt(models.Model):
-    """One HTTP request of a delivery, answered or not."""
-
-    id = models.BigAutoField(primary_key=True)
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempt_log")
-    n = models.PositiveSmallIntegerField(help_text="from 1")
-    started_at = models.DateTimeField()
-    status = models.PositiveSmallIntegerField(null=True, help_text="of the HTTP answer, if there was one")
-    error = models.CharField(max_length=40, blank=True, help_text="a code, if there was no answer")
-    detail = models.CharField(max_length=300, blank=True, help_text="for people")
-    dns_ms = models.PositiveIntegerField(null=True)
-    connect_ms = models.PositiveIntegerField(null=True, help_text="TCP and TLS")
-    first_byte_ms = models.PositiveIntegerField(null=True)
-    total_ms = models.PositiveIntegerField(null=True)
-    peer_ip = models.GenericIPAddressField(null=True)
-    response_headers = models.BinaryField(default=b"", help_text="as received, capped")
-    response_excerpt = models.BinaryField(default=b"", help_text="the first octets of the answer's body")
-
-    class Meta:
-        ordering = ("delivery", "n")
-        constraints = (models.UniqueConstraint(fields=["delivery", "n"], name="attempt_number_once"),)
+        indexes = (models.Index(fields=["webhook", "-id"], name="notice_of_webhook"),)
 
     def __str__(self) -> str:
-        return f"attempt {self.n} of {encode_id(Delivery.ID_PREFIX, self.delivery_id)}"
+        return self.text
+
+
+class OutgoingStop(models.Model):
+    """While its one row is there, no dispatcher starts any attempt: "stop all outgoing"."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    stopped_at = models.DateTimeField()
+    stopped_by = models.CharField(max_length=200)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="outgoing_stop_is_one"),)
+
+    def __str__(self) -> str:
+        return f"stopped by {self.stopped_by}"

@@ -1,0 +1,75 @@
+"""Who a request comes from, and whether it comes too often."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest
+from django_ratelimit.core import get_usage
+from redis.exceptions import RedisError
+
+from emailgistics.common.logs import get_logger
+
+log = get_logger(__name__)
+
+IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
+MAX_HOPS = 20  # of X-Forwarded-For that are looked at
+
+Address = IPv4Address | IPv6Address
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address of the client; empty if the connection has none (a Unix socket).
+
+    X-Forwarded-For is read from its end, each entry only if the one that wrote it is in TRUSTED_PROXIES: what stands
+    before the first stranger is what that stranger says.
+    """
+    peer = _parsed(request.META.get("REMOTE_ADDR", ""))
+    if peer is None:
+        return ""
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    for hop in reversed(hops[-MAX_HOPS:]):
+        if not _is_trusted(peer):
+            break
+        before = _parsed(hop)
+        if before is None:
+            break
+        peer = before
+    return str(peer)
+
+
+def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int) -> int:
+    """Counts the request; 0 if it may go on, else after how many seconds its client may come again.
+
+    A cache that is away counts nothing, and stops nobody.
+    """
+    try:
+        usage = get_usage(request, group=group, key=_key, rate=(per_minute, 60), increment=True)
+    except (RedisError, OSError) as error:
+        log.warning("cache.away", error=type(error).__name__)
+        return 0
+    return max(1, usage["time_left"]) if usage and usage["should_limit"] else 0
+
+
+def _key(group: str, request: HttpRequest) -> str:  # noqa: ARG001 - as it is called
+    address = client_address(request)
+    if ":" not in address:
+        return address or "local"
+    return str(ip_network((address, IPV6_PREFIX), strict=False).network_address)
+
+
+def _parsed(text: str) -> Address | None:
+    """Also with a port, which some proxies write; an IPv4 address in IPv6's clothes is one of IPv4."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_trusted(address: Address) -> bool:
+    return any(address in network for network in settings.TRUSTED_PROXIES)

@@ -1,0 +1,276 @@
+"""Two transactions at once, one stopped in its middle, the other run against it: nothing is lost, stuck or deadlocked.
+
+On PostgreSQL an operation is stopped before each statement that locks or writes, beside the first of its transaction,
+and before each commit; on SQLite, where one writer excludes the other, before each BEGIN and each commit.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
+
+from emailgistics.common.errors import DomainError
+from emailgistics.common.ids import uuid7
+from mailboxes.models import Alias, Email, Mailbox, Message
+from mailboxes.services import process
+from tests.factories import make_alias, make_mailbox, make_message, make_webhook
+from tests.webhooks import invariants
+from tests.webhooks.invariants import Dispatcher, answer
+from tests.webhooks.rows import again, move
+from webhooks.models import Attempt, Delivery, Event, EventBody, Notice, ReplayJob, Webhook, WebhookHealth
+from webhooks.services import pull, queue, replay, replay_jobs, retention, webhooks
+from webhooks.services.claimed import Claimed, claimed
+from webhooks.services.queue import Result
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
+
+HANGS_AFTER_S = 5
+SEEN_TO_WAIT_S = 0.06  # longer than any of these takes if nothing stands in its way
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(slots=True)
+class Stage:
+    """Two mailboxes, and a mail that was processed long ago."""
+
+    one: Mailbox
+    two: Mailbox
+    email: Email
+    scenes: int = 0
+
+
+@dataclass(slots=True)
+class Scene:
+    """A webhook with mail in every state, its dispatcher dead but coming back, and one mail that is being processed."""
+
+    two: Mailbox
+    alias: Alias
+    webhook: Webhook
+    lease: UUID
+    mail_lease: UUID
+    message: Message
+    claimed: list[Claimed]
+    failed: list[Delivery]
+
+
+def make_stage() -> Stage:
+    invariants.empty_tables()
+    one, two = make_mailbox(address="one@example.com"), make_mailbox(address="two@example.com")
+    message = make_message(to=("one@example.com",))
+    invariants.process_waiting()
+    return Stage(one, two, Email.objects.select_related("message").get(message=message))
+
+
+def make_scene(stage: Stage) -> Scene:
+    stage.scenes += 1
+    alias = make_alias(address=f"alias{stage.scenes}@example.com", mailbox=stage.one)
+    webhook, _ = make_webhook(alias=alias), make_webhook(alias=alias)
+    now, long_ago = timezone.now(), timezone.now() - timedelta(days=1000)
+    dead, mail_lease = uuid7(), invariants.live_lease(process.LEASE_KIND)
+    ended = {"state": "failed", "attempts": 1, "failures": 1, "last_attempt_at": now}
+    rows = make_deliveries(stage, webhook, [{"lease_id": dead, "attempts": 1}] * 6 + [{}] * 2 + [ended] * 3)
+    Attempt.objects.bulk_create(Attempt(delivery=one, n=1, started_at=now, status=500) for one in rows[8:])
+    Delivery.objects.filter(pk=rows[7].pk).update(created_at=long_ago)
+    Delivery.objects.filter(pk=rows[8].pk).update(created_at=long_ago, last_attempt_at=long_ago)
+    Event.objects.filter(deliveries=rows[8]).update(created_at=long_ago)
+    Notice.objects.create(webhook=webhook, kind=Notice.Kind.EXPIRING, at=now - timedelta(days=8))
+    # one more failure disables it
+    health = {"failing_since": now - timedelta(days=6), "failures": 30, "alerted_percent": 90}
+    WebhookHealth.objects.filter(pk=webhook.pk).update(**health)
+    span = {"since": now - timedelta(hours=1), "until": now + timedelta(hours=1)}
+    replay_jobs.start_replay(webhook, of_state="failed", by="ada", rate_per_minute=24, **span)
+    message = make_message(to=(f"alias{stage.scenes}@example.com",))
+    Message.objects.filter(pk=message.pk).update(lease_id=mail_lease, losses=1)
+    with transaction.atomic():
+        claims = list(claimed([row.pk for row in rows[:6]], dead))
+    return Scene(stage.two, alias, again(webhook), dead, mail_lease, message, claims, rows[8:])
+
+
+def make_deliveries(stage: Stage, webhook: Webhook, fields: list[dict[str, Any]]) -> list[Delivery]:
+    """Each of an email of its own, due now."""
+    messages, emails = [], []
+    for _ in fields:
+        message, email = copy(stage.email.message), copy(stage.email)
+        message.pk, email.pk, email.message = uuid7(), uuid7(), message
+        messages.append(message)
+        emails.append(email)
+    now = timezone.now()
+    kind = Event.Type.EMAIL_RECEIVED
+    Message.objects.bulk_create(messages)
+    Email.objects.bulk_create(emails)
+    events = Event.objects.bulk_create(Event(type=kind, email=email, created_at=now) for email in emails)
+    bodies = EventBody.objects.bulk_create(EventBody(event=event, form="full", body=b"{}", size=2) for event in events)
+    return Delivery.objects.bulk_create(
+        Delivery(event=event, webhook=webhook, body=body, **{"state": "pending", "due_at": now} | values)
+        for event, body, values in zip(events, bodies, fields, strict=True)
+    )
+
+
+def fan_out(scene: Scene) -> None:
+    process.process_message(scene.message.pk, scene.mail_lease)
+
+
+def record(scene: Scene, *, first: int, **said: Any) -> None:
+    """Two of the six results, the later one first."""
+    results = [Result(one, answer(**said)) for one in reversed(scene.claimed[first : first + 2])]
+    queue.record(results, scene.lease)
+
+
+def cancel(scene: Scene) -> None:
+    for number in (0, 2, 4):
+        with suppress(DomainError):
+            replay.cancel_delivery(Delivery.objects.get(pk=scene.claimed[number].delivery_id), by="ada")
+
+
+def acknowledge(scene: Scene) -> None:
+    ids = [one.delivery_id for one in scene.claimed]
+    pull.acknowledge(scene.webhook, [*ids, scene.failed[1].pk], by="ada")
+
+
+def claim(_scene: Scene) -> None:
+    dispatcher = Dispatcher()
+    queue.claim(dispatcher.lease, in_flight={}, rotation=queue.Rotation())
+    dispatcher.die()
+
+
+OPERATIONS: dict[str, Callable[[Scene], object]] = {
+    "fan out": fan_out,
+    "pause": lambda scene: webhooks.pause_webhook(scene.webhook),
+    "resume": lambda scene: webhooks.resume_webhook(scene.webhook),
+    "record 410": partial(record, first=0, status=410),
+    "delete webhook": lambda scene: webhooks.delete_webhook(scene.webhook),
+    "move alias": lambda scene: move(scene.alias, scene.two),
+    "replay one": lambda scene: replay.replay_delivery(scene.failed[0], by="ada"),
+    "slice of a range": lambda _: replay_jobs.work_replays(),
+    "cancel": cancel,
+    "acknowledge": acknowledge,
+    "claim": claim,
+    "record success": partial(record, first=2, status=204),
+    "record failures until disabled": partial(record, first=4, status=500),
+    "take over": lambda _: queue.take_over(),
+    "rotate": lambda scene: webhooks.rotate_secret(scene.webhook),
+    "prune": lambda _: retention.prune(),
+    "settle": lambda _: queue.settle(),
+}
+
+
+class Gate:
+    """Stops the thread that goes through it, once, at the nth place where it may be stopped."""
+
+    def __init__(self, stops_at: int) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        self._left = stops_at
+        self._is_dirty = False  # something of the transaction that is open is locked or written
+
+    @contextmanager
+    def in_the_way(self) -> Iterator[None]:
+        commit = connection.commit
+
+        def commit_later() -> None:
+            self._stop()
+            self._is_dirty = False
+            commit()
+
+        with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(self._statement):
+            patch.setattr(connection, "commit", commit_later)
+            yield
+
+    def _statement(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        is_write = sql.lstrip().startswith(WRITES) or "FOR UPDATE" in sql or "FOR NO KEY UPDATE" in sql
+        if connection.vendor == "sqlite":
+            is_place = sql.startswith("BEGIN") or (is_write and not connection.in_atomic_block)
+        else:
+            is_place = is_write and (self._is_dirty or not connection.in_atomic_block)
+        if is_place:
+            self._stop()
+        self._is_dirty = (self._is_dirty or is_write) and connection.in_atomic_block
+        return execute(sql, *rest)
+
+    def _stop(self) -> None:
+        if self._left == 0:
+            self.reached.set()
+            assert self.open.wait(2 * HANGS_AFTER_S)
+        self._left -= 1
+
+
+def act(name: str, scene: Scene, gate: Gate) -> None:
+    connection.ensure_connection()
+    # an answer for people is no fault: the other one was first
+    with gate.in_the_way(), suppress(DomainError):
+        OPERATIONS[name](scene)
+
+
+def interleave(stage: Stage, stopped: str, other: str, *, at: int, actors: Sequence[ThreadPoolExecutor]) -> bool:
+    """Whether there was such a place to stop at; then both have happened. Raises what one of them raised."""
+    scene = make_scene(stage)
+    gate = Gate(at)
+    first = actors[0].submit(act, stopped, scene, gate)
+    first.add_done_callback(lambda _: gate.reached.set())
+    assert gate.reached.wait(HANGS_AFTER_S), f"{stopped} hangs"
+    was_stopped = not first.done()
+    second = actors[1].submit(act, other, scene, Gate(-1))
+    wait([second], SEEN_TO_WAIT_S)
+    gate.open.set()
+    first.result(HANGS_AFTER_S)
+    second.result(HANGS_AFTER_S)
+    let_rest(scene)
+    return was_stopped
+
+
+def let_rest(scene: Scene) -> None:
+    """What comes next is not about this scene, until the end."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    Delivery.objects.filter(webhook=scene.webhook, state="pending").update(due_at=tomorrow)
+    ReplayJob.objects.update(due_at=tomorrow)
+
+
+def check_end() -> None:
+    before = invariants.counts()
+    # of dispatchers that need not come back
+    forgotten = {(pk, n) for pk, (_, attempts) in before.items() for n in range(1, attempts + 1)}
+    for _ in range(3):
+        queue.settle()
+    invariants.check_counts(before, invariants.counts())
+    invariants.finish()
+    invariants.check(forgotten=forgotten)
+    for email in Email.objects.filter(recipients__alias__webhooks__isnull=False).distinct():
+        told = invariants.expected_of(email)
+        invariants.check_told(pair for pair in told if Webhook.objects.live().filter(pk=pair[1]).exists())
+    assert not ReplayJob.objects.filter(state=ReplayJob.State.RUNNING).exists()
+    assert not Message.objects.filter(state=Message.State.WAITING).exists()
+
+
+@pytest.fixture
+def actors() -> Iterator[list[ThreadPoolExecutor]]:
+    """Two threads, each with a connection of its own."""
+    both = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+    yield both
+    for one in both:
+        one.submit(connections.close_all).result()
+        one.shutdown()
+
+
+@pytest.mark.parametrize("stopped", OPERATIONS)
+def test_an_operation_stopped_in_its_middle_loses_nothing_and_neither_waits_for_the_other_for_ever(
+    stopped: str, actors: list[ThreadPoolExecutor]
+) -> None:
+    stage, failures = make_stage(), []
+    for other in OPERATIONS:
+        at = 0
+        try:
+            while other != stopped and interleave(stage, stopped, other, at=at, actors=actors):
+                at += 1
+        except (OperationalError, TimeoutError) as error:
+            failures.append(f"{other} while it is stopped at {at}: {error!r}")
+    assert not failures, "\n".join(failures)
+    check_end()

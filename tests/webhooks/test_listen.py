@@ -1,0 +1,161 @@
+"""docs/tools/listen.py as somebody runs it: a process of its own, a web process, and a program that verifies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from pytest_django.live_server_helper import LiveServer
+
+from mailboxes.models import Mailbox
+from tests.apikeys.factories import make_key
+from tests.factories import make_mailbox
+from tests.installation import wait_for
+from tests.webhooks.answers import Receiver, answer, closed_port, in_turn, receiver
+from tests.webhooks.rows import make_delivery_in, make_own_webhook
+from webhooks import signing
+from webhooks.models import Delivery
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
+
+TOOL = settings.BASE_DIR / "docs" / "tools" / "listen.py"
+
+
+@contextmanager
+def listening(server: str, webhook_id: str, target: str, key: str, said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {"PATH": os.environ["PATH"], "EMAILGISTICS_API_KEY": key, "PYTHONWARNINGS": "error"}
+    # isolated: nothing but the standard library is found
+    command = [sys.executable, "-I", str(TOOL), server, webhook_id, target]
+    with said.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def ended(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
+    process.send_signal(number)
+    return process.wait(10)
+
+
+def states() -> list[str]:
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def wait_until_delivered(count: int, said: Path) -> None:
+    wait_for(lambda: states().count("delivered") == count, within_s=30, what=said.read_text())
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return make_mailbox()
+
+
+def verified(there: Receiver, secret: str) -> list[str]:
+    """The ids of what has come, each checked as any receiver would."""
+    for request in there.received:
+        signing.verify(request.headers, request.body, secret, now=int(time.time()))
+        assert request.headers["x-webhook-signature"] == signing.hex_signature(request.body, secret)
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["user-agent"].startswith("Emailgistics/")
+    return [request.headers["webhook-id"] for request in there.received]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_waits_is_posted_as_it_would_be_sent_and_acknowledged(
+    number: signal.Signals, mailbox: Mailbox, live_server: LiveServer, tmp_path: Path
+) -> None:
+    webhook, secret = make_own_webhook(mailbox=mailbox, url="")
+    rows = [make_delivery_in(mailbox, webhook, content='{"text":"Grüße \u2028"}'.encode()) for _ in range(3)]
+    _, key = make_key(mailboxes=[mailbox])
+    said = tmp_path / "said"
+    with receiver() as there, listening(live_server.url, webhook.public_id, there.url, key, said) as process:
+        wait_until_delivered(3, said)
+        assert verified(there, secret) == [row.event.public_id for row in rows]
+        assert there.received[0].body == '{"text":"Grüße \u2028"}'.encode()
+        late = make_delivery_in(mailbox, webhook)
+        wait_until_delivered(4, said)
+        assert ended(process, number) == 0
+    lines = said.read_text().splitlines()
+    assert [line for line in lines if late.event.public_id in line] != []
+    assert len(lines) == 6  # where to, four, stopped
+    assert lines[-1].endswith(" stopped")
+    assert key not in said.read_text()
+
+
+def test_what_is_refused_comes_again_and_holds_nothing_else_up(
+    mailbox: Mailbox, live_server: LiveServer, tmp_path: Path
+) -> None:
+    webhook, secret = make_own_webhook(mailbox=mailbox, url="")
+    first, second = (make_delivery_in(mailbox, webhook) for _ in range(2))
+    _, key = make_key(mailboxes=[mailbox])
+    said = tmp_path / "said"
+    answers = in_turn(answer(500), answer(200), answer(302, headers={"location": "http://127.0.0.1:9/"}), answer(204))
+    with receiver(answers) as there, listening(live_server.url, webhook.public_id, there.url, key, said) as process:
+        wait_until_delivered(2, said)
+        assert ended(process, signal.SIGINT) == 0
+        ids = verified(there, secret)
+    assert ids == [first.event.public_id, second.event.public_id, first.event.public_id, first.event.public_id]
+    assert "-> 500" in said.read_text()
+    assert "-> 302" in said.read_text()
+
+
+def test_it_goes_on_while_the_program_is_away(mailbox: Mailbox, live_server: LiveServer, tmp_path: Path) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, url="")
+    make_delivery_in(mailbox, webhook)
+    _, key = make_key(mailboxes=[mailbox])
+    said = tmp_path / "said"
+    with closed_port() as port:
+        target = f"http://127.0.0.1:{port}/"
+        with listening(live_server.url, webhook.public_id, target, key, said) as process:
+            wait_for(lambda: said.read_text().count("refused") >= 2, within_s=20, what=said.read_text())
+            assert ended(process, signal.SIGTERM) == 0
+    assert states() == ["pending"]
+
+
+def test_it_goes_on_while_the_server_is_away(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with (
+        closed_port() as port,
+        listening(f"http://127.0.0.1:{port}", "wh_x", "http://127.0.0.1:9/", "k", said) as process,
+    ):
+        wait_for(lambda: said.read_text().count("trouble") >= 2, within_s=20, what=said.read_text())
+        assert ended(process, signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(("key", "webhook_id", "told"), [("emgk_wrong", "", "401"), ("", "wh_x", "404")])
+def test_what_will_never_do_ends_it(
+    key: str, webhook_id: str, told: str, mailbox: Mailbox, live_server: LiveServer, tmp_path: Path
+) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, url="")
+    key = key or make_key()[1]
+    said = tmp_path / "said"
+    with listening(live_server.url, webhook_id or webhook.public_id, "http://127.0.0.1:9/", key, said) as process:
+        assert process.wait(20) == 1
+    assert told in said.read_text()
+
+
+def test_without_a_key_it_says_where_to_put_it(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with listening("http://127.0.0.1:9", "wh_x", "http://127.0.0.1:9/", "", said) as process:
+        assert process.wait(20) == 2
+    assert "EMAILGISTICS_API_KEY" in said.read_text()
+
+
+def test_controls_reach_no_terminal(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with closed_port() as port:
+        target = "http://127.0.0.1:9/\x1b[2J\n"
+        with listening(f"http://127.0.0.1:{port}", "wh_x", target, "k", said) as process:
+            wait_for(lambda: "trouble" in said.read_text(), within_s=20, what=said.read_text())
+            ended(process, signal.SIGTERM)
+    assert "\x1b" not in said.read_text()
+    assert "\\x1b[2J\\n" in said.read_text()

@@ -1,0 +1,113 @@
+"""Trying a webhook out over HTTP: a test, and why a request that was received does not verify."""
+
+import time
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db.models.functions import Now
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from emailgistics.common.access import Scope
+from emailgistics.common.bodies import values_in_body
+from emailgistics.common.crypto import DecryptionError
+from emailgistics.common.errors import UnavailableError
+from emailgistics.common.ids import decode_id
+from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.resources import ID
+from webhooks import diagnosis
+from webhooks.api.bodies import CheckSerializer, NothingSerializer
+from webhooks.api.serializers import DeliveryDetailSerializer, DiagnosisSerializer
+from webhooks.api.views.deliveries import detail_of
+from webhooks.api.views.webhooks import WebhookViews
+from webhooks.models import Delivery, Event, Webhook
+from webhooks.services import testing
+from webhooks.services.webhooks import secrets_of
+
+WAIT_AT_MOST = timedelta(seconds=5)
+
+
+class TrialViewSet(WebhookViews):
+    required_scopes: ClassVar = {"test": Scope.WEBHOOKS_WRITE, "check_signature": Scope.WEBHOOKS_WRITE}
+
+    @extend_schema(
+        operation_id="webhooks_test",
+        summary="Send a test",
+        description=(
+            "A `webhook.test` goes the way of every other event, once, also while the webhook is paused. The answer "
+            f"waits for it up to {WAIT_AT_MOST.seconds} s: 200 with what came of it, or 202 while it is on its way; "
+            "read the delivery later then."
+        ),
+        parameters=[ID],
+        request=None,
+        responses={
+            200: DeliveryDetailSerializer,
+            202: DeliveryDetailSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+        },
+    )
+    def test(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
+        webhook = self.found(id)
+        values_in_body(request, NothingSerializer)
+        delivery = testing.send_test(webhook, by=f"the key {self.caller.identifier}")
+        delivery = testing.wait_for_end(delivery, at_most=WAIT_AT_MOST)
+        is_open = delivery.state in (Delivery.State.PENDING, Delivery.State.HELD)
+        return Response(detail_of(delivery, self.caller), HTTPStatus.ACCEPTED if is_open else HTTPStatus.OK)
+
+    @extend_schema(
+        operation_id="webhooks_check_signature",
+        summary="Learn why a request does not verify",
+        description=(
+            "Paste the headers and the body of a request as your receiver got them. The answer says what is wrong "
+            "with it, and what to do; no secret and no signature is in it, and nothing of it is kept."
+        ),
+        parameters=[ID],
+        request=CheckSerializer,
+        responses={200: DiagnosisSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        examples=[
+            OpenApiExample(
+                "As a framework shows them",
+                {
+                    "headers": {
+                        "webhook-id": "evt_01jd2x8kt6n5r7m3f0b9q4y1hs",
+                        "webhook-timestamp": "1893456000",
+                        "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+                    },
+                    "body": '{"type":"email.received","timestamp":"2030-01-01T00:00:00.000Z","data":{}}',
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def check_signature(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.found(id)
+        values = values_in_body(request, CheckSerializer)
+        found = diagnosis.explain(
+            values["headers"],
+            values["body"],
+            _secrets(webhook),
+            now=int(time.time()),
+            sent=self._sent(webhook, values["headers"]),
+        )
+        return Response(DiagnosisSerializer(found).data)
+
+    def _sent(self, webhook: Webhook, headers: Any) -> bytes | None:
+        """What was sent to it under the webhook-id among these headers, as far as the key may see that."""
+        event = decode_id(Event.ID_PREFIX, diagnosis.event_id_of(headers))
+        if event is None:
+            return None
+        rows = Delivery.objects.visible_to(self.caller).filter(webhook=webhook, event=event)
+        body = rows.values_list("body__body", flat=True).first()
+        return None if body is None else bytes(body)
+
+
+def _secrets(webhook: Webhook) -> list[str]:
+    row = Webhook.objects.annotate(at=Now()).get(pk=webhook.pk)
+    try:
+        return secrets_of(row, now=row.at)  # type: ignore[attr-defined]  # annotated above
+    except DecryptionError as error:
+        raise UnavailableError("The webhook's secret does not open: an operator has to look at it.") from error

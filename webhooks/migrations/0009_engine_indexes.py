@@ -1,0 +1,27 @@
+from django.db import migrations, models
+
+from webhooks.migrations._operations import AddIndexConcurrently
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("webhooks", "0008_engine")]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('lease_id', None), ('state', 'pending')), fields=['webhook', 'due_at'], name='delivery_due_of_webhook'),
+        ),
+        AddIndexConcurrently(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('state__in', ['pending', 'held'])), fields=['webhook', 'position'], name='delivery_pulled'),
+        ),
+        AddIndexConcurrently(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('is_test', True), ('lease_id', None), ('state', 'pending')), fields=['due_at'], name='delivery_test_due'),
+        ),
+        AddIndexConcurrently(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('lease_id', None), ('lease_losses__gte', 2), ('state', 'pending')), fields=['due_at'], name='delivery_alone'),
+        ),
+    ]

@@ -1,0 +1,177 @@
+"""Claiming what is due: fair among webhooks, within what each of them may get, and nobody else gets the same.
+
+A claim is an UPDATE that matches only free rows and writes our lease on them; it commits before anything is sent.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Least, Now
+
+from webhooks import health, models
+from webhooks.models import Delivery, OutgoingStop, Webhook, WebhookHealth
+from webhooks.services.claimed import ALONE_FROM_LOSSES, Claimed, among, claimed
+from webhooks.services.queue.candidates import (
+    OPEN,
+    Candidate,
+    Rotation,
+    candidates,
+    in_flight_per_webhook,
+)
+
+MAX_IN_FLIGHT = 256
+MAX_IN_FLIGHT_PER_WEBHOOK = models.MAX_IN_FLIGHT
+RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
+NEW_UP_TO_ATTEMPTS = 2
+MAX_OCTETS_IN_FLIGHT = 64 * 1024 * 1024
+ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
+MAX_ATTEMPTS_COUNTED = 32767  # what the column holds: many replays later, the number stays
+
+
+def is_anything_due() -> bool:
+    return Delivery.objects.filter(OPEN, due_at__lte=Now()).exists()
+
+
+def must_make_way() -> bool:
+    """Whether a delivery that has to run alone has waited so long that the others have to let it."""
+    return _to_run_alone().filter(due_at__lte=Now() - ALONE_WAITS_FOR).exists()
+
+
+def claim(
+    lease_id: UUID,
+    *,
+    in_flight: Mapping[UUID, int],
+    octets_in_flight: int = 0,
+    alone_first: bool = False,
+    rotation: Rotation | None = None,
+) -> list[Claimed]:
+    """Claims as many due deliveries as can be begun now, given how many are in flight here for each webhook.
+
+    Commits before it returns. A webhook with nothing in flight comes first, and the last slots are for the new mail of
+    those alone: however many endpoints hang, the others go on. rotation is kept by the caller from claim to claim.
+    """
+    if alone_first:
+        return [] if in_flight else _claim_alone(lease_id)
+    free = MAX_IN_FLIGHT - sum(in_flight.values())
+    if free <= 0 or octets_in_flight >= MAX_OCTETS_IN_FLIGHT:
+        return []
+    found = candidates(rotation or Rotation())  # a plain read: no write lock on SQLite while nothing is to do
+    chosen = choose(found, in_flight, free=free, octets=MAX_OCTETS_IN_FLIGHT - octets_in_flight)
+    if not chosen:
+        return [] if in_flight else _claim_alone(lease_id)
+    with transaction.atomic():
+        return _take(lease_id, _within_limits(chosen))
+
+
+def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: int, octets: int) -> list[Candidate]:
+    """Of these, those that may begin: in turns among webhooks, those with the least in flight first."""
+    begun: Counter[UUID] = Counter(in_flight)
+    elsewhere = {one.webhook_id: max(0, one.in_flight - begun[one.webhook_id]) for one in found}
+    chosen: dict[UUID, Candidate] = {}
+
+    def begin(one: Candidate, *, at_most: int) -> None:
+        nonlocal octets
+        is_there_room = one.is_test or room_for(one, in_flight=begun[one.webhook_id] + elsewhere[one.webhook_id]) > 0
+        if len(chosen) < at_most and octets > 0 and is_there_room:
+            begun[one.webhook_id] += 1
+            octets -= one.size or 0
+            chosen[one.id] = one
+
+    for one in _in_turns(found, begun):
+        begin(one, at_most=free - RESERVED)
+    for one in sorted(found, key=lambda one: one.due_at):
+        if not begun[one.webhook_id] and (one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS):
+            begin(one, at_most=free)
+    return list(chosen.values())
+
+
+def room_for(one: Candidate, *, in_flight: int) -> int:
+    return health.room(one.health, in_flight=in_flight, now=one.now, at_most=one.max_in_flight)
+
+
+def _in_turns(found: Iterable[Candidate], begun: Mapping[UUID, int]) -> list[Candidate]:
+    """By how many of the same webhook come before, in flight or in the list; then the oldest first."""
+    seen: Counter[UUID] = Counter(begun)
+    turns = []
+    for one in found:
+        turns.append((seen[one.webhook_id], one.due_at, one))
+        seen[one.webhook_id] += 1
+    return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
+    """Of these, those that may begin whatever other dispatchers have begun meanwhile.
+
+    For a webhook with limits of its own, or in trouble, its row is locked and all is counted again: whoever has it
+    locked is claiming for it right now, and it is left to him.
+    """
+    limited = {one.webhook_id for one in chosen if _is_limited(one)}
+    if not limited:
+        return [one.id for one in chosen]
+    rows = WebhookHealth.objects.filter(webhook__in=limited).order_by("webhook_id")
+    locked = {row.webhook_id: row for row in rows.select_for_update(skip_locked=True, of=("self",))}
+    begun = Counter(in_flight_per_webhook(list(limited)))
+    kept, spent = [], Counter[UUID]()
+    for one in chosen:
+        if one.webhook_id in limited and not one.is_test:
+            row = locked.get(one.webhook_id)
+            if row is None or _room_by(row, one, begun[one.webhook_id], spent[one.webhook_id]) <= 0:
+                continue
+            begun[one.webhook_id] += 1
+            spent[one.webhook_id] += 1
+        kept.append(one.id)
+    _spend_tokens([one for one in chosen if spent[one.webhook_id]], locked, spent)
+    return kept
+
+
+def _is_limited(one: Candidate) -> bool:
+    return (
+        health.is_limited(one.health)
+        or one.rate_per_minute is not None
+        or one.max_in_flight < MAX_IN_FLIGHT_PER_WEBHOOK
+    )
+
+
+def _room_by(row: WebhookHealth, one: Candidate, in_flight: int, spent: int) -> int:
+    now_known = one._replace(open_until=row.open_until, open_for_s=row.open_for_s, cap=row.cap)
+    room = room_for(now_known, in_flight=in_flight)
+    if one.rate_per_minute is None:
+        return room
+    return min(room, int(_tokens(row, one)) - spent)
+
+
+def _tokens(row: WebhookHealth, one: Candidate) -> float:
+    rate = one.rate_per_minute or 0
+    return health.tokens(row.tokens, since=row.tokens_at, now=one.now, per_minute=rate)
+
+
+def _spend_tokens(chosen: Iterable[Candidate], locked: Mapping[UUID, WebhookHealth], spent: Mapping[UUID, int]) -> None:
+    for one in {one.webhook_id: one for one in chosen if one.rate_per_minute is not None}.values():
+        left = _tokens(locked[one.webhook_id], one) - spent[one.webhook_id]
+        WebhookHealth.objects.filter(pk=one.webhook_id).update(tokens=left, tokens_at=one.now)
+
+
+def _to_run_alone() -> QuerySet[Delivery]:
+    """Deliveries whose dispatcher was lost with them, twice: nothing else may be in flight beside one of them."""
+    suspicious = Delivery.objects.filter(OPEN, due_at__lte=Now(), lease_losses__gte=ALONE_FROM_LOSSES)
+    return suspicious.filter(webhook__in=Webhook.objects.sending())
+
+
+def _claim_alone(lease_id: UUID) -> list[Claimed]:
+    if not _to_run_alone().exists() or OutgoingStop.objects.exists():
+        return []
+    with transaction.atomic():
+        return _take(lease_id, list(_to_run_alone().order_by("due_at").values_list("pk", flat=True)[:1]))
+
+
+def _take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
+    free = Delivery.objects.filter(OPEN, among(ids), due_at__lte=Now())
+    if connection.features.has_select_for_update_skip_locked:
+        # two claims that want the same rows never wait for each other, so there is no deadlock; SQLite has one writer
+        free = Delivery.objects.filter(pk__in=free.select_for_update(skip_locked=True).values("pk"))
+    free.update(lease_id=lease_id, attempts=Least(F("attempts") + 1, MAX_ATTEMPTS_COUNTED))
+    return list(claimed(ids, lease_id))

@@ -1,0 +1,243 @@
+"""Writing down what came of attempts: many at once, each write fenced by the lease and the number of its attempt."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from emailgistics.common.ids import encode_id
+from emailgistics.common.logs import get_logger
+from webhooks import retry
+from webhooks.health import Outcome, outcome_of
+from webhooks.models import Attempt, Delivery, EventBody, Webhook
+from webhooks.services import announce, verdicts
+from webhooks.services.announce import GONE
+from webhooks.services.claimed import Claimed, among
+from webhooks.transport import OWN_FAULTS, Answer
+
+log = get_logger(__name__)
+
+State = Delivery.State
+CANNOT_RENDER = frozenset({"secret_unreadable", "headers_unreadable", "body_unreadable"})
+DEFERRED_FOR = timedelta(seconds=30)
+DEFERRED_AT_MOST = timedelta(days=7)
+LOOKED_AT_AGAIN_AFTER = timedelta(days=1)
+WITH_WHAT_IT_SAYS = frozenset({EventBody.Form.FULL, EventBody.Form.INLINE})
+
+Fate = dict[str, object]
+
+COLUMNS = {
+    "delivery_id": "uuid",
+    "n": "smallint",
+    "started_at": "timestamptz",
+    "status": "smallint",
+    "error": "text",
+    "detail": "text",
+    "dns_ms": "integer",
+    "connect_ms": "integer",
+    "first_byte_ms": "integer",
+    "total_ms": "integer",
+    "peer_ip": "inet",
+    "response_headers": "bytea",
+    "response_excerpt": "bytea",
+}
+
+
+def _parameter(kind: str) -> str:
+    """Octets go as octets (%b): escaped they would be twice as long."""
+    return f"{'%b' if kind == 'bytea' else '%s'}::{kind}[]"
+
+
+INSERT = (
+    f"INSERT INTO webhooks_attempt ({', '.join(COLUMNS)}) "  # noqa: S608 - names of ours
+    f"SELECT * FROM unnest({', '.join(_parameter(kind) for kind in COLUMNS.values())}) "
+    "ON CONFLICT DO NOTHING"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    claimed: Claimed
+    answer: Answer
+
+    @property
+    def is_success(self) -> bool:
+        return retry.is_success(self.answer.status)
+
+    @property
+    def is_own_fault(self) -> bool:
+        """Nothing was asked of the receiver, so nothing is held against it, or against the delivery."""
+        return self.answer.status is None and self.answer.error in OWN_FAULTS | CANNOT_RENDER
+
+
+def record(results: Sequence[Result], lease_id: UUID) -> None:
+    """Writes down attempts and what follows from them, in one transaction.
+
+    What the database refuses for its content is written again one by one, at last without what the receiver sent. An
+    OperationalError goes to the caller: then nothing was written.
+    """
+    try:
+        _record(results, lease_id)
+    except (DataError, IntegrityError, ValueError):
+        for result in results:
+            try:
+                _record([result], lease_id)
+            except (DataError, IntegrityError, ValueError):
+                log.exception("attempt.recorded_bare", delivery=str(result.claimed.delivery_id))
+                answer = replace(result.answer, response_headers=b"", response_excerpt=b"", detail="", peer_ip=None)
+                _record([replace(result, answer=answer)], lease_id)
+
+
+@transaction.atomic
+def _record(results: Sequence[Result], lease_id: UUID) -> None:
+    insert_attempts([result for result in results if not result.is_own_fault])
+    written = _write_successes([result for result in results if result.is_success], lease_id)
+    written += _write_failures([result for result in results if not result.is_success], lease_id)
+    if written < len(results):
+        # taken over meanwhile: the attempt stays on record, and decides nothing
+        log.warning("delivery.stale_results", count=len(results) - written)
+    _judge([result for result in results if not (result.claimed.is_test or result.is_own_fault)])
+
+
+def _judge(results: Iterable[Result]) -> None:
+    outcomes: dict[UUID, list[Outcome]] = defaultdict(list)
+    at_most: dict[UUID, int] = {}
+    gone, too_large = set(), set()
+    for result in results:
+        claimed, status = result.claimed, result.answer.status
+        if status == HTTPStatus.GONE:
+            gone.add(claimed.webhook_id)
+        elif _is_too_large(result):
+            too_large.add(claimed.webhook_id)
+        elif not (result.is_success and claimed.is_spotless):
+            outcomes[claimed.webhook_id].append(outcome_of(status))
+            at_most[claimed.webhook_id] = claimed.max_in_flight
+    if outcomes:
+        verdicts.judge(outcomes, at_most=at_most)
+    for webhook in sorted(gone):
+        # for good, it says (RFC 9110 section 15.5.11)
+        announce.disable(webhook, reason=GONE)
+    for webhook in sorted(too_large):
+        announce.thin(webhook)
+
+
+def _is_too_large(result: Result) -> bool:
+    """There is a smaller form to send instead."""
+    return result.answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and result.claimed.form in WITH_WHAT_IT_SAYS
+
+
+def _write_successes(results: Iterable[Result], lease_id: UUID) -> int:
+    alike: dict[tuple[int | None, int], list[UUID]] = defaultdict(list)
+    for result in results:
+        alike[result.answer.status, result.claimed.n].append(result.claimed.delivery_id)
+    return sum(
+        _ours(ids, n, lease_id).update(
+            **_done(), state=State.DELIVERED, reason="", last_status=status, last_error="", delivered_at=Now()
+        )
+        for (status, n), ids in alike.items()
+    )
+
+
+def _write_failures(results: Iterable[Result], lease_id: UUID) -> int:
+    """Each has a wait of its own; those that came to the same end are written together."""
+    written = 0
+    for result in results:
+        fate = _fate(result)
+        written += _ours([result.claimed.delivery_id], result.claimed.n, lease_id).update(**fate)
+        _tell_failure(result, state=str(fate.get("state", State.PENDING)))
+    return written
+
+
+def _ours(ids: Sequence[UUID], n: int, lease_id: UUID) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(among(ids), attempts=n, lease_id=lease_id)
+
+
+def _done() -> Fate:
+    # every attempt that comes back, however it went, did not take its dispatcher along
+    return {"lease_id": None, "lease_losses": 0, "deferred_since": None, "last_attempt_at": Now()}
+
+
+def _fate(result: Result, *, jitter: Callable[[], float] = random.random) -> Fate:
+    """What becomes of a delivery whose attempt was no success."""
+    answer, claimed = result.answer, result.claimed
+    said: Fate = {"last_status": answer.status, "last_error": answer.error, "reason": answer.detail[:200]}
+    if claimed.is_test:
+        return _done() | said | {"state": State.FAILED, "failures": 1}
+    if result.is_own_fault:
+        return said | _deferred()
+    if answer.status == HTTPStatus.GONE:
+        return _done() | said | {"failures": F("failures") + 1, "state": State.HELD, "reason": GONE}
+    if _is_too_large(result):
+        return _done() | said | {"due_at": Now(), "reason": "too large for the receiver: sent again without its text"}
+    failures = claimed.failures + 1
+    hint = retry.parse_retry_after(answer.retry_after, now=timezone.now())
+    delay = retry.next_delay(failures, status=answer.status, retry_after=hint, jitter=jitter)
+    if delay is None:
+        end = {"state": State.FAILED, "reason": f"exhausted after {claimed.n} attempts"}
+        return _done() | said | end | {"failures": failures}
+    return _done() | said | {"failures": failures, "due_at": Now() + delay}
+
+
+def _deferred() -> Fate:
+    """The number is handed back: nothing was asked of the receiver. upkeep holds what is deferred for too long."""
+    return {
+        "lease_id": None,
+        "lease_losses": 0,
+        "attempts": F("attempts") - 1,
+        "due_at": Now() + DEFERRED_FOR,
+        "deferred_since": Coalesce(F("deferred_since"), Now()),
+    }
+
+
+def insert_attempts(results: Sequence[Result]) -> None:
+    """All in one statement; one whose number is on record already changes nothing."""
+    rows = [_attempt(result) for result in results]
+    if connection.vendor != "postgresql":
+        attempts = (Attempt(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
+        Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
+    elif rows:
+        # column by column: hundreds of rows of a dozen parameters each would cost more to write down than to send
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _tell_failure(result: Result, *, state: str) -> None:
+    claimed, answer = result.claimed, result.answer
+    log.warning(
+        "webhook.attempt_deferred" if result.is_own_fault else "webhook.attempt_failed",
+        webhook=encode_id(Webhook.ID_PREFIX, claimed.webhook_id),
+        delivery=encode_id(Delivery.ID_PREFIX, claimed.delivery_id),
+        n=claimed.n,
+        status=answer.status,
+        error=answer.error,
+        detail=answer.detail,
+        state=state,
+    )
+
+
+def _attempt(result: Result) -> tuple[object, ...]:
+    """In the order of COLUMNS."""
+    answer = result.answer
+    return (
+        result.claimed.delivery_id,
+        result.claimed.n,
+        answer.started_at,
+        answer.status,
+        answer.error,
+        answer.detail,
+        answer.dns_ms,
+        answer.connect_ms,
+        answer.first_byte_ms,
+        answer.total_ms,
+        answer.peer_ip,
+        answer.response_headers,
+        answer.response_excerpt,
+    )

@@ -1,0 +1,47 @@
+"""What a batch of results says about the webhooks themselves: their health, and what their owners should hear."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from webhooks import health
+from webhooks.health import Health, Outcome
+from webhooks.models import WebhookHealth
+from webhooks.services import announce
+
+
+def judge(outcomes: Mapping[UUID, Sequence[Outcome]], *, at_most: Mapping[UUID, int]) -> None:
+    """Adds these results, in order, to the health of each webhook; in the caller's transaction.
+
+    The rows stay locked until its end: two dispatchers that judge one webhook do it one after the other.
+    """
+    for row in _locked(outcomes):
+        known = row.known
+        now: datetime = row.at  # type: ignore[attr-defined]  # annotated in _locked
+        for outcome in outcomes[row.webhook_id]:
+            known, news = health.after(known, outcome, now=now, at_most=at_most[row.webhook_id])
+            for one in news:
+                announce.tell(row.webhook_id, one, health=known)
+        write(row, known)
+
+
+def write(row: WebhookHealth, known: Health) -> None:
+    if known != row.known:
+        WebhookHealth.objects.filter(pk=row.pk).update(**asdict(known))
+
+
+@transaction.atomic
+def start_slowly(webhook_id: UUID) -> None:
+    """For a webhook that is on again: what was wrong with it before is forgotten."""
+    for row in _locked([webhook_id]):
+        write(row, health.AFTER_A_PAUSE)
+
+
+def _locked(webhooks: Iterable[UUID]) -> list[WebhookHealth]:
+    """In one order, so that nobody waits for us while we wait for him; before webhooks themselves, as everywhere."""
+    rows = WebhookHealth.objects.filter(webhook__in=list(webhooks)).order_by("webhook_id").annotate(at=Now())
+    return list(rows.select_for_update(of=("self",)))
