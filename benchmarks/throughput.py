@@ -2,7 +2,8 @@
 
     python -m benchmarks.throughput [--count 5000] [--runs 5] [--no-peer]
 
-Beside it, in turns: a bare aiohttp loop that posts the same, and django-webhook on Celery with two workers.
+Beside it, in turns: a bare aiohttp loop that posts the same, to a receiver as people write them and to one that costs
+as little as it can; and django-webhook on Celery with two workers.
 """
 
 import argparse
@@ -26,35 +27,42 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-peer", action="store_true", help="leave django-webhook out")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, database() as url, Sink() as sink:
+    found: dict[str, Any] = {"deliveries": options.count, "runs": options.runs, "webhooks": WEBHOOKS}
+    with tempfile.TemporaryDirectory() as folder, database() as url:
         env = environment(Path(folder), url)
         os.environ.update(env)
-        ours, bare = measure(options.count, options.runs, sink, env)
-        peer = None
+        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=env, check=True)
+        for kind, receiver in (("aiohttp_sink", "aiohttp_receiver"), ("sink", "lean_receiver")):
+            with Sink(kind) as sink:
+                found[receiver] = compared(*measure(options.count, options.runs, sink, env))
         if not options.no_peer:
             from benchmarks.rig.django_webhook import deliveries_per_second
 
-            peer = deliveries_per_second(Path(folder), sink, runs=min(3, options.runs))
-    per_second = statistics.median(run["attempts"] / run["seconds"] for run in ours)
-    of_bare = statistics.median(options.count / seconds for seconds in bare)
-    report(
-        "throughput",
-        {
-            "deliveries": options.count,
-            "runs": options.runs,
-            "per_second": round(per_second),
-            "bare_per_second": round(of_bare),
-            "ratio_to_bare": round(per_second / of_bare, 2),
-            "statements_per_delivery": round(statistics.median(run["statements"] / run["attempts"] for run in ours), 3),
-            "django_webhook_per_second": peer,
-            "ratio_to_django_webhook": round(per_second / peer, 1) if peer else None,
-        },
-    )
+            with Sink() as sink:
+                peer = deliveries_per_second(Path(folder), sink)
+            found["django_webhook_per_second"] = peer
+            found["ratio_to_django_webhook"] = round(found["lean_receiver"]["per_second"] / peer, 1)
+    report("throughput", found)
     return 0
 
 
-def measure(count: int, runs: int, sink: Sink, env: dict[str, str]) -> tuple[list[dict[str, Any]], list[float]]:
-    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=env, check=True)
+def compared(ours: list[dict[str, Any]], bare: list[dict[str, Any]]) -> dict[str, Any]:
+    count = ours[0]["attempts"]
+    per_second = statistics.median(count / run["seconds"] for run in ours)
+    of_bare = statistics.median(count / run["seconds"] for run in bare)
+    return {
+        "per_second": round(per_second),
+        "bare_per_second": round(of_bare),
+        "ratio_to_bare": round(per_second / of_bare, 2),
+        "statements_per_delivery": round(statistics.median(run["statements"] for run in ours) / count, 3),
+        "cpu_us_per_delivery": round(statistics.median(run["cpu_s"] for run in ours) / count * 1e6),
+        "bare_cpu_us_per_delivery": round(statistics.median(run["cpu_s"] for run in bare) / count * 1e6),
+    }
+
+
+def measure(
+    count: int, runs: int, sink: Sink, env: dict[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     import django
 
     django.setup()
@@ -86,8 +94,7 @@ def measure(count: int, runs: int, sink: Sink, env: dict[str, str]) -> tuple[lis
             check=True,
             text=True,
         )
-        bare.append(float(done.stdout))
-        sink.arrivals()
+        bare.append(json.loads(done.stdout))
     dispatcher.stdin.close()
     dispatcher.wait(30)
     return ours, bare

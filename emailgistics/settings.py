@@ -75,7 +75,8 @@ STOP_WITHIN_S = env.number("STOP_WITHIN_S", default=19)  # from SIGTERM until wh
 SINK_SECRET = env("SINK_SECRET", default="")  # the sample webhook's, for `webhook_sink`
 # how long after the last attempt or replay the links in a webhook's body open something
 LINK_TTL = env.duration("LINK_TTL", default="72h", at_most=timedelta(days=3660))
-FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)  # requests under /files/ of one client address
+# requests under /files/ of one client address, and how often 8 MiB are read for it
+FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
@@ -215,7 +216,7 @@ CACHES = {
         # the broker's name for a socket is not what the client calls it
         "LOCATION": REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db="),
         "KEY_PREFIX": "emailgistics",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }
     if REDIS_URL
     else {
@@ -224,7 +225,7 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 5_000},
     }
 }
-RATELIMIT_FAIL_OPEN = True  # a cache that is away takes nobody's files away
+RATELIMIT_FAIL_OPEN = True  # a count that is lost takes nobody's files away
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

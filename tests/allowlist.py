@@ -191,9 +191,11 @@ def make_world() -> World:
         _delivery(secret_hook, hidden),
     ]  # fmt: skip
     ended = [_delivery(old_hook, email), _delivery(gone_hook, lost), _delivery(hook, lost)]
-    jobs = [_job(other_hook), _job(domain_hook), _job(secret_hook)]
+    jobs = [_job(other_hook), _job(domain_hook), _job(secret_hook), _job(hook), _job(hook, mine, sales)]
     ended_jobs = [_job(old_hook), _job(gone_hook)]
-    _show(world, mine.domain, mine, help_, email, email.attachments.get(), hook, _delivery(hook, email), _job(hook))
+    _show(
+        world, mine.domain, mine, help_, email, email.attachments.get(), hook, _delivery(hook, email), _job(hook, mine)
+    )
     _hide(world.foreign, elsewhere.domain, left.domain, sales, elsewhere, offers, secrets, sold, hidden)
     _hide(world.foreign, sold.attachments.get(), hidden.attachments.get(), other_hook, domain_hook, secret_hook)
     _hide(world.foreign, *deliveries, *jobs)
@@ -245,9 +247,17 @@ def _webhook(**binding: Any) -> Webhook:
     return webhooks.create_webhook(url="https://hooks.example.net/mail", **binding)[0]
 
 
-def _job(webhook: Webhook) -> ReplayJob:
+def _job(webhook: Webhook, *mailboxes: Mailbox) -> ReplayJob:
+    """For mail of these, or of all mailboxes."""
     now = timezone.now()
-    return replay_jobs.start_replay(webhook, since=now - timedelta(days=1), until=now, of_state="failed", by="Ada")
+    return replay_jobs.start_replay(
+        webhook,
+        since=now - timedelta(days=1),
+        until=now,
+        of_state="failed",
+        by="Ada",
+        mailbox_ids=[mailbox.pk for mailbox in mailboxes] or None,
+    )
 
 
 def _email(mailbox: Mailbox) -> Email:

@@ -1,119 +1,272 @@
-"""Kills and breaks the embedded default under load, and compares what was accepted with what arrived.
+"""Kills and breaks an installation under load, and compares what was accepted with what arrived.
 
-    python -m tests.campaign --seconds 600 --rate 30
+    python -m tests.campaign [--kills 1000] [--rate 30] [--on postgres] [--seed 1] [--record docs/reliability.md]
 
-Bounded, on loopback, in a folder of its own. Prints a report as JSON; exit 1 if a promise was broken.
+Bounded, on loopback, in a folder, database and Redis of its own. Prints a report, and the same as JSON; exit 1 if a
+promise was broken, and then everything is kept to be looked into. docs/reliability.md says what is promised.
 """
 
 import argparse
-import contextlib
+import dataclasses
 import json
-import os
 import random
 import shutil
 import signal
 import smtplib
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.installation import PARTS, Installation, send_octets, simple_mail
+from tests import campaign_report
+from tests.campaign_faults import (
+    AWAY_FOR_S,
+    Killer,
+    all_stand,
+    bring_redis_back,
+    manage_until_done,
+    quick_faults,
+    take_redis_away,
+)
+from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare
+from tests.campaign_receiver import MOODS, Receiver, Record
+from tests.installation import ROOT, Installation, answers, send_octets, simple_mail, wait_for
 
-DOWN_AT_MOST_S = 15
+KILL_EVERY_S = (0.2, 0.9)
+FAULT_EVERY_KILLS = 10
+PAUSE_EVERY_S = 25
+PAUSED_FOR_S = 8
 SENDERS = 4
-CALM_BEFORE_THE_END = 0.15  # of the time: the last faults must heal in the open
+RECIPIENTS, RECIPIENT_WEIGHTS = ((HELP,), (ORDERS,), (HELP, ORDERS)), (6, 3, 1)
+RATE_WHILE_REDIS_IS_AWAY = 2  # mails a second: it is the delay that is measured, not how fast a backlog is worked off
+DOWN_AT_MOST_S = 15
+BACK_WITHIN_S = 5  # R2: after Redis is back
+AT_ONCE_S, RECENT = 1.5, 50
+WORKED_OFF_WITHIN_S = 600
+SETTLE_WITHIN_S = 600  # most of the retry schedule's first hour would be too long, its first steps are not
 
 
 @dataclass
 class Report:
+    on: str = ""
+    seed: int = 0
     seconds: float = 0
-    accepted: int = 0
-    delivered: int = 0
-    refused_for_now: int = 0
-    duplicates: int = 0
-    missing: list[str] = field(default_factory=list)
-    duplicates_with_another_id: list[str] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    longest_down_s: dict[str, float] = field(default_factory=dict)
-    last_arrival_after_s: float = 0
+    moods: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+    refused_for_now: int = 0
+    owed: int = 0
+    delivered: int = 0
+    duplicates: int = 0
+    lost_attempts: int = 0
+    parked: int = 0
+    unfinished: dict[str, int] = field(default_factory=dict)
+    settled_after_s: float = 0
+    longest_without_process_s: dict[str, float] = field(default_factory=dict)
+    longest_without_answer_s: dict[str, float] = field(default_factory=dict)
+    back_after_s: list[float] = field(default_factory=list)
     neighbour_received: int = 0
     neighbour_foreign: int = 0
+    broken: Broken = field(default_factory=Broken)
 
     @property
     def is_clean(self) -> bool:
         return not (
-            self.missing
-            or self.duplicates_with_another_id
+            self.broken
+            or any(self.unfinished.values())
+            or self.delivered != self.owed
             or self.neighbour_foreign
-            or max(self.longest_down_s.values(), default=0) > DOWN_AT_MOST_S
+            or max(self.back_after_s, default=0) > BACK_WITHIN_S
+            or max(self.longest_without_process_s.values(), default=0) > DOWN_AT_MOST_S
         )
 
 
-class Ledger:
-    """What we hold a 250 for. Several threads write."""
+class Campaign:
+    """One installation, its senders and receivers, and what is done to it."""
 
-    def __init__(self) -> None:
-        self.accepted: set[str] = set()
-        self.refused = 0
-        self.lock = threading.Lock()
+    def __init__(self, one: Installation, receiver: Receiver, *, rate: float, chance: random.Random) -> None:
+        self.one, self.receiver = one, receiver
+        self.report, self.ledger, self.over = Report(), Ledger(), threading.Event()
+        self.killer = Killer(one, chance)
+        self.rate = self.full_rate = rate
+        self.chance = chance
+        self.webhooks_of, self.pausable = provide_webhooks(one, receiver)
+        (sink,) = self.webhooks_of[HELP]
+        self.record = Record(one, sink)
+        self._quick: list[str] = []
+        self._outages: list[tuple[str, bool]] = []
 
+    # --- what is done
 
-def run(*, seconds: float, rate: float, folder: Path, seed: int = 1) -> Report:
-    """The campaign proper: rate is in mails a second over all senders."""
-    report, ledger, over = Report(), Ledger(), threading.Event()
-    with Installation(folder / "one") as one, Installation(folder / "two") as two:
-        for installation in (one, two):
-            installation.data_dir.parent.mkdir(parents=True)
-            installation.start()
-        threads = [
-            threading.Thread(target=send_steadily, args=(one, ledger, over, rate / SENDERS, number))
-            for number in range(SENDERS)
-        ]
-        threads += [
-            threading.Thread(target=watch_parts, args=(one, report, over)),
-            threading.Thread(target=send_to_neighbour, args=(two, over)),
-            threading.Thread(target=break_things, args=(one, report, over, seconds, random.Random(seed))),
-        ]
-        started = time.monotonic()
-        for thread in threads:
-            thread.start()
-        time.sleep(seconds)
-        over.set()
-        for thread in threads:
-            thread.join()
-        report.seconds = time.monotonic() - started
-        settle(one, ledger, report)
-        report.neighbour_received = len(two.received())
-        report.neighbour_foreign = sum(not entry["subject"].startswith("Neighbour") for entry in two.received())
-    return report
+    def send_steadily(self, number: int) -> None:
+        client: smtplib.SMTP | None = None
+        sent, due = 0, time.monotonic()
+        chance = random.Random(number)
+        while not self.over.is_set():
+            due = max(due + SENDERS / self.rate, time.monotonic() - 1)  # no flood for what could not be sent
+            self.over.wait(max(0, due - time.monotonic()))
+            subject, (to,) = f"Campaign {number} {sent}", chance.choices(RECIPIENTS, RECIPIENT_WEIGHTS)
+            sent += 1
+            try:
+                client = client or self.one.smtp()
+                message = send_octets(client, simple_mail(subject), to=list(to))
+            except (OSError, AssertionError, smtplib.SMTPException):
+                self.ledger.refuse()
+                close(client)
+                client = None
+            else:
+                self.ledger.accept(message, subject, to)
+        close(client)
 
+    def watch(self) -> None:
+        """How long was each part without a process, and each door without an answer?"""
+        start = time.monotonic()
+        parts = dict.fromkeys(("web", "smtp", "worker", "dispatcher", "beat"), start)
+        doors = {"web": self.one.http_port, "smtp": self.one.smtp_port}
+        answered = dict.fromkeys(doors, start)
+        while not self.over.wait(0.25):
+            running, now = self.one.pids(), time.monotonic()
+            self._note(parts, [name for name in parts if name in running], self.report.longest_without_process_s, now)
+            open_ = [name for name, port in doors.items() if answers(port)]
+            self._note(answered, open_, self.report.longest_without_answer_s, now)
+        self._note(parts, list(parts), self.report.longest_without_process_s, time.monotonic())
+        self._note(answered, list(doors), self.report.longest_without_answer_s, time.monotonic())
 
-def send_steadily(one: Installation, ledger: Ledger, over: threading.Event, rate: float, number: int) -> None:
-    client: smtplib.SMTP | None = None
-    sent = 0
-    due = time.monotonic()
-    while not over.is_set():
-        due += 1 / rate
-        over.wait(max(0, due - time.monotonic()))
-        subject = f"Campaign {number} {sent}"
-        sent += 1
-        try:
-            client = client or one.smtp()
-            send_octets(client, simple_mail(subject), to=["help@example.com"])
-        except (OSError, AssertionError, smtplib.SMTPException):
-            with ledger.lock:
-                ledger.refused += 1  # perhaps stored, but no 250: we may claim nothing
-            close(client)
-            client = None
+    @staticmethod
+    def _note(last: dict[str, float], there: list[str], longest: dict[str, float], now: float) -> None:
+        for name in there:
+            longest[name] = round(max(longest.get(name, 0), now - last[name]), 2)
+            last[name] = now
+
+    def pause_and_resume(self) -> None:
+        while not self.over.wait(PAUSE_EVERY_S):
+            manage_until_done(self.one, "webhooks", "pause", self.pausable)
+            self.over.wait(PAUSED_FOR_S)
+            manage_until_done(self.one, "webhooks", "resume", self.pausable)
+            self.report.faults["webhook paused and resumed"] += 1
+
+    def kill_and_break(self, *, kills: int, outage_every: int) -> None:
+        """Returns after so many kills. On PostgreSQL Redis goes away after every `outage_every` of them."""
+        quick = quick_faults(self.one)
+        fault_at, outage_at = FAULT_EVERY_KILLS, outage_every
+        while self.killer.total < kills:
+            self._kill_one()
+            if self.killer.total >= fault_at:
+                fault_at += FAULT_EVERY_KILLS
+                self._quick = self._quick or self.chance.sample(sorted(quick), len(quick))
+                name = self._quick.pop()
+                quick[name]()
+                self.report.faults[name] += 1
+            if self.one.redis is not None and self.killer.total >= outage_at:
+                outage_at += outage_every
+                self._redis_away(kills=kills)
+
+    def _kill_one(self) -> None:
+        time.sleep(self.chance.uniform(*KILL_EVERY_S))
+        self.killer.kill_one()
+        self.one.start_others_again()
+
+    def _redis_away(self, *, kills: int) -> None:
+        """Four kinds in turn: stopped or hanging; by itself, to measure the delay afterwards, or among kills."""
+        self._outages = self._outages or [
+            ("hanging", True), ("stopped", True), ("hanging", False), ("stopped", False),
+        ]  # fmt: skip
+        how, is_among_kills = self._outages.pop()
+        self.report.faults[f"Redis {how}{', parts killed meanwhile' if is_among_kills else ''}"] += 1
+        if is_among_kills:
+            take_redis_away(self.one, how)
+            until = time.monotonic() + self.chance.uniform(*AWAY_FOR_S)
+            while time.monotonic() < until and self.killer.total < kills:
+                self._kill_one()
+            bring_redis_back(self.one, how)
         else:
-            with ledger.lock:
-                ledger.accepted.add(subject)
-    close(client)
+            self.rate = min(self.full_rate, RATE_WHILE_REDIS_IS_AWAY)
+            try:
+                self.report.back_after_s.append(self._measure_return(how))
+            finally:
+                self.rate = self.full_rate
+
+    def _measure_return(self, how: str) -> float:
+        """Seconds from Redis' return until the last mail of the outage was at the receiver that is always there."""
+        all_stand(self.one)
+        # what the kills have piled up is worked off first, however long that takes on a busy machine
+        wait_for(self._flows, within_s=WORKED_OFF_WITHIN_S, what=f"mail; {self.one.tail()}")
+        began = time.monotonic()
+        take_redis_away(self.one, how)
+        time.sleep(self.chance.uniform(*AWAY_FOR_S))
+        bring_redis_back(self.one, how)
+        back = time.monotonic()
+        owed = {mail.subject for mail in list(self.ledger.accepted) if began < mail.at < back and HELP in mail.to}
+        wait_for(lambda: owed <= self._arrived(), within_s=120, what=f"mail after Redis was {how}; {self.one.tail()}")
+        return round(time.monotonic() - back, 2)
+
+    def _flows(self) -> bool:
+        """Mail that was accepted a moment ago has arrived: nothing that waits is in its way."""
+        since, arrived = time.monotonic() - AT_ONCE_S, self._arrived()
+        return any(mail.at > since and mail.subject in arrived for mail in self.ledger.accepted[-RECENT:])
+
+    def _arrived(self) -> set[str]:
+        """The subjects at the receiver that is always there."""
+        self.record.look()
+        return self.record.subjects
+
+    # --- what came of it
+
+    def settle(self, *, within_s: float) -> None:
+        """Heals what is broken, waits until nothing is to be done any more, and compares the ledgers."""
+        self.one.start_others_again()
+        manage_until_done(self.one, "webhooks", "resume", self.pausable)
+        started = time.monotonic()
+        while any((self.report.unfinished or self._rows("--unfinished")).values()):
+            if time.monotonic() - started > within_s:
+                break
+            time.sleep(1)
+            self.report.unfinished = self._rows("--unfinished")
+        self.report.settled_after_s = round(time.monotonic() - started, 1)
+        rows = self._rows()
+        arrivals = [*self.receiver.arrivals, *self.record.look()]
+        found = compare(self.ledger.accepted, arrivals, rows["deliveries"], self.webhooks_of)
+        report = self.report
+        report.kills, report.moods = self.killer.kills, self.receiver.moods
+        report.accepted, report.refused_for_now = len(self.ledger.accepted), self.ledger.refused
+        report.owed, report.delivered, report.duplicates = found.owed, found.delivered, found.duplicates
+        report.unfinished, report.broken = rows["unfinished"], found.broken
+        report.lost_attempts, report.parked = rows["lost_attempts"], rows["parked"]
+
+    def keep_evidence(self, folder: Path) -> None:
+        """Ledgers and rows, beside the logs and the database."""
+        evidence = {
+            "database": self.one.database_name,
+            "accepted": [dataclasses.asdict(mail) for mail in self.ledger.accepted],
+            "arrivals": [dataclasses.asdict(one) for one in (*self.receiver.arrivals, *self.record.look())],
+            "rows": self._rows(),
+        }
+        (folder / "evidence.json").write_text(json.dumps(evidence))
+
+    def _rows(self, *arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "tests.campaign_rows", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.one.env, capture_output=True, check=True)
+        rows: dict[str, Any] = json.loads(done.stdout)
+        return rows
+
+
+def provide_webhooks(one: Installation, receiver: Receiver) -> tuple[dict[str, set[str]], str]:
+    """Two webhooks for a second alias, beside the sample's one. Returns those of each alias, and one to be paused."""
+    (sample,) = one.manage("webhooks", "list")["data"]
+    one.manage("aliases", "create", ORDERS, "--mailbox", "support@example.com")
+    for path in ("moody", "steady"):
+        made = one.manage("webhooks", "create", "--url", receiver.url(path), "--alias", ORDERS)
+        receiver.webhooks[path] = (made["id"], made["secret"])
+    moody, steady = (receiver.webhooks[path][0] for path in ("moody", "steady"))
+    return {HELP: {sample["id"]}, ORDERS: {moody, steady}}, steady
 
 
 def close(client: smtplib.SMTP | None) -> None:
@@ -128,87 +281,100 @@ def send_to_neighbour(two: Installation, over: threading.Event) -> None:
         number += 1
 
 
-def watch_parts(one: Installation, report: Report, over: threading.Event) -> None:
-    """How long was each part without a process?"""
-    seen = dict.fromkeys(PARTS, time.monotonic())
-    while not over.wait(0.1):
-        running = one.pids()
-        now = time.monotonic()
-        for name, last in seen.items():
-            if name in running:
-                report.longest_down_s[name] = round(max(report.longest_down_s.get(name, 0), now - last), 2)
-                seen[name] = now
+def run(
+    *,
+    kills: int,
+    rate: float,
+    folder: Path,
+    on_postgres: bool,
+    seed: int = 1,
+    outage_every: int = 60,
+    moods: dict[str, float] = MOODS,
+    settle_within_s: float = SETTLE_WITHIN_S,
+    keeps_database: bool = False,
+) -> Report:
+    """The campaign proper: rate is in mails a second over all senders.
+
+    If a promise was broken it leaves evidence.json in the folder, and on PostgreSQL, if asked to, the database.
+    """
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver(chance=random.Random(seed), moods=moods))
+        one = start(stack, folder / "one", on_postgres=on_postgres, also_port=receiver.port)
+        # an installation beside it that nobody breaks: on SQLite they share the machine's folders for temporary files
+        two = None if on_postgres else start(stack, folder / "two")
+        one.keeps_database = keeps_database  # until all is well
+        campaign = Campaign(one, receiver, rate=rate, chance=chance)
+        jobs: list[Callable[[], None]] = [campaign.watch, campaign.pause_and_resume]
+        jobs += [lambda number=number: campaign.send_steadily(number) for number in range(SENDERS)]  # type: ignore[misc]
+        if two is not None:
+            jobs.append(lambda: send_to_neighbour(two, campaign.over))
+        started = time.monotonic()
+        threads = [threading.Thread(target=job) for job in jobs]
+        for thread in threads:
+            thread.start()
+        try:
+            campaign.kill_and_break(kills=kills, outage_every=outage_every)
+        finally:
+            campaign.over.set()
+            for thread in threads:
+                thread.join()
+        report = campaign.report
+        report.on, report.seed = ("PostgreSQL and Redis" if on_postgres else "SQLite, embedded"), seed
+        report.seconds = round(time.monotonic() - started, 1)
+        campaign.settle(within_s=settle_within_s)
+        if two is not None:
+            report.neighbour_received = len(two.received())
+            report.neighbour_foreign = sum(not entry["subject"].startswith("Neighbour") for entry in two.received())
+        if report.is_clean:
+            one.keeps_database = False
+        else:
+            campaign.keep_evidence(folder)
+    return report
 
 
-def break_things(
-    one: Installation, report: Report, over: threading.Event, seconds: float, chance: random.Random
-) -> None:
-    broker = one.data_dir / "broker"
-    faults: dict[str, Callable[[], object]] = {
-        "kill smtp": lambda: kill(one, "smtp"),
-        "kill worker": lambda: kill(one, "worker"),
-        "kill worker child": lambda: kill(one, "worker", which=chance.choice((1, 2))),
-        "kill dispatcher": lambda: kill(one, "dispatcher"),
-        "kill beat": lambda: kill(one, "beat"),
-        "kill web": lambda: kill(one, "web"),
-        "kill sink": lambda: kill(one, "sink"),
-        "empty broker file": lambda: drop_file(broker, b""),
-        "half-written broker file": lambda: drop_file(broker, b'{"body": "W1td'),
-        "broker folder deleted": lambda: shutil.rmtree(broker, ignore_errors=True),
-    }
-    until = time.monotonic() + seconds * (1 - CALM_BEFORE_THE_END)
-    order: list[str] = []
-    while not over.wait(chance.uniform(1, 4)) and time.monotonic() < until:
-        order = order or chance.sample(sorted(faults), len(faults))
-        name = order.pop()
-        faults[name]()
-        report.faults[name] += 1
-
-
-def kill(one: Installation, name: str, *, which: int = 0) -> None:
-    """The part's first process, or one that it forked; nothing, if it is not there at the moment."""
-    for pid in one.pids().get(name, [])[which : which + 1]:
-        os.kill(pid, signal.SIGKILL)
-
-
-def drop_file(broker: Path, content: bytes) -> None:
-    """As a publisher that wrote in place would leave it behind if it died: first in line in each queue."""
-    for queue in ("mail", "webhooks"):
-        with contextlib.suppress(FileNotFoundError):  # the folder was just deleted
-            (broker / queue / f"{time.time_ns():020}-broken.msg").write_bytes(content)
-
-
-def settle(one: Installation, ledger: Ledger, report: Report) -> None:
-    """Waits for the last of the accepted, and compares the ledgers."""
-    report.accepted, report.refused_for_now = len(ledger.accepted), ledger.refused
-    started = time.monotonic()
-    missing = ledger.accepted
-    while missing and time.monotonic() - started < 90:
-        time.sleep(0.2)
-        missing = ledger.accepted - {entry["subject"] for entry in one.received() if entry["verified"]}
-    report.last_arrival_after_s = round(time.monotonic() - started, 2)
-    ids: dict[str, list[str]] = {}
-    for entry in one.received():
-        ids.setdefault(entry["subject"], []).append(entry["webhook_id"])
-    report.missing = sorted(missing)
-    report.delivered = len(ledger.accepted & set(ids))
-    report.duplicates = sum(len(arrived) - 1 for arrived in ids.values())
-    report.duplicates_with_another_id = sorted(subject for subject, arrived in ids.items() if len(set(arrived)) > 1)
+def start(stack: ExitStack, folder: Path, *, on_postgres: bool = False, also_port: int | None = None) -> Installation:
+    folder.mkdir(parents=True)
+    installation = stack.enter_context(Installation(folder, on_postgres=on_postgres))
+    if also_port is not None:
+        given = installation.env.get("WEBHOOK_ALLOW_NETWORKS")
+        allowed = [network for network in (given, f"127.0.0.1/32:{also_port}") if network]
+        installation.env["WEBHOOK_ALLOW_NETWORKS"] = ",".join(allowed)
+    installation.start()
+    return installation
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--rate", type=float, default=30)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=30, help="mails a second")
+    parser.add_argument("--on", choices=["sqlite", "postgres"], default="sqlite", help="postgres: needs redis-server")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--record", type=Path, help="a document to write the results into")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what it has started goes with it
     folder = Path(tempfile.mkdtemp(prefix="emailgistics-campaign-"))
+    is_clean = False
     try:
-        report = run(seconds=options.seconds, rate=options.rate, folder=folder, seed=options.seed)
+        report = run(
+            kills=options.kills,
+            rate=options.rate,
+            folder=folder,
+            on_postgres=options.on == "postgres",
+            seed=options.seed,
+            keeps_database=True,
+        )
+        is_clean = report.is_clean
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(vars(report), indent=2))  # noqa: T201
-    return 0 if report.is_clean else 1
+        if is_clean:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            print(f"Kept to be looked into: {folder}", file=sys.stderr)  # noqa: T201
+    facts = vars(report) | {"broken": vars(report.broken)}
+    print(campaign_report.section(facts), json.dumps(facts, indent=2), sep="\n")  # noqa: T201
+    if options.record and is_clean:
+        campaign_report.write_into(options.record, facts, key=options.on)
+    return 0 if is_clean else 1
 
 
 if __name__ == "__main__":

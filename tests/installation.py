@@ -61,6 +61,7 @@ class Installation:
         self._log_path = folder / "up.log"
         self._others: list[subprocess.Popen[bytes]] = []
         self._starts = 0
+        self.keeps_database = False  # set to look into it later
 
     def __enter__(self) -> Self:
         if self.on_postgres:
@@ -88,7 +89,7 @@ class Installation:
             process.wait(timeout=FINISH_WITHIN_S)
         if self.redis is not None:
             self.redis.stop()
-        if self.on_postgres:
+        if self.on_postgres and not self.keeps_database:
             with _admin_connection() as connection:
                 connection.execute(f'DROP DATABASE "{self._database}" WITH (FORCE)')
 
@@ -141,6 +142,28 @@ class Installation:
             if name:
                 found[name] = [pid, *descendants_of(pid)]
         return found
+
+    def others(self) -> dict[str, list[int]]:
+        """As `pids`: what runs beside the supervisor, and is not started again by it (the receiver on PostgreSQL)."""
+        running = (process.pid for process in self._others if process.poll() is None)
+        return {name: [pid] for pid in running if (name := part_of(pid))}
+
+    def start_others_again(self) -> None:
+        for index, process in enumerate(self._others):
+            if process.poll() is not None:
+                self._others[index] = subprocess.Popen(process.args, cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL)
+
+    def cut_database_connections(self) -> int:
+        """Ends every connection to this installation's database, as a restart of PostgreSQL does; says how many."""
+        with _admin_connection() as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._database]
+            )
+            return len(ended.fetchall())
+
+    @property
+    def database_name(self) -> str:
+        return self._database if self.on_postgres else str(self.data_dir / "emailgistics.sqlite3")
 
     # --- using
 
@@ -244,6 +267,11 @@ class RedisServer:
     def go_on(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(64) == b"+OK\r\n"
 
 
 def send_octets(client: smtplib.SMTP, raw: bytes, *, to: list[str], sender: str = "ada@example.net") -> str:

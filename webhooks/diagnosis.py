@@ -11,7 +11,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apikeys.credentials import WEBHOOK_SECRET_PREFIX, parse_webhook_secret
 from webhooks.signing import MAX_TIMESTAMP_DIGITS, SIGNATURE_VERSION, TOLERANCE_S
@@ -25,6 +25,8 @@ HEX, HEX_NEXT = "x-webhook-signature", "x-webhook-signature-next"
 EVENT_ID = re.compile(r"evt_[0-9a-hjkmnp-tv-z]{26}")
 
 RAW = "Verify the octets as they came, before any JSON parsing, and keep no copy that was decoded and encoded again."
+NO_BODY = "Give the body; or a webhook-id that was sent not long ago, and, for mail, a key that has emails:content."
+WITH_SENT = "That is with the body as it was sent: if the receiver finds otherwise, its body or its secret is another."
 COPY = "Copy the secret of this webhook into the receiver, or rotate it and copy the new one."
 
 
@@ -63,7 +65,7 @@ class _Request:
 
 def explain(
     headers: Mapping[str, object] | str,
-    body: bytes | str,
+    body: bytes | str | None,
     secrets: Sequence[str],
     *,
     now: int,
@@ -72,23 +74,33 @@ def explain(
     """What is wrong with a request as somebody received it, or that nothing is.
 
     headers in any case, as a mapping or as the lines of a request. secrets: the current one, then the previous one
-    while it is kept. now is in Unix seconds. sent is what was really sent under that webhook-id, if that is known.
+    while it is kept. now is in Unix seconds. sent is what was really sent under that webhook-id, if that is known; it
+    stands in for the body if that is None.
     """
+    given = _read(headers)
+    if body is None:
+        if sent is None:
+            return _wrong("body_missing", "There is no body that these headers could be verified with.", NO_BODY)
+        found = _of(given, sent, secrets, now, sent)
+        return replace(found, reason=f"{found.reason} {WITH_SENT}") if found.is_valid else found
     octets = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
     if len(octets) > MAX_BODY_BYTES:
         return _wrong(
             "body_too_large", f"More than {MAX_BODY_BYTES} octets of body are not looked into.", "Try a smaller event."
         )
-    given = _read(headers)
-    request = _Request(given, octets, secrets, given.get(SIGNATURE, "").split()[:MAX_ENTRIES])
-    if given.get(SIGNATURE) or not (given.get(HEX) or given.get(HEX_NEXT)):
-        return _of_standard(request, now=now, sent=sent)
-    return _of_hex(request, sent) or _of_body(request, sent)
+    return _of(given, octets, secrets, now, sent)
 
 
 def event_id_of(headers: Mapping[str, object] | str) -> str:
     """The webhook-id among pasted headers; empty without one."""
     return _read(headers).get(ID, "")
+
+
+def _of(given: Mapping[str, str], octets: bytes, secrets: Sequence[str], now: int, sent: bytes | None) -> Diagnosis:
+    request = _Request(given, octets, secrets, given.get(SIGNATURE, "").split()[:MAX_ENTRIES])
+    if given.get(SIGNATURE) or not (given.get(HEX) or given.get(HEX_NEXT)):
+        return _of_standard(request, now=now, sent=sent)
+    return _of_hex(request, sent) or _of_body(request, sent)
 
 
 def _of_standard(request: _Request, *, now: int, sent: bytes | None) -> Diagnosis:

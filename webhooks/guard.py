@@ -250,6 +250,7 @@ def _is_allowed(address: IPAddress, port: int) -> bool:
     return any(entry.covers(address, port) for entry in allowed)
 
 
+@lru_cache(maxsize=1024)
 def parse_url(url: str) -> URL:
     """Reads a webhook's URL as the transport will, so that what is judged is dialled. Raises RefusedUrlError."""
     if len(url) > MAX_URL_LENGTH:

@@ -20,10 +20,10 @@ WINDOW = timedelta(minutes=5)
 OPEN_FIRST_FOR = timedelta(seconds=30)
 OPEN_AT_MOST_FOR = timedelta(minutes=15)
 
-# a webhook is disabled after failing for so long, with so many failures, and no success between them
+# a webhook is disabled after failing for so long, with so many failures, and no success between them: one mail alone
+# does not come to that
 DISABLED_AFTER = timedelta(days=5)
 DISABLED_FROM_FAILURES = 20
-FAILURES_SPREAD_OVER = timedelta(hours=12)
 ALERTS_AT_PERCENT = (50, 70, 90)
 
 FIRST_CAP = 1  # requests at once, after a pause or an open circuit; doubles with each success
@@ -169,7 +169,7 @@ def _after_break(health: Health, *, now: datetime, at_most: int) -> tuple[Health
 
 def _on_the_way(health: Health, *, now: datetime) -> tuple[Health, list[News]]:
     share = way_to_disabling(health, now=now)
-    if share >= 1 and health.failing_since is not None and now - health.failing_since >= FAILURES_SPREAD_OVER:
+    if share >= 1:
         return replace(health, alerted_percent=100), [News("disabled")]
     passed = [percent for percent in ALERTS_AT_PERCENT if share * 100 >= percent > health.alerted_percent]
     if not passed:

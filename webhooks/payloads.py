@@ -34,7 +34,9 @@ CONTENT_FIELDS = frozenset(
     {"text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated"}
 )
 INLINE_FIELDS = frozenset({"content", "content_omitted"})
-CONTENT_ATTACHMENT_FIELDS = INLINE_FIELDS | {"filename", "content_id", "url"}
+# of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID; a digest tells a known file again
+CONTENT_HEADER_FIELDS = frozenset({"sender", "reply_to", "in_reply_to", "references"})
+CONTENT_ATTACHMENT_FIELDS = INLINE_FIELDS | {"filename", "content_id", "url", "sha256"}
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # JSON has them, and many readers do not take them
 
@@ -121,6 +123,7 @@ def in_form(payload: Json, form: str) -> Json:
     if form != EventBody.Form.FULL:
         data = _without(data, CONTENT_FIELDS)
     if form == EventBody.Form.METADATA:
+        data = _without(data, CONTENT_HEADER_FIELDS)
         data["raw"] = _without(data["raw"], {"url"})
     return payload | {"data": data}
 

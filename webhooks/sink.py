@@ -5,6 +5,7 @@ For trying things out and for tests; it listens on loopback and keeps a line for
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import signal
 import time
@@ -118,6 +119,7 @@ def describe(request: web.Request, body: bytes, *, reason: str) -> dict[str, Any
         "webhook_id": request.headers.get("webhook-id", ""),
         "attempt": request.headers.get("webhook-attempt", ""),
         "size": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
         "summary": summary,
         **what,
     }

@@ -45,8 +45,10 @@ MAX_HEADERS_BYTES = 8 * 1024  # kept; what is read is bounded by the three below
 MAX_HEADER_LINE_BYTES = 8190
 MAX_HEADER_LINES = 100
 READ_BUFFER_BYTES = 16 * 1024
+SMALL_BODY_BYTES = 64 * 1024
 MAX_DETAIL = 300  # webhooks.models.Attempt.detail
 CUT = "…"  # at the end of one that was longer
+NOT_FOLLOWED = "Redirects are not followed: update the webhook's URL"
 
 # codes of what no receiver can be blamed for
 OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal"})
@@ -191,14 +193,14 @@ class Transport:
     async def _send(self, url: URL, outgoing: Outgoing, exchange: Exchange) -> aiohttp.ClientResponse:
         request: dict[str, Any] = {"headers": outgoing.headers, "allow_redirects": False}
         try:
-            return await self._pooled[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
+            return await self._pooled[url.scheme].post(url, data=payload(outgoing.body), **request)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not exchange.is_reused or exchange.received_bytes:
                 raise
         # An idle connection that the receiver closed as we wrote to it, not one octet came: once more on a new one.
         # aiohttp does so for idempotent methods only. Ours may be repeated: the receiver knows it by its webhook-id.
         exchange.is_reused = False
-        return await self._fresh[url.scheme].post(url, data=io.BytesIO(outgoing.body), **request)
+        return await self._fresh[url.scheme].post(url, data=payload(outgoing.body), **request)
 
     def _session(self, scheme: str, **connector: Any) -> aiohttp.ClientSession:
         judged_by = self.JUDGES[scheme]
@@ -282,6 +284,11 @@ def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:  # 
             return "connect", f"No connection to {error.host}: {why}."
 
 
+def payload(body: bytes) -> bytes | io.BytesIO:
+    """A small body is written in one piece; a large one in several, without copies of it."""
+    return body if len(body) <= SMALL_BODY_BYTES else io.BytesIO(body)
+
+
 def answer_of(exchange: Exchange) -> Answer:
     return Answer(
         started_at=exchange.started_at,
@@ -335,11 +342,11 @@ def remark(response: aiohttp.ClientResponse, url: URL) -> str:
     if not (300 <= response.status < 400 and location):  # noqa: PLR2004
         return f"{answered}."
     try:
-        # without query and user-info: tokens live there
-        target = url.join(URL(location)).with_query(None).with_fragment(None).with_user(None)
+        # no more of it: the rest is the receiver's answer, which may repeat what the mail says
+        origin = url.join(URL(location)).origin()
     except ValueError:
-        return f"{answered}. Redirects are not followed: update the webhook's URL."
-    return f"{answered}. Redirects are not followed: update the webhook's URL to {target}"
+        return f"{answered}. {NOT_FOLLOWED}."
+    return f"{answered}. {NOT_FOLLOWED}; it leads to {origin}"
 
 
 def one_line(text: str) -> str:

@@ -34,9 +34,9 @@ def report(name: str, found: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def database() -> Iterator[str]:
+def database(kind: str = "bench") -> Iterator[str]:
     """The URL of a PostgreSQL database that is dropped at the end."""
-    name = f"emailgistics_bench_{os.getpid()}"
+    name = f"emailgistics_{kind}_{os.getpid()}"
     with psycopg.connect(POSTGRES_URL, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     try:
@@ -71,14 +71,18 @@ def free_port() -> int:
 
 
 class Sink:
-    """The receiver, in a process of its own: `with Sink() as sink: … sink.arrivals()`."""
+    """A receiver in a process of its own: `with Sink() as sink: … sink.arrivals()`.
 
-    def __init__(self) -> None:
+    kind: sink, as lean as can be, or aiohttp_sink, as people write them; that one tells nothing of what arrived.
+    """
+
+    def __init__(self, kind: str = "sink") -> None:
+        self._kind = kind
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "benchmarks.rig.sink", str(self.port)]
+        command = [sys.executable, "-m", f"benchmarks.rig.{self._kind}", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self._process.stdout.readline()

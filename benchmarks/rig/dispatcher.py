@@ -30,10 +30,15 @@ def main() -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         before = Attempt.objects.count()
-        statements, started = 0, time.perf_counter()
+        statements, started, cpu = 0, time.perf_counter(), time.process_time()
         dispatch.run_until_idle(idle_for=dispatch.IDLE_FOR)
         seconds, used = time.perf_counter() - started - dispatch.IDLE_FOR.total_seconds(), statements
-        found = {"seconds": seconds, "statements": used, "attempts": Attempt.objects.count() - before}
+        found = {
+            "seconds": seconds,
+            "cpu_s": time.process_time() - cpu,
+            "statements": used,
+            "attempts": Attempt.objects.count() - before,
+        }
         print(json.dumps(found), flush=True)
         connection.close()
 

@@ -12,6 +12,7 @@ Needs Python 3.11 and nothing else. Ends with Ctrl-C or SIGTERM, after the reque
 """
 
 import argparse
+import email.utils
 import http.client
 import json
 import os
@@ -26,10 +27,12 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 PULL_AT_ONCE = 25
-LOOK_EVERY_S = 1.0  # while nothing comes
+LOOK_AFTER_S = (1.0, 5.0, 10.0)  # while nothing comes, the last again and again: a key has so many calls an hour
 TIMEOUT_S = 30
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LONGEST_HINT_S = 3600.0  # of Retry-After
 OK, MULTIPLE_CHOICES, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 300, 401, 403, 404
+TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
 LONGEST_TEXT = 200
 
 stopped = threading.Event()
@@ -37,6 +40,14 @@ stopped = threading.Event()
 
 class RefusedError(Exception):
     """The API will not answer otherwise, however often it is asked."""
+
+
+class LaterError(OSError):
+    """The API asks to be left alone for so many seconds."""
+
+    def __init__(self, text: str, after_s: float) -> None:
+        super().__init__(text)
+        self.after_s = after_s
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -75,19 +86,21 @@ def main(arguments: list[str]) -> int:
 def listen(base: str, key: str, target: str) -> None:
     """Until it is stopped. Raises RefusedError."""
     say(f"passing what comes on to {target}")
-    pause = FIRST_PAUSE_S
+    pause, idle = FIRST_PAUSE_S, 0
     while not stopped.is_set():
+        hint = 0.0
         try:
             came, refused = pass_on(base, key, target)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            came, refused = 0, 1
+            came, refused, hint = 0, 1, getattr(error, "after_s", 0.0)
             say(f"trouble: {error}")
         if refused:
-            stopped.wait(pause)
+            stopped.wait(max(pause, hint))
             pause = min(2 * pause, LONGEST_PAUSE_S)
         else:
-            pause = FIRST_PAUSE_S
-            stopped.wait(0 if came else LOOK_EVERY_S)
+            idle = 0 if came else idle
+            stopped.wait(LOOK_AFTER_S[min(idle, len(LOOK_AFTER_S) - 1)])
+            pause, idle = FIRST_PAUSE_S, idle + 1
 
 
 def pass_on(base: str, key: str, target: str) -> tuple[int, int]:
@@ -95,6 +108,8 @@ def pass_on(base: str, key: str, target: str) -> tuple[int, int]:
     came = refused = after = 0
     while not stopped.is_set():
         waiting = call(f"{base}/pull?after={after}&limit={PULL_AT_ONCE}", key)["data"]
+        if not waiting:
+            break
         for delivery in waiting:
             if stopped.is_set():
                 break
@@ -104,8 +119,6 @@ def pass_on(base: str, key: str, target: str) -> tuple[int, int]:
                 call(f"{base}/ack", key, {"ids": [delivery["delivery_id"]]})
             else:
                 refused += 1
-        if len(waiting) < PULL_AT_ONCE:
-            break
     return came, refused
 
 
@@ -139,7 +152,22 @@ def call(url: str, key: str, body: Any = None) -> Any:
         detail = detail_of(error)
         if error.code in (UNAUTHORIZED, FORBIDDEN) or (error.code == NOT_FOUND and body is None):
             raise RefusedError(f"{error.code}: {detail}") from error
-        raise OSError(f"the API answered {error.code}: {detail}") from error
+        text = f"the API answered {error.code}: {detail}"
+        if error.code in (TOO_MANY_REQUESTS, UNAVAILABLE):
+            raise LaterError(text, seconds_of(error.headers.get("Retry-After", ""))) from error
+        raise OSError(text) from error
+
+
+def seconds_of(retry_after: str) -> float:
+    """Of seconds or of a date (RFC 9110 section 10.2.3), at most LONGEST_HINT_S; 0 for what is neither."""
+    try:
+        seconds = float(int(retry_after))
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            seconds = 0.0
+    return max(0.0, min(seconds, LONGEST_HINT_S))
 
 
 def detail_of(error: urllib.error.HTTPError) -> str:

@@ -16,7 +16,11 @@ import (
 	"time"
 )
 
-const tolerance = 5 * time.Minute
+const (
+	tolerance   = 5 * time.Minute
+	prefix      = "whsec_"
+	minKeyBytes = 24
+)
 
 // Verify checks a request. body is the octets as received; several secrets may be given while one is exchanged for
 // another.
@@ -30,9 +34,9 @@ func Verify(headers http.Header, body []byte, now time.Time, secrets ...string) 
 	isRight := false
 	// one for each secret that counts at the sender; all are compared, each in constant time
 	for _, secret := range secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+		key, err := keyOf(secret)
 		if err != nil {
-			return errors.New("the secret is not whole")
+			return err
 		}
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(head))
@@ -52,8 +56,25 @@ func Verify(headers http.Header, body []byte, now time.Time, secrets ...string) 
 }
 
 // VerifyBody is the simpler way, by x-webhook-signature: it says nothing of the time, so it does not see a replay.
-func VerifyBody(headers http.Header, body []byte, secret string) bool {
+func VerifyBody(headers http.Header, body []byte, secret string) error {
+	if _, err := keyOf(secret); err != nil {
+		return err
+	}
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
-	return hmac.Equal([]byte(headers.Get("x-webhook-signature")), []byte(hex.EncodeToString(mac.Sum(nil))))
+	if !hmac.Equal([]byte(headers.Get("x-webhook-signature")), []byte(hex.EncodeToString(mac.Sum(nil)))) {
+		return errors.New("x-webhook-signature is not right")
+	}
+	return nil
+}
+
+func keyOf(secret string) ([]byte, error) {
+	encoded := strings.TrimPrefix(secret, prefix)
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	// anybody can sign with the empty key, which is what a variable that is not set, or a placeholder, would become
+	isStrict := err == nil && encoded != secret && base64.StdEncoding.EncodeToString(key) == encoded
+	if !isStrict || len(key) < minKeyBytes {
+		return nil, errors.New("no secret is configured: it is whsec_ and at least 24 octets in base64")
+	}
+	return key, nil
 }

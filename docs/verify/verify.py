@@ -13,6 +13,8 @@ from typing import Any
 
 TOLERANCE_S = 300
 MAX_DIGITS = 11
+PREFIX = "whsec_"
+MIN_KEY_BYTES = 24
 
 
 class VerificationError(Exception):
@@ -20,16 +22,17 @@ class VerificationError(Exception):
 
 
 def verify(
-    headers: Mapping[str, str], body: bytes, secret: str | Iterable[str], *, now: float | None = None
+    headers: Mapping[str, str], body: bytes, secret: str | Iterable[str] | None, *, now: float | None = None
 ) -> dict[str, Any]:
     """The event. body is the octets as received; several secrets may be given while one is exchanged for another."""
+    secrets = [secret] if secret is None or isinstance(secret, str) else list(secret)
+    keys = [_key(each) for each in secrets]
     received = {name.lower(): value for name, value in headers.items()}
     event_id, timestamp = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_DIGITS):
         raise VerificationError("webhook-timestamp is missing or no number")
     signed = event_id.encode() + b"." + timestamp.encode() + b"." + body
-    secrets = [secret] if isinstance(secret, str) else list(secret)
-    expected = [_signature(each, signed) for each in secrets]
+    expected = [_signature(key, signed) for key in keys]
     # one for each secret that counts at the sender; all are compared, each in constant time
     given = [entry.encode() for entry in received.get("webhook-signature", "").split(" ")]
     matches = [hmac.compare_digest(one, other) for one in given for other in expected]
@@ -41,13 +44,29 @@ def verify(
     return event
 
 
-def verify_body(headers: Mapping[str, str], body: bytes, secret: str) -> bool:
-    """The simpler way, by x-webhook-signature: it says nothing of the time, so it does not see a replay."""
+def verify_body(headers: Mapping[str, str], body: bytes, secret: str | None) -> bool:
+    """The simpler way, by x-webhook-signature: it says nothing of the time, so it does not see a replay.
+
+    Raises VerificationError if no secret is configured.
+    """
+    _key(secret)
     given = {name.lower(): value for name, value in headers.items()}.get("x-webhook-signature", "")
-    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    expected = hmac.new((secret or "").encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _signature(secret: str, signed: bytes) -> bytes:
-    key = base64.b64decode(secret.removeprefix("whsec_"))
+def _key(secret: str | None) -> bytes:
+    text = secret or ""
+    encoded = text.removeprefix(PREFIX)
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        key = b""
+    # anybody can sign with the empty key, which is what a variable that is not set, or a placeholder, would become
+    if encoded == text or len(key) < MIN_KEY_BYTES or base64.b64encode(key).decode() != encoded:
+        raise VerificationError("no secret is configured: it is whsec_ and at least 24 octets in base64")
+    return key
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
     return b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())

@@ -1,8 +1,10 @@
 """Who a request comes from, and whether it comes too often."""
 
+import time
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
+from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
@@ -13,6 +15,10 @@ log = get_logger(__name__)
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
+WINDOW_S = 60
+
+# this process's own counts, for while the shared cache is away; full, it forgets whom it has not seen for longest
+_here = LocMemCache(__name__, {"OPTIONS": {"MAX_ENTRIES": 10_000}})
 
 Address = IPv4Address | IPv6Address
 
@@ -37,17 +43,30 @@ def client_address(request: HttpRequest) -> str:
     return str(peer)
 
 
-def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int) -> int:
-    """Counts the request; 0 if it may go on, else after how many seconds its client may come again.
+def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: int = 1) -> int:
+    """Counts the request, as cost of them; 0 if it may go on, else after how many seconds its client may come again.
 
-    A cache that is away counts nothing, and stops nobody.
+    While the cache is away each process counts for itself.
     """
+    usage = None
     try:
-        usage = get_usage(request, group=group, key=_key, rate=(per_minute, 60), increment=True)
+        for _ in range(cost):
+            usage = get_usage(request, group=group, key=_key, rate=(per_minute, WINDOW_S), increment=True)
     except (RedisError, OSError) as error:
         log.warning("cache.away", error=type(error).__name__)
-        return 0
+        return _seconds_to_wait_here(_key(group, request), group=group, per_minute=per_minute, cost=cost)
     return max(1, usage["time_left"]) if usage and usage["should_limit"] else 0
+
+
+def _seconds_to_wait_here(client: str, *, group: str, per_minute: int, cost: int) -> int:
+    window, passed_s = divmod(int(time.time()), WINDOW_S)
+    key = f"{group}/{client}/{window}"
+    _here.add(key, 0, WINDOW_S)
+    try:
+        count = _here.incr(key, cost)
+    except ValueError:  # forgotten between the two
+        count = cost
+    return WINDOW_S - passed_s if count > per_minute else 0
 
 
 def _key(group: str, request: HttpRequest) -> str:  # noqa: ARG001 - as it is called

@@ -77,7 +77,7 @@ class EventAttachmentSerializer(serializers.Serializer[Any]):
     filename = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
     content_type = serializers.CharField(help_text="as declared in the mail")
     size = serializers.IntegerField(help_text="octets once decoded")
-    sha256 = serializers.CharField(help_text="of the decoded octets")
+    sha256 = serializers.CharField(required=False, help_text=f"of the decoded octets; {NOT_IN_METADATA}")
     inline = serializers.BooleanField()
     content_id = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
     url = serializers.URLField(required=False, help_text=f"opens without a key, for a while; {NOT_IN_METADATA}")
@@ -117,14 +117,14 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     source = serializers.CharField(help_text="smtp or pipe")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EventEnvelopeSerializer()
     message_id = serializers.CharField(allow_null=True, help_text="the Message-ID header")
-    in_reply_to = serializers.CharField(allow_null=True)
-    references = serializers.ListField(child=serializers.CharField())
+    in_reply_to = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
+    references = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOT_IN_METADATA)
     subject = serializers.CharField()
     date = serializers.DateTimeField(allow_null=True, help_text="the Date header")
     # a keyword, so a class body has no plainer way to say it
     locals()["from"] = EventPersonSerializer(allow_null=True, help_text="the From header")
-    sender = EventPersonSerializer(allow_null=True)
-    reply_to = EventPersonSerializer(many=True)
+    sender = EventPersonSerializer(required=False, allow_null=True, help_text=NOT_IN_METADATA)
+    reply_to = EventPersonSerializer(many=True, required=False, help_text=NOT_IN_METADATA)
     to = EventPersonSerializer(many=True)
     cc = EventPersonSerializer(many=True)
     text = serializers.CharField(required=False, help_text=ONLY_FULL)
@@ -214,7 +214,8 @@ EMAIL_RECEIVED = described(
     description=(
         "Sent to every webhook of the alias, mailbox or domain by which it came. There are four forms: whole; `inline`,"
         " with the octets of attachments; `thin`, without what the mail says, for a receiver that answered 413; and "
-        "`metadata`, without what the mail says and without links to it."
+        "`metadata`, without what the mail says and without links to it: of its header From, To, Cc, Subject, Date and "
+        "Message-ID."
     ),
 )
 WEBHOOK_TEST = described(

@@ -1,6 +1,11 @@
 """Who a request comes from, and how often it may."""
 
 import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from typing import Any
@@ -9,6 +14,7 @@ import pytest
 from django.core.cache import caches
 from django.test import RequestFactory
 
+from emailgistics.common import clients
 from emailgistics.common.clients import client_address, seconds_to_wait
 from emailgistics.common.filecache import SharedFileCache
 
@@ -80,7 +86,8 @@ def test_the_addresses_of_one_network_of_ipv6_are_one_client(group: str) -> None
     assert wait("2001:db8:0:1::1", group) == 0
 
 
-def test_a_cache_that_is_away_stops_nobody(settings: Any, group: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def no_cache(settings: Any) -> None:
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -88,8 +95,70 @@ def test_a_cache_that_is_away_stops_nobody(settings: Any, group: str, caplog: py
             "OPTIONS": {"socket_connect_timeout": 1},
         }
     }
-    assert [wait("198.51.100.3", group) for _ in range(4)] == [0] * 4
+
+
+def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(clients.time, "time", lambda: seconds)
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_while_the_cache_is_away_each_process_counts_for_itself(
+    group: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 2_000_000_020)  # 40 s into its minute
+    assert [wait("198.51.100.3", group) for _ in range(4)] == [0, 0, 20, 20]
     assert "cache.away" in caplog.text
+    assert wait("198.51.100.4", group) == 0
+    assert wait("198.51.100.3", group + "other") == 0
+    assert [wait(f"2001:db8::{number}", group) > 0 for number in range(1, 4)] == [False, False, True]
+    at(monkeypatch, 2_000_000_040)
+    assert [wait("198.51.100.3", group) for _ in range(3)] == [0, 0, 60]
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_what_a_process_counts_for_itself_is_bounded(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients._here, "_max_entries", 30)
+    for number in range(200):
+        assert wait(f"198.51.100.{number}", group) == 0
+    assert len(clients._here._cache) <= 31
+
+
+def test_what_costs_more_is_counted_as_more(group: str, settings: Any) -> None:
+    def cost(number: int) -> int:
+        return seconds_to_wait(asked("198.51.100.5"), group=group, per_minute=5, cost=number)
+
+    assert [cost(3) > 0, cost(2) > 0, cost(1) > 0] == [False, False, True]
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_what_costs_more_is_counted_as_more_by_one_process_too(group: str) -> None:
+    test_what_costs_more_is_counted_as_more(group, None)
+
+
+def test_a_redis_that_answers_nothing_is_waited_for_half_a_second() -> None:
+    settings_of_redis = {"REDIS_URL": "redis://127.0.0.1:9/0"}
+    code = (
+        "from emailgistics import settings; options = settings.CACHES['default']['OPTIONS'];"
+        "print(options['socket_connect_timeout'], options['socket_timeout'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | settings_of_redis, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0.5", "0.5"]
+
+
+def test_a_hanging_redis_holds_a_request_up_for_less_than_two_seconds(settings: Any, group: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.CACHES = {
+            "default": {
+                "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                "LOCATION": f"redis://127.0.0.1:{silent.getsockname()[1]}/0",
+                "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+            }
+        }
+        began = time.monotonic()
+        assert wait("198.51.100.6", group) == 0
+        assert time.monotonic() - began < 2
 
 
 def test_the_cache_of_files_loses_no_count(tmp_path: Any) -> None:

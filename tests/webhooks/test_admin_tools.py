@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -122,7 +123,7 @@ def test_an_ended_delivery_is_replayed_after_a_question(admin: Client, state: st
     assert send(admin, page_of(delivery, "replay"))["Location"] == page_of(delivery)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.generation, delivery.failures) == ("pending", 2, 0)
-    assert delivery.reason == "replayed by grace"
+    assert delivery.reason == "replayed by an administrator, in the console"
     assert ">once<" in shown(admin, page_of(delivery))
 
 
@@ -148,8 +149,9 @@ def test_a_waiting_delivery_is_sent_now_or_canceled(admin: Client) -> None:
     assert retry not in shown(admin, page_of(delivery))
     send(admin, page_of(delivery, "cancel"))
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.reason) == ("canceled", "canceled by grace")
-    assert "It does not go out: canceled by grace." in shown(admin, page_of(delivery))
+    assert (delivery.state, delivery.reason) == ("canceled", "canceled by an administrator, in the console")
+    assert "It does not go out: canceled by an administrator, in the console." in shown(admin, page_of(delivery))
+    assert LogEntry.objects.get(object_id=str(delivery.pk), change_message="Canceled.").user.username == "grace"
 
 
 def test_the_next_attempt_says_what_keeps_it_back(admin: Client) -> None:
@@ -233,7 +235,9 @@ def test_a_span_is_replayed_and_its_page_shows_how_far_it_is(admin: Client) -> N
     span = {name: initial[name].value() for name in ("since", "until", "of_state", "rate_per_minute")}
     answer = send(admin, url, **{**span, "rate_per_minute": "6000"})
     job = ReplayJob.objects.get()
-    assert (job.total, job.of_state, job.rate_per_minute, job.created_by) == (3, "failed", 6000, "grace")
+    assert (job.total, job.of_state, job.rate_per_minute) == (3, "failed", 6000)
+    assert job.created_by == "an administrator, in the console"
+    assert LogEntry.objects.get(change_message=f"Started {job.public_id}.").user.username == "grace"
     assert answer["Location"] == page_of(job)
     text = shown(admin, page_of(job))
     assert "0 of 3 deliveries, it goes on by itself" in text

@@ -102,6 +102,64 @@ AIMED = [
     {"headers": {"Authorization": "***", "X-Tenant": "mine"}}, {"headers": {"Authorization": "***"}},
     {"payload": "metadata", "url": "http://127.0.0.1:10/"},
 ]  # fmt: skip
+MAIL = "email.received"
+
+
+def test_a_key_without_content_does_not_have_a_full_webhook_told_of_mail(mailbox: Mailbox) -> None:
+    client = make_client(mailboxes=[mailbox], scopes=[WRITE])
+    deaf, _ = make_own_webhook(mailbox=mailbox, events=["webhook.disabled"])
+    hearing, _ = make_own_webhook(mailbox=mailbox, events=[MAIL])
+    lean, _ = make_own_webhook(mailbox=mailbox, events=["webhook.disabled"], payload="metadata")
+    both = {"events": [MAIL, "webhook.disabled"]}
+    shown = one(client, "GET", deaf).json()
+    for method, body in (("PATCH", both), ("PATCH", {"events": [MAIL]}), ("PUT", shown | both)):
+        assert problem(one(client, method, deaf, body)) == LACKS_CONTENT
+    assert Webhook.objects.get(pk=deaf.pk).events == ["webhook.disabled"]
+    assert one(client, "PATCH", deaf, {"events": ["webhook.disabled"]}).status_code == 200
+    for webhook in (hearing, lean):
+        assert one(client, "PATCH", webhook, both).json()["events"] == [MAIL, "webhook.disabled"]
+    assert one(make_client(scopes=[WRITE, CONTENT]), "PATCH", deaf, both).status_code == 200
+
+
+@pytest.mark.parametrize("change", [{"url": "http://127.0.0.1:10/"}, {"events": [MAIL]}])
+def test_a_webhook_that_was_made_full_meanwhile_is_not_aimed(
+    change: dict[str, Any], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, payload="metadata", events=["webhook.disabled"])
+    real = webhooks.update_webhook
+
+    def update(webhook: Webhook, **changes: Any) -> str | None:
+        Webhook.objects.update(payload="full")  # somebody is faster
+        return real(webhook, **changes)
+
+    monkeypatch.setattr(webhooks, "update_webhook", update)
+    assert problem(one(make_client(scopes=[WRITE]), "PATCH", webhook, change)) == LACKS_CONTENT
+    row = Webhook.objects.get()
+    assert (row.payload, row.url, row.events) == ("full", URL, ["webhook.disabled"])
+    assert one(make_client(scopes=[WRITE, CONTENT]), "PATCH", webhook, change).status_code == 200
+
+
+def test_a_job_is_for_keys_that_may_see_all_mail_of_it(mailbox: Mailbox) -> None:
+    sales = make_mailbox(address="sales@example.com")
+    webhook, _ = make_own_webhook(mailbox=mailbox)
+    narrow, wide = make_client(mailboxes=[mailbox]), make_client(mailboxes=[mailbox, sales])
+    asked = {"since": "2020-01-01T00:00:00Z"}
+    own, theirs, all_ = (
+        one(key, "POST", webhook, asked, verb="replay").json() for key in (narrow, wide, make_client())
+    )
+
+    def seen(client: Client) -> list[bool]:
+        answers = [call(client, "GET", f"/jobs/{job['id']}") for job in (own, theirs, all_)]
+        assert all(answer.status_code == 200 or problem(answer) == NOT_FOUND for answer in answers)
+        return [answer.status_code == 200 for answer in answers]
+
+    assert seen(narrow) == [True, False, False]
+    assert seen(wide) == [True, True, False]
+    assert seen(make_client()) == [True, True, True]
+    assert seen(make_client(mailboxes=[sales])) == [False, False, False]
+    for job in (theirs, all_):
+        assert problem(call(narrow, "DELETE", f"/jobs/{job['id']}")) == NOT_FOUND
+    assert call(narrow, "DELETE", f"/jobs/{own['id']}").status_code == 204
 
 
 @pytest.mark.parametrize("change", AIMED)

@@ -21,9 +21,10 @@ from tests.factories import make_alias, make_mailbox, make_message, make_webhook
 from tests.webhooks import answers, invariants
 from tests.webhooks.invariants import Dispatcher, answer
 from tests.webhooks.rows import make_delivery_in
-from webhooks.models import Delivery, Event, OutgoingStop, Webhook, WebhookHealth
+from webhooks.models import Delivery, Event, EventBody, OutgoingStop, Webhook, WebhookHealth
 from webhooks.services import dispatch, queue, stop
 from webhooks.services.queue import candidates as looking
+from webhooks.services.queue import claiming
 from webhooks.services.queue.candidates import FIRST, Candidate, Rotation
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
@@ -149,7 +150,7 @@ def test_the_one_statement_finds_what_many_small_ones_find(
         patch.setattr(looking, "MANY", many)
         after = FIRST
         for _ in range(4):
-            found, last = looking._on_postgres(after)
+            found, last = looking._on_postgres(after, each=queue.MAX_IN_FLIGHT_PER_WEBHOOK)
             plainly, plain_last = looking.one_by_one(after)
             assert without_time(found) == without_time(plainly)
             assert last == plain_last
@@ -184,12 +185,36 @@ def make_waiting(count: int) -> None:
     )
 
 
-def test_behind_hundreds_of_webhooks_that_wait_for_a_retry_due_mail_gets_its_turn_within_a_few_claims() -> None:
+def test_behind_hundreds_of_webhooks_that_wait_for_a_retry_due_mail_is_claimed_at_once() -> None:
     make_waiting(600)
     delivery = make_delivery_in(make_mailbox(address="last@example.com"), make_webhook(mailbox=last_mailbox()))
+    claimed = queue.claim(invariants.live_lease(), in_flight={}, rotation=Rotation())
+    assert [one.delivery_id for one in claimed] == [delivery.pk]
+
+
+def test_a_look_costs_no_more_the_more_wait_for_a_retry_and_the_next_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claiming, "LOOKS", 1)
+    make_waiting(300)
+    delivery = make_delivery_in(make_mailbox(address="last@example.com"), make_webhook(mailbox=last_mailbox()))
     rotation, lease = Rotation(), invariants.live_lease()
-    turns = [[one.delivery_id for one in queue.claim(lease, in_flight={}, rotation=rotation)] for _ in range(3)]
-    assert turns == [[], [], [delivery.pk]]
+    empty = 300 // looking.MANY
+    turns = [queue.claim(lease, in_flight={}, rotation=rotation) for _ in range(empty + 1)]
+    assert [[one.delivery_id for one in turn] for turn in turns] == [[]] * empty + [[delivery.pk]]
+
+
+def test_webhooks_whose_rate_is_spent_take_nobody_elses_place() -> None:
+    mailbox = make_mailbox()
+    for _ in range(10):
+        hook = make_webhook(mailbox=mailbox)
+        Webhook.objects.filter(pk=hook.pk).update(rate_per_minute=1)
+        WebhookHealth.objects.filter(webhook=hook).update(tokens=0, tokens_at=timezone.now())
+        large = make_delivery_in(mailbox, hook, due_at=timezone.now() - HOUR)
+        EventBody.objects.filter(pk=large.body_id).update(size=7 * 1024 * 1024)
+    healthy = make_delivery_in(mailbox, make_webhook(mailbox=mailbox))
+    claimed = queue.claim(invariants.live_lease(), in_flight={}, rotation=Rotation())
+    assert [one.delivery_id for one in claimed] == [healthy.pk]
 
 
 def last_mailbox() -> Any:
@@ -203,8 +228,9 @@ def test_due_mail_behind_more_webhooks_than_one_run_looks_at_gets_its_turn(monke
     with answers.receiver() as there:
         mailbox = last_mailbox()
         delivery = make_delivery_in(mailbox, make_webhook(url=there.url, mailbox=mailbox))
+        course = dispatch.Course()  # the engine’s, from run to run
         for _ in range(12):
-            dispatch.run_until_idle(idle_for=timedelta(milliseconds=150))
+            dispatch.run_until_idle(idle_for=timedelta(milliseconds=150), course=course)
         assert Delivery.objects.get(pk=delivery.pk).state == "delivered"
 
 
@@ -225,11 +251,11 @@ def test_two_dispatchers_together_send_no_more_than_the_rate_allows(per_minute: 
             sent += len(claimed)
             elapsed = (timezone.now() - started + shifted).total_seconds()
             assert sent <= max(1, per_minute / 60) + elapsed * per_minute / 60
-        span = timedelta(milliseconds=100 + 70 * step)
+        span = timedelta(milliseconds=100 + 20 * step)
         shifted += span
         WebhookHealth.objects.update(tokens_at=F("tokens_at") - span)
     elapsed = (timezone.now() - started + shifted).total_seconds()
-    assert sent >= min(60, int(0.8 * elapsed * per_minute / 60))
+    assert sent >= min(60, int(0.5 * elapsed * per_minute / 60))
 
 
 def at_once(work: Callable[[Dispatcher], object], dispatchers: list[Dispatcher]) -> None:

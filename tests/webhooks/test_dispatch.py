@@ -140,7 +140,7 @@ def test_a_redirect_is_a_failure_that_says_where_to() -> None:
         assert elsewhere.connections == 0
     delivery.refresh_from_db()
     assert (delivery.state, delivery.last_status) == ("pending", 302)
-    assert elsewhere.url in Attempt.objects.get().detail
+    assert f"it leads to http://127.0.0.1:{elsewhere.port}" in Attempt.objects.get().detail
 
 
 def test_no_transaction_is_open_while_a_request_is_under_way() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from mailboxes.models import Email, Mailbox
 from tests.apikeys.factories import make_client
 from tests.factories import make_mailbox
 from tests.webhooks.events import data_of, email_of, make_event
-from webhooks.files import links
+from webhooks.files import links, views
 from webhooks.models import Delivery, Event
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
@@ -327,6 +328,27 @@ def test_who_asks_too_often_waits(paths: dict[str, str], settings: Any, address:
     assert 1 <= int(answers[3]["Retry-After"]) <= 60
     assert GUARDS.items() <= answers[3].headers.items()
     assert Client(REMOTE_ADDR="198.51.100.10").get(paths["raw"]).status_code == 200
+
+
+def test_reading_is_counted_by_size_and_any_mail_can_be_read(
+    paths: dict[str, str], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.FILES_PER_MINUTE = 8
+    monkeypatch.setattr(views, "READ_UNIT_BYTES", math.ceil(len(MAIL) / 3))
+
+    def asked(number: int, path: str, method: str = "get", **headers: str) -> int:
+        client = Client(REMOTE_ADDR=f"198.51.100.{number}")
+        status: int = getattr(client, method)(path, headers=headers).status_code
+        return status
+
+    # any range of any part reads all of the raw
+    assert [asked(20, paths["pdf"], Range="bytes=0-0") for _ in range(3)] == [206, 206, 429]
+    # which is three each; what reads nothing costs nothing of it
+    assert [asked(21, paths["raw"], "head") for _ in range(4)] == [200] * 4
+    assert [asked(21, paths["raw"]) for _ in range(3)] == [200, 200, 429]
+    # larger than all that one may read in a minute: once
+    monkeypatch.setattr(views, "READ_UNIT_BYTES", 1)
+    assert [asked(22, paths["raw"]) for _ in range(2)] == [200, 429]
 
 
 def test_a_cache_that_is_away_takes_no_files_away(paths: dict[str, str], settings: Any) -> None:

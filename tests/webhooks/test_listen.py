@@ -1,13 +1,19 @@
 """docs/tools/listen.py as somebody runs it: a process of its own, a web process, and a program that verifies."""
 
+import importlib.util
+import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -17,7 +23,7 @@ from mailboxes.models import Mailbox
 from tests.apikeys.factories import make_key
 from tests.factories import make_mailbox
 from tests.installation import wait_for
-from tests.webhooks.answers import Receiver, answer, closed_port, in_turn, receiver
+from tests.webhooks.answers import Mode, Receiver, answer, closed_port, in_turn, receiver
 from tests.webhooks.rows import make_delivery_in, make_own_webhook
 from webhooks import signing
 from webhooks.models import Delivery
@@ -159,3 +165,100 @@ def test_controls_reach_no_terminal(tmp_path: Path) -> None:
             ended(process, signal.SIGTERM)
     assert "\x1b" not in said.read_text()
     assert "\\x1b[2J\\n" in said.read_text()
+
+
+# --- how often it asks
+
+
+class Clock:
+    """In the place of the tool's event: it notes how long it is waited for, and stops the tool at its end."""
+
+    def __init__(self, waits: int) -> None:
+        self.waits: list[float] = []
+        self.most = waits
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def is_set(self) -> bool:
+        return len(self.waits) >= self.most
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("listen", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(*positions: int) -> Mode:
+    """What the API answers to a pull."""
+    entries = [
+        {
+            "position": n,
+            "delivery_id": f"dlv_{n}",
+            "event_id": f"evt_{n}",
+            "event_type": "t",
+            "headers": {},
+            "body": "{}",
+        }
+        for n in positions
+    ]
+    return answer(200, json.dumps({"data": entries}).encode())
+
+
+ACKNOWLEDGED = answer(200, b'{"acknowledged":1}')
+
+
+@pytest.fixture
+def waits(tool: ModuleType) -> Callable[..., list[float]]:
+    """How long it waits, one time after the other, while the API answers like this; the last answer goes on."""
+
+    def run(*answers: Mode, count: int) -> list[float]:
+        tool_clock = Clock(count)
+        any_tool: Any = tool
+        any_tool.stopped = tool_clock
+        with receiver(in_turn(*answers)) as server, receiver() as target:
+            tool.listen(server.url, "k", target.url)
+            run.pulled = [r.target.partition("?")[2] for r in server.received if r.method == "GET"]  # type: ignore[attr-defined]  # beside the answer
+            run.posted = len(target.received)  # type: ignore[attr-defined]  # the same
+        return tool_clock.waits
+
+    return run
+
+
+def test_while_nothing_comes_it_asks_less_and_less(waits: Callable[..., list[float]]) -> None:
+    assert waits(page(), count=6) == [1, 5, 10, 10, 10, 10]
+
+
+def test_once_something_comes_it_asks_often_again(waits: Callable[..., list[float]]) -> None:
+    answers = [page(), page(), page(), page(1), ACKNOWLEDGED, page()]
+    assert waits(*answers, count=7) == [1, 5, 10, 1, 5, 10, 10]
+
+
+def test_a_page_with_fewer_than_asked_is_not_the_last(waits: Any) -> None:
+    answers = [page(4), ACKNOWLEDGED, page(7), ACKNOWLEDGED, page()]
+    assert waits(*answers, count=1) == [1]
+    assert [query.partition("&")[0] for query in waits.pulled] == ["after=0", "after=4", "after=7"]
+    assert waits.posted == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_it_comes_back_when_the_api_says_so(waits: Callable[..., list[float]], status: int) -> None:
+    def refusal(retry_after: str) -> Mode:
+        return answer(status, b"{}", {"retry-after": retry_after})
+
+    hints = ["40", formatdate(time.time() + 90, usegmt=True), "99999999", "soon", "-5"]
+    first, second, *others = waits(*map(refusal, hints), page(), count=6)
+    assert first == 40
+    assert 80 < second <= 90
+    # no longer than an hour; what says nothing is the tool's own, which has doubled meanwhile
+    assert others == [3600, 8, 16, 1]
+
+
+def test_a_hint_is_no_reason_to_hurry(waits: Callable[..., list[float]]) -> None:
+    busy = [answer(429, b"{}", {"retry-after": "1"})]
+    assert waits(*itertools.chain(busy * 7), count=7) == [1, 2, 4, 8, 16, 32, 60]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from emailgistics.common.errors import NotFoundError, RefusedError, UnavailableError
@@ -16,6 +17,7 @@ from tests.factories import make_alias, make_email, make_mailbox, make_message
 from tests.webhooks.rows import again, make_delivery_in, make_own_webhook, move
 from webhooks import signing
 from webhooks.models import Delivery, Event, EventBody, Webhook
+from webhooks.services import pull as service
 from webhooks.services import webhooks
 from webhooks.services.pull import Pulled, acknowledge, pull
 from webhooks.services.replay import replay_delivery
@@ -124,9 +126,9 @@ def test_a_replayed_delivery_is_something_new(mailbox: Mailbox, webhook: Webhook
     assert fresh.position > seen[-1].position
 
 
-def test_positions_go_on_though_the_clock_was_put_back(mailbox: Mailbox, webhook: Webhook) -> None:
+def test_positions_go_on_beyond_the_highest_that_was_given(mailbox: Mailbox, webhook: Webhook) -> None:
     ahead = int((timezone.now() + timedelta(hours=1)).timestamp() * 1_000_000)
-    make_delivery_in(mailbox, webhook, position=ahead)
+    Webhook.objects.update(last_position=ahead)
     delivery = make_delivery_in(mailbox, webhook)
     (pulled,) = pull(webhook, after=ahead, limit=10)
     assert (pulled.delivery_id, pulled.position) == (delivery.pk, ahead + 1)
@@ -161,6 +163,46 @@ def test_what_is_no_longer_kept_is_passed_over(mailbox: Mailbox, webhook: Webhoo
     Delivery.objects.filter(pk=gone.pk).update(body=None)
     EventBody.objects.filter(event=gone.event).delete()
     assert ids(pull(webhook, after=0, limit=10)) == [kept.pk]
+
+
+def test_an_answer_is_not_empty_while_anything_is_left(mailbox: Mailbox, webhook: Webhook) -> None:
+    rows = [make_delivery_in(mailbox, webhook) for _ in range(3)]
+    Delivery.objects.filter(pk__in=[rows[0].pk, rows[1].pk]).update(body=None)
+    EventBody.objects.exclude(event=rows[2].event).delete()
+    assert ids(pull(webhook, after=0, limit=1)) == [rows[2].pk]
+
+
+@pytest.mark.parametrize("is_of_older_release", [False, True])
+def test_large_bodies_come_a_few_at_a_time_and_each_comes(
+    is_of_older_release: bool, mailbox: Mailbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_PULLED_BYTES", 100)
+    sizes = [150, 10, 90, 1, 100, 101, 30]
+    rows = [make_delivery_in(mailbox, webhook, content=b"x" * size) for size in sizes]
+    if is_of_older_release:
+        EventBody.objects.update(size=None)
+    pages: list[list[Any]] = []
+    after = 0
+    while pulled := pull(webhook, after=after, limit=10):
+        # what is numbered and not shown could be passed by
+        assert Delivery.objects.exclude(position=None).count() == sum(map(len, pages)) + len(pulled)
+        pages.append(ids(pulled))
+        after = pulled[-1].position
+    assert [pk for some in pages for pk in some] == [row.pk for row in rows]
+    assert [len(some) for some in pages] == [1, 2, 1, 1, 1, 1]
+    again_ = pull(webhook, after=0, limit=10)
+    assert ids(again_) == pages[0]
+
+
+def test_no_more_octets_are_read_than_are_given(mailbox: Mailbox, webhook: Webhook) -> None:
+    one = b"x" * (service.MAX_PULLED_BYTES // 2)
+    rows = [make_delivery_in(mailbox, webhook, content=one) for _ in range(3)]
+    with CaptureQueriesContext(connection) as queries:
+        assert ids(pull(webhook, after=0, limit=100)) == [row.pk for row in rows[:2]]
+    whole = [query["sql"] for query in queries if '"webhooks_eventbody"."body",' in query["sql"]]
+    assert len(whole) == 1
+    assert f"{rows[2].pk}" not in whole[0]
+    assert rows[2].pk.hex not in whole[0]
 
 
 def test_a_secret_that_does_not_open_is_a_fault_of_ours(mailbox: Mailbox, webhook: Webhook) -> None:

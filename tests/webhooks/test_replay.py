@@ -1,6 +1,7 @@
 """Sending again on somebody's word: what becomes of a delivery, and that two at once end in one consistent state."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,11 @@ from django.utils import timezone
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.ids import uuid7
 from mailboxes.models import Email, Mailbox
+from mailboxes.services import provision
 from tests.factories import make_email, make_mailbox
 from tests.webhooks.rows import again, make_delivery_in, make_own_webhook
 from webhooks.models import Delivery, Event, EventBody, Webhook
-from webhooks.services import replay, testing, webhooks
+from webhooks.services import replay, stop, testing, webhooks
 from webhooks.services.bodies import ContentExpiredError
 from webhooks.services.replay import EmailReplay, cancel_delivery, replay_delivery, replay_email, retry_now
 
@@ -51,8 +53,10 @@ def test_what_has_ended_becomes_pending_again_as_a_new_generation(
     before = fields(delivery)
     replay_delivery(delivery, by="Ada")
     after = fields(delivery)
-    assert abs(after.pop("due_at") - timezone.now()) < timedelta(minutes=1)
-    assert after == {name: value for name, value in before.items() if name != "due_at"} | {
+    for name in ("due_at", "begun_at"):
+        assert abs(after.pop(name) - timezone.now()) < timedelta(minutes=1)
+        del before[name]
+    assert after == before | {
         "state": "pending", "generation": 2, "failures": 0, "lease_losses": 0, "delivered_at": None,
         "deferred_since": None, "position": None, "reason": "replayed by Ada",
     }  # fmt: skip
@@ -83,6 +87,26 @@ def test_nothing_is_sent_again_to_a_deleted_webhook(mailbox: Mailbox, webhook: W
     with pytest.raises(ConflictError, match="deleted"):
         replay_delivery(delivery, by="Ada")
     assert fields(delivery) == before
+
+
+@pytest.mark.parametrize("state", ENDED)
+def test_mail_of_a_deleted_mailbox_is_not_sent_again(state: str, mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(domain=mailbox.domain)
+    delivery = make_delivery_in(mailbox, webhook, state=state)
+    email = delivery.event.email
+    assert email is not None
+    Email.objects.update(status="processed")
+    provision.delete_mailbox(mailbox, with_mail=True)
+    before = fields(delivery)
+    with pytest.raises(ConflictError, match="mailbox that this mail came to was deleted"):
+        replay_delivery(delivery, by="Ada")
+    with pytest.raises(ConflictError, match="mailbox that this mail came to was deleted"):
+        replay_email(Email.objects.get(pk=email.pk), by="Ada", webhooks=ALL)
+    assert fields(delivery) == before
+    Delivery.objects.all().delete()
+    with pytest.raises(ConflictError, match="mailbox that this mail came to was deleted"):
+        replay_email(Email.objects.get(pk=email.pk), by="Ada", webhooks=ALL)
+    assert not Delivery.objects.exists()
 
 
 def test_what_is_no_longer_kept_is_told_and_changes_nothing(mailbox: Mailbox, webhook: Webhook) -> None:
@@ -321,11 +345,41 @@ def test_a_test_is_an_event_of_its_own_that_is_tried_once(webhook: Webhook) -> N
     assert (delivery.is_test, delivery.state, delivery.attempts) == (True, "pending", 0)
     assert delivery.body is not None
     assert b'"type":"webhook.test"' in bytes(delivery.body.body)
-    assert testing.send_test(webhook, by="Ada").event != delivery.event
     waited = testing.wait_for_end(delivery, at_most=timedelta(seconds=0.1))
     assert waited.state == "pending"
     Delivery.objects.update(state="failed")
     assert testing.wait_for_end(delivery, at_most=timedelta(seconds=60)).state == "failed"
+    assert testing.send_test(webhook, by="Ada").event != delivery.event
+
+
+@pytest.mark.parametrize("how", [{}, {"lease_id": uuid7()}])
+def test_one_test_at_a_time(how: dict[str, Any], mailbox: Mailbox, webhook: Webhook) -> None:
+    make_delivery_in(mailbox, webhook)  # mail is no test
+    pulled = make_own_webhook(mailbox=mailbox, url="")[0]
+    for each in (webhook, pulled):
+        first = testing.send_test(each, by="Ada")
+        Delivery.objects.filter(pk=first.pk, state="pending").update(**how)
+        with pytest.raises(testing.UnfinishedTestError) as refused:
+            testing.send_test(each, by="Ada")
+        assert (refused.value.code, isinstance(refused.value, ConflictError)) == ("test_under_way", True)
+        assert Event.objects.filter(webhook=each).count() == 1
+        cancel_delivery(first, by="Ada")
+        assert testing.send_test(each, by="Ada").pk != first.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_tests_at_once_one_is_made(webhook: Webhook) -> None:
+    results = at_once(*[lambda: testing.send_test(again(webhook), by="Ada")] * 3)
+    assert sorted(type(result).__name__ for result in results) == ["Delivery", *["UnfinishedTestError"] * 2]
+    assert Delivery.objects.count() == 1
+
+
+def test_while_all_is_stopped_no_test_is_waited_for(webhook: Webhook) -> None:
+    delivery = testing.send_test(webhook, by="Ada")
+    stop.stop_outgoing(by="Ada")
+    began = time.monotonic()
+    assert testing.wait_for_end(delivery, at_most=timedelta(seconds=20)).state == "pending"
+    assert time.monotonic() - began < 10
 
 
 def test_a_test_of_a_webhook_without_url_waits_to_be_pulled(mailbox: Mailbox) -> None:

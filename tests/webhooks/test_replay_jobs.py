@@ -2,16 +2,20 @@
 
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
 from mailboxes.models import Mailbox
+from mailboxes.services import provision
 from tests.factories import make_mailbox
+from tests.webhooks.browsing import make_event_about, page, token_in
 from tests.webhooks.rows import make_delivery_in, make_own_webhook
 from webhooks.models import Delivery, EventBody, ReplayJob, Webhook
 from webhooks.services import replay_jobs, testing, webhooks
@@ -200,6 +204,104 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any], field: str, webho
         start(webhook, **wrong)
     assert refused.value.field == field
     assert not ReplayJob.objects.exists()
+
+
+WEST, EAST = timezone.get_fixed_timezone(-600), timezone.get_fixed_timezone(600)
+OUT_OF_REACH = [
+    ({"until": datetime(9999, 12, 31, 23, 59, 59, tzinfo=WEST)}, "until"),
+    ({"until": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}, "until"),
+    ({"until": NOW + DAY + timedelta(hours=1)}, "until"),
+    ({"since": NOW + 2 * DAY, "until": NOW + 3 * DAY}, "since"),
+    ({"since": datetime(1, 1, 1, tzinfo=UTC)}, "since"),
+    ({"since": datetime(1, 1, 1, tzinfo=EAST)}, "since"),
+    ({"since": datetime(2000, 1, 1, tzinfo=EAST)}, "since"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "field"), OUT_OF_REACH)
+def test_a_span_is_of_this_world(wrong: dict[str, Any], field: str, webhook: Webhook) -> None:
+    with pytest.raises(RefusedError) as refused:
+        start(webhook, **wrong)
+    assert refused.value.field == field
+    assert not ReplayJob.objects.exists()
+    assert counts(start(webhook, since=datetime(2000, 1, 1, tzinfo=UTC))) == ("running", 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("field", "value"), [("since", "0001-01-01T00:00"), ("until", "9999-12-31T23:59")])
+def test_the_console_refuses_such_a_span_too(field: str, value: str, webhook: Webhook, admin: Client) -> None:
+    url = page(webhook, "replay")
+    asked = admin.get(url)
+    initial = asked.context["form"]
+    span = {name: initial[name].value() for name in ("since", "until", "of_state", "rate_per_minute")}
+    answer = admin.post(url, {"form_token": token_in(asked), **span, field: value})
+    assert answer.status_code == 200
+    assert field in answer.context["form"].errors
+    assert not ReplayJob.objects.exists()
+
+
+def test_mail_of_a_deleted_mailbox_is_none_of_it(mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(domain=mailbox.domain)
+    sales, press = make_mailbox(address="sales@example.com"), make_mailbox(address="press@example.com")
+    rows = [make_delivery_in(box, webhook, state="failed") for box in (mailbox, sales, press)]
+    about = make_event_about(webhook, "webhook.disabled", state="failed")
+    provision.delete_mailbox(sales, with_mail=True)
+    job = start(webhook)
+    assert counts(job) == ("running", 3, 0, 0, 0)
+    provision.delete_mailbox(press, with_mail=True)
+    assert counts(work(job)) == ("done", 3, 2, 1, 0)
+    again = set(Delivery.objects.filter(generation=2).values_list("pk", flat=True))
+    assert again == {rows[0].pk, about.pk}
+
+
+def test_a_mailbox_that_is_deleted_in_a_slice_stops_no_job(
+    mailbox: Mailbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        make_delivery_in(mailbox, webhook, state="failed")
+    real, refused = replay_jobs.begin_again, list[Delivery]()
+
+    def begin(delivery: Delivery, *, by: str) -> bool:
+        if not refused:
+            refused.append(delivery)
+            raise ConflictError("deleted this moment")
+        return real(delivery, by=by)
+
+    monkeypatch.setattr(replay_jobs, "begin_again", begin)
+    assert counts(work(start(webhook))) == ("done", 2, 1, 1, 0)
+
+
+def test_what_it_is_for_is_counted_before_the_webhook_is_locked_and_within_the_span(
+    mailbox: Mailbox, webhook: Webhook
+) -> None:
+    make_delivery_in(mailbox, webhook, state="failed", last_attempt_at=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        job = start(webhook)
+    assert job.total == 1
+    said = [query["sql"] for query in queries]
+    (counted,) = [n for n, sql in enumerate(said) if "COUNT(" in sql and "webhooks_delivery" in sql]
+    (locked,) = [n for n, sql in enumerate(said) if 'FROM "webhooks_webhook"' in sql]
+    assert counted < locked
+    assert '"webhooks_delivery"."id" >= ' in said[counted]
+    assert '"webhooks_delivery"."id" < ' in said[counted]
+
+
+def test_what_ends_between_counting_and_locking_is_none_of_it(
+    mailbox: Mailbox, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_delivery_in(mailbox, webhook, state="failed")
+    waiting = make_delivery_in(mailbox, webhook)
+    real, calls = replay_jobs._refuse_one_more, list[Webhook]()
+
+    def end_meanwhile(webhook: Webhook) -> None:
+        calls.append(webhook)
+        if len(calls) == 2:
+            Delivery.objects.filter(pk=waiting.pk).update(state="failed", last_attempt_at=timezone.now())
+        real(webhook)
+
+    monkeypatch.setattr(replay_jobs, "_refuse_one_more", end_meanwhile)
+    assert counts(work(start(webhook))) == ("done", 1, 1, 0, 0)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.generation, len(calls)) == ("failed", 1, 2)
 
 
 def test_not_more_than_a_few_of_one_webhook_are_under_way(webhook: Webhook) -> None:

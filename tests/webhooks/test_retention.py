@@ -6,9 +6,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from emailgistics.common import leases
+from mailboxes.services import provision
 from tests.factories import make_delivery, make_mailbox, make_webhook
-from webhooks.models import Attempt, Delivery, Event, EventBody, Notice
-from webhooks.services import retention, webhooks
+from tests.webhooks.rows import make_delivery_in
+from webhooks.models import MAILBOX_DELETED, Attempt, Delivery, Event, EventBody, Notice
+from webhooks.services import queue, replay, retention, webhooks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed", "days")]
 
@@ -100,3 +103,26 @@ def test_nothing_young_is_told_of_or_pruned() -> None:
     Attempt.objects.create(delivery=delivery, n=1, started_at=timezone.now())
     assert retention.prune() == 0
     assert (Attempt.objects.count(), EventBody.objects.count(), Notice.objects.count()) == (1, 1, 0)
+
+
+def test_mail_of_a_deleted_mailbox_goes_to_nobody_also_not_to_a_webhook_of_the_domain() -> None:
+    mailbox = make_mailbox(address="sales@example.com")
+    webhook = make_webhook(domain=mailbox.domain)
+    due, held = make_delivery_in(mailbox, webhook), make_delivery_in(mailbox, webhook, state="held")
+    provision.delete_mailbox(mailbox, with_mail=True)
+    with leases.held("dispatch") as lease:
+        assert queue.claim(lease.id, in_flight={}) == []
+    prune_all()
+    for delivery in (due, held):
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.reason, delivery.attempts) == ("canceled", MAILBOX_DELETED, 0)
+
+
+def test_a_replay_begins_to_wait_anew() -> None:
+    webhook = make_webhook()
+    delivery = age(make_delivery(webhook, state="expired"), 200)
+    Notice.objects.create(webhook=webhook, kind="expiring", text="then", at=timezone.now() - timedelta(days=100))
+    replay.replay_delivery(delivery, by="Ada")
+    prune_all()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.generation) == ("pending", 2)

@@ -101,6 +101,10 @@ def test_a_span_of_time_is_sent_again_with_progress(mailbox: Mailbox, webhook: W
     for wrong in ("soon", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "-1h"):
         with pytest.raises(CommandError, match="is written"):
             run("webhooks", "replay", webhook.public_id, f"--since={wrong}")
+    for wrong in ("999999d", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"):
+        with pytest.raises(CommandError, match=r"before all calendars|from the year 2000 on"):
+            run("webhooks", "replay", webhook.public_id, f"--since={wrong}")
+    assert ReplayJob.objects.count() == 2
 
 
 def test_all_outgoing_is_stopped_and_started() -> None:

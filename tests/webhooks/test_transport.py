@@ -125,7 +125,7 @@ def test_a_redirect_is_not_followed_and_tells_where_to(status: int) -> None:
     assert (told.status, told.error) == (status, "")
     assert told.detail == (
         f"The receiver answered {status}. Redirects are not followed: "
-        f"update the webhook's URL to http://127.0.0.1:{target.port}/new"
+        f"update the webhook's URL; it leads to http://127.0.0.1:{target.port}"
     )
 
 

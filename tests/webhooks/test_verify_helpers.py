@@ -1,16 +1,23 @@
 """The helpers in docs/verify, against what is really sent."""
 
 import base64
+import hashlib
+import hmac
 import importlib.util
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.conf import settings
 
 from webhooks import signing
+from webhooks.admin import snippets
 
 FOLDER = settings.BASE_DIR / "docs" / "verify"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -24,17 +31,55 @@ Headers = dict[str, str]
 Ask = Callable[[Headers, bytes, str | list[str]], tuple[dict[str, Any] | None, bool]]
 
 
-def in_python(headers: Headers, body: bytes, secret: str | list[str]) -> tuple[dict[str, Any] | None, bool]:
+# why verify refuses, and why the simpler way does; None if it does not
+Refusals = Callable[[Headers, bytes, str | list[str] | None], tuple[str | None, str | None]]
+
+
+def python_helper() -> ModuleType:
     spec = importlib.util.spec_from_file_location("verify", FOLDER / "verify.py")
     assert spec is not None
     assert spec.loader is not None
     helper = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(helper)
+    return helper
+
+
+def in_python(headers: Headers, body: bytes, secret: str | list[str]) -> tuple[dict[str, Any] | None, bool]:
+    helper = python_helper()
     simple = helper.verify_body(headers, body, secret if isinstance(secret, str) else secret[0])
     try:
         return helper.verify(headers, body, secret, now=NOW), simple
     except helper.VerificationError:
         return None, simple
+
+
+def refused_in_python(headers: Headers, body: bytes, secret: str | list[str] | None) -> tuple[str | None, str | None]:
+    helper = python_helper()
+
+    def refusal(verify: Callable[[], object]) -> str | None:
+        try:
+            verify()
+        except helper.VerificationError as error:
+            return str(error)
+        return None
+
+    simple = secret[0] if isinstance(secret, list) else secret
+    return (
+        refusal(lambda: helper.verify(headers, body, secret, now=NOW)),
+        refusal(lambda: helper.verify_body(headers, body, simple)),
+    )
+
+
+def ask_node(node: str, headers: Headers, body: bytes, secret: str | list[str] | None, **more: Any) -> dict[str, Any]:
+    asked = json.dumps({"headers": headers, "body": body.hex(), "secret": secret, "now": NOW, **more})
+    helper = settings.BASE_DIR / "tests" / "webhooks" / "verify_helper.mjs"
+    done = subprocess.run(
+        [node, str(helper), (FOLDER / "verify.mjs").as_uri()], input=asked, capture_output=True, text=True, check=True
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert ("event" in answer) != ("refused" in answer)
+    assert ("simple" in answer) != ("simpleRefused" in answer)
+    return answer
 
 
 @pytest.fixture(params=["python", "node"])
@@ -44,15 +89,21 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     node: str = request.getfixturevalue("node")
 
     def in_node(headers: Headers, body: bytes, secret: str | list[str]) -> tuple[dict[str, Any] | None, bool]:
-        asked = json.dumps({"headers": headers, "body": body.hex(), "secret": secret, "now": NOW})
-        helper = settings.BASE_DIR / "tests" / "webhooks" / "verify_helper.mjs"
-        done = subprocess.run(
-            [node, str(helper), (FOLDER / "verify.mjs").as_uri()],
-            input=asked, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        answer = json.loads(done.stdout)
-        assert ("event" in answer) != ("refused" in answer)
+        answer = ask_node(node, headers, body, secret)
         return answer.get("event"), answer["simple"]
+
+    return in_node
+
+
+@pytest.fixture(params=["python", "node"])
+def refusals(request: pytest.FixtureRequest) -> Refusals:
+    if request.param == "python":
+        return refused_in_python
+    node: str = request.getfixturevalue("node")
+
+    def in_node(headers: Headers, body: bytes, secret: str | list[str] | None) -> tuple[str | None, str | None]:
+        answer = ask_node(node, headers, body, secret)
+        return answer.get("refused"), answer.get("simpleRefused")
 
     return in_node
 
@@ -133,3 +184,81 @@ def test_a_recorded_request_does_not_work_again_later(ask: Ask) -> None:
     assert ask(sent(at=NOW - 3600), BODY, SECRET)[0] is None
     # nor with a fresh time, which the signature does not cover then
     assert ask(sent(at=NOW - 3600) | {"webhook-timestamp": str(NOW)}, BODY, SECRET)[0] is None
+
+
+# --- a receiver that was never given its secret
+
+
+def forged(*, key: bytes, text: str, body: bytes = BODY) -> Headers:
+    """What anybody can send to a receiver whose secret is known: signed with key, and with the secret's text."""
+    headers = sent(body=body)
+    signed = f"{headers['webhook-id']}.{NOW}.".encode() + body
+    mac = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    simple = hmac.new(text.encode(), body, hashlib.sha256).hexdigest()
+    return headers | {"webhook-signature": f"v1,{mac}", "x-webhook-signature": simple}
+
+
+SHORT = b"x" * 23
+NO_SECRETS = [
+    (None, b""),
+    ("", b""),
+    ("whsec_", b""),
+    ("whsec_…", b""),
+    ("whsec_...", b""),
+    ("whsec_=", b""),
+    ("whsec_" + base64.b64encode(SHORT).decode(), SHORT),
+    # right but for its form: without the prefix, its padding or its alphabet, with what a decoder would pass over
+    (SECRET.removeprefix("whsec_"), base64.b64decode(SECRET.removeprefix("whsec_"))),
+    (NEXT.rstrip("="), b"another secret of 32 octets long"),
+    (NEXT + "\n", b"another secret of 32 octets long"),
+    (NEXT[:10] + " " + NEXT[10:], b"another secret of 32 octets long"),
+    ("whsec_" + base64.urlsafe_b64encode(b"\xff" * 24).decode(), b"\xff" * 24),
+]
+
+
+@pytest.mark.parametrize(("secret", "key"), NO_SECRETS)
+def test_without_a_secret_nothing_is_believed(refusals: Refusals, secret: str | None, key: bytes) -> None:
+    headers = forged(key=key, text=secret or "")
+    why, why_simple = refusals(headers, BODY, secret)
+    assert why is not None
+    assert why.startswith("no secret is configured")
+    assert why_simple == why
+    assert refusals(headers, BODY, [secret or "", SECRET]) == (why, why)
+    assert refusals(sent(), BODY, SECRET) == (None, None)
+
+
+def test_the_headers_of_fetch_are_taken_too(node: str) -> None:
+    assert ask_node(node, sent(), BODY, SECRET, asHeaders=True) == {"event": EVENT, "simple": True}
+    missing = {name: value for name, value in sent().items() if name != "webhook-signature"}
+    assert "refused" in ask_node(node, missing, BODY, SECRET, asHeaders=True)
+
+
+def test_a_header_with_the_name_of_a_function_is_a_header(node: str) -> None:
+    assert ask_node(node, sent() | {"entries": "x"}, BODY, SECRET)["event"] == EVENT
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_…", SECRET.removeprefix("whsec_"), SECRET + "\n"])
+def test_the_snippets_of_the_console_refuse_without_a_secret(node: str, tmp_path: Path, secret: str) -> None:
+    (tmp_path / "hook.mjs").write_text(snippets.NODE)
+    (tmp_path / "hook.py").write_text(snippets.PYTHON)
+    in_node = 'import {isGenuine} from "./hook.mjs"; isGenuine(Buffer.from("{}"), {"x-webhook-signature": "HEX"})'
+    in_python = "from hook import is_genuine; is_genuine(b'{}', {'x-webhook-signature': 'HEX'})"
+    right = hmac.new(secret.encode(), b"{}", hashlib.sha256).hexdigest()
+    for command, code in (([node, "--input-type=module", "-e"], in_node), ([sys.executable, "-c"], in_python)):
+        done = subprocess.run(
+            [*command, code.replace("HEX", right)],
+            cwd=tmp_path,
+            env={"WEBHOOK_SECRET": secret, "PATH": os.environ["PATH"], "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, b"WEBHOOK_SECRET is no secret" in done.stderr) == (1, True), done.stderr
+
+
+def test_php_and_go_ask_for_a_secret_as_well() -> None:
+    """Where neither can be run, at least that both ways of each pass the same gate."""
+    php, go = ((FOLDER / f"verify.{suffix}").read_text() for suffix in ("php", "go"))
+    assert php.count("no secret is configured") == go.count("no secret is configured") == 1
+    assert php.count("emailgistics_key(") == 2  # its definition, and by the simpler way
+    assert php.count("array_map('emailgistics_key'") == 1
+    assert go.count("keyOf(secret") == 3

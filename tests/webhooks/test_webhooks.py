@@ -213,7 +213,7 @@ def test_the_default_overlap_is_a_day_and_seven_are_the_most() -> None:
     webhooks.rotate_secret(webhook)
     assert webhook.previous_secret_until is not None
     assert abs(webhook.previous_secret_until - timezone.now() - timedelta(hours=24)) < timedelta(seconds=5)
-    webhooks.rotate_secret(webhook, overlap=timedelta(days=7))
+    webhooks.rotate_secret(webhook, overlap=timedelta(days=7), may_end_overlap=True)
     for overlap in (timedelta(days=7, seconds=1), timedelta(seconds=-1)):
         with pytest.raises(RefusedError) as refused:
             webhooks.rotate_secret(webhook, overlap=overlap)
@@ -229,10 +229,13 @@ def test_without_overlap_the_old_secret_ends_at_once() -> None:
     assert len({first, second, third}) == 3
 
 
-def test_rotating_within_an_overlap_ends_what_was_the_previous_one() -> None:
-    webhook, _ = make_own_webhook(mailbox=make_mailbox())
+def test_rotating_within_an_overlap_is_refused_unless_one_says_that_the_previous_one_may_end() -> None:
+    webhook, first = make_own_webhook(mailbox=make_mailbox())
     second = webhooks.rotate_secret(webhook)
-    third = webhooks.rotate_secret(webhook)
+    with pytest.raises(webhooks.RotationOverlapsError):
+        webhooks.rotate_secret(webhook)
+    assert now_secrets(webhook) == [second, first]
+    third = webhooks.rotate_secret(webhook, may_end_overlap=True)
     assert now_secrets(webhook) == [third, second]
 
 
@@ -322,7 +325,7 @@ def test_two_rotations_at_once_follow_one_another() -> None:
     made: list[str] = []
     for _ in range(5):
         made.clear()
-        raised = at_once(*[lambda: made.append(webhooks.rotate_secret(again(webhook)))] * 2)
+        raised = at_once(*[lambda: made.append(webhooks.rotate_secret(again(webhook), may_end_overlap=True))] * 2)
         assert raised == []
         current, previous = now_secrets(webhook)
         # each caller has a secret that signs, and nobody has one that never did
@@ -336,7 +339,7 @@ def test_a_rotation_and_a_move_to_another_receiver_at_once_leave_one_of_their_se
     for number in range(5):
         url = f"http://127.0.0.1:{100 + number}/"
         raised = at_once(
-            lambda: shown.update(rotated=webhooks.rotate_secret(again(webhook))),
+            lambda: shown.update(rotated=webhooks.rotate_secret(again(webhook), may_end_overlap=True)),
             lambda url=url: shown.update(renewed=webhooks.update_webhook(again(webhook), url=url)),
         )
         assert raised == []

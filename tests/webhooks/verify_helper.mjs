@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 
 const { verify, verifyBody } = await import(process.argv[2]);
 for (const line of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
-  const { headers, body, secret, now } = JSON.parse(line);
+  const { headers: given, asHeaders, body, secret, now } = JSON.parse(line);
+  const headers = asHeaders ? new Headers(given) : given;
   const octets = Buffer.from(body, "hex");
   let answer;
   try {
@@ -11,5 +12,10 @@ for (const line of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
   } catch (error) {
     answer = { refused: error.message };
   }
-  console.log(JSON.stringify({ ...answer, simple: verifyBody(headers, octets, [secret].flat()[0]) }));
+  try {
+    answer.simple = verifyBody(headers, octets, [secret].flat()[0]);
+  } catch (error) {
+    answer.simpleRefused = error.message;
+  }
+  console.log(JSON.stringify(answer));
 }

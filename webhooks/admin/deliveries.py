@@ -19,7 +19,7 @@ from webhooks.admin import consequences, show
 from webhooks.admin.bindings import is_gone
 from webhooks.admin.filters import CreatedFilter, WebhookFilter
 from webhooks.admin.history import LATEST_ATTEMPTS, SECRETS, FoundById, preview
-from webhooks.admin.once import AsksOnce, Done, purpose_of, refuse_others, token_for, who
+from webhooks.admin.once import IN_CONSOLE, AsksOnce, Done, purpose_of, refuse_others, token_for
 from webhooks.models import Attempt, Delivery, Event, EventBody, Webhook
 from webhooks.services import replay
 
@@ -67,7 +67,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
         form = Form(request.POST if request.method == "POST" else None)
 
         def again() -> Done:
-            replay.replay_delivery(delivery, by=who(request))
+            replay.replay_delivery(delivery, by=IN_CONSOLE)
             self.log_change(request, delivery, "Replayed.")
             return Done(delivery, "It is sent once more.")
 
@@ -90,7 +90,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
         form = Form(request.POST if request.method == "POST" else None)
 
         def cancel() -> Done:
-            replay.cancel_delivery(delivery, by=who(request))
+            replay.cancel_delivery(delivery, by=IN_CONSOLE)
             self.log_change(request, delivery, "Canceled.")
             return Done(delivery, "Canceled.")
 
@@ -108,7 +108,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
         form = Form(request.POST if request.method == "POST" else None)
 
         def again() -> Done:
-            done = replay.replay_email(email, by=who(request), webhooks=Webhook.objects.live())
+            done = replay.replay_email(email, by=IN_CONSOLE, webhooks=Webhook.objects.live())
             told = consequences.of_email_replayed(done)
             self.log_change(request, email, "Replayed to all its webhooks.")
             return Done(email, told, url=show.list_url(Delivery, q=email.public_id))

@@ -22,6 +22,8 @@ from webhooks.admin.bindings import is_gone
 from webhooks.admin.consequences import Step
 from webhooks.models import Delivery, ReplayJob, Webhook
 
+# in place of a name in what keys may read; who it was stands in the log of the console
+IN_CONSOLE = "an administrator, in the console"
 TOO_OLD = "This form was open for too long, so nothing was done. Look it over and send it again."
 
 
@@ -128,7 +130,7 @@ def refuse_others(request: HttpRequest) -> None:
 
 
 def who(request: HttpRequest) -> str:
-    """As it is written down."""
+    """As it is written down where only the console and its log show it; elsewhere IN_CONSOLE stands for it."""
     return request.user.get_username()
 
 

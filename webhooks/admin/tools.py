@@ -16,7 +16,7 @@ from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.ids import decode_id
 from webhooks import diagnosis
 from webhooks.admin import consequences, show
-from webhooks.admin.once import Done, refuse_others, who
+from webhooks.admin.once import IN_CONSOLE, Done, refuse_others, who
 from webhooks.admin.pages import WebhookPages
 from webhooks.admin.step_forms import ReplayForm, SignatureForm, StopForm
 from webhooks.models import Delivery, Event, Webhook
@@ -75,7 +75,7 @@ class WebhookTools(WebhookPages):
         form = ReplayForm(request.POST if request.method == "POST" else None, webhook=webhook)
 
         def start() -> Done:
-            job = replay_jobs.start_replay(webhook, by=who(request), **form.cleaned_data)
+            job = replay_jobs.start_replay(webhook, by=IN_CONSOLE, **form.cleaned_data)
             self.log_change(request, webhook, f"Started {job.public_id}.")
             return Done(job, "The replay goes on by itself, also when you leave this page.")
 

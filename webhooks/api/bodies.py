@@ -1,7 +1,7 @@
 """What may be sent for webhooks."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
@@ -147,11 +147,12 @@ class NothingSerializer(BodySerializer):
 
 
 class Moment(serializers.DateTimeField):
-    """A JSON string, RFC 3339, with its offset."""
+    """A JSON string, RFC 3339, with its offset. Its value is in UTC."""
 
     default_error_messages: ClassVar = {
         "naive": "Say the offset as well, such as the Z in 2030-01-31T18:00:00Z.",
         "not_text": "This is a time in quotes, such as 2030-01-31T18:00:00Z.",
+        "too_far": "This is beyond all calendars.",
     }
 
     def to_internal_value(self, value: Any) -> datetime:
@@ -162,12 +163,15 @@ class Moment(serializers.DateTimeField):
     def enforce_timezone(self, value: datetime) -> datetime:
         if value.tzinfo is None:
             self.fail("naive")
-        return value
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            self.fail("too_far")
 
 
 class ReplaySerializer(BodySerializer):
-    since = Moment(help_text="deliveries made from then on")
-    until = Moment(required=False, help_text="and before then; without it, up to now")
+    since = Moment(help_text="deliveries made from then on; from the year 2000 on")
+    until = Moment(required=False, help_text="and before then, at most a day ahead; without it, up to now")
     status = serializers.ChoiceField(
         replay_jobs.OF_STATES, required=False, default="failed", help_text="how they had ended"
     )
@@ -196,7 +200,14 @@ class PastedHeaders(serializers.Field[Any, Any, Any, Any]):
 
 class CheckSerializer(BodySerializer):
     headers = PastedHeaders(help_text="of the request that was received: an object, or its lines as text")
-    body = Text(allow_blank=True, help_text="of that request, as it was received")
+    body = Text(
+        required=False,
+        allow_blank=True,
+        help_text=(
+            "of that request, as it was received. Without it, as for one that is too large to be sent here, the "
+            "headers are looked at with the body that was sent under that `webhook-id`"
+        ),
+    )
 
 
 class AcknowledgementSerializer(BodySerializer):

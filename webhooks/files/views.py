@@ -1,5 +1,6 @@
 """What a link opens. Whatever is wrong with one, its answer is the same."""
 
+import math
 from http import HTTPStatus
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from webhooks.models import Event
 log = get_logger(__name__)
 
 RAW_TYPE = "message/rfc822"
+READ_UNIT_BYTES = 8 * 1024 * 1024  # what a read counts for each begun one of, against FILES_PER_MINUTE
 # of what a mail declares; nothing here runs anything, and the rest is octets
 CONTENT_TYPES = frozenset(
     {
@@ -45,12 +47,14 @@ def open_link(request: HttpRequest, event: str = "", part: str = "", token: str 
 
 def _answer(request: HttpRequest, event: str, part: str, token: str) -> HttpResponseBase:
     if wait := seconds_to_wait(request, group="files", per_minute=settings.FILES_PER_MINUTE):
-        return _text("Too many requests.\n", HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait)})
+        return _too_often(wait)
     event_id = links.verified(event, part, token) if request.method in ("GET", "HEAD") else None
     email = links.opened(event_id, now=timezone.now()) if event_id else None
     file = _file(email, part) if email else None
     if event_id is None or email is None or file is None:
         return _text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
+    if request.method == "GET" and (wait := _seconds_to_wait_to_read(request, email)):
+        return _too_often(wait)
     log.info(
         "files.read",
         event_id=encode_id(Event.ID_PREFIX, event_id),
@@ -64,6 +68,16 @@ def _answer(request: HttpRequest, event: str, part: str, token: str) -> HttpResp
     except (raw.CorruptRawError, RawMessage.DoesNotExist) as error:
         log.error("files.unreadable", email=email.public_id, error=type(error).__name__)  # noqa: TRY400 - all is said
         return _text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
+
+
+def _seconds_to_wait_to_read(request: HttpRequest, email: Email) -> int:
+    """Counted by size, apart from requests: any part, and any range of it, has all of the raw unpacked and hashed.
+
+    A mail of any size can be read once a minute.
+    """
+    per_minute = settings.FILES_PER_MINUTE
+    cost = min(per_minute, max(1, math.ceil(email.message.size / READ_UNIT_BYTES)))
+    return seconds_to_wait(request, group="files.read", per_minute=per_minute, cost=cost)
 
 
 def _file(email: Email, part: str) -> File | None:
@@ -86,6 +100,10 @@ def _file(email: Email, part: str) -> File | None:
         content_type=declared if declared in CONTENT_TYPES else OCTET_STREAM,
         filename=attachment.filename,
     )
+
+
+def _too_often(wait_s: int) -> HttpResponse:
+    return _text("Too many requests.\n", HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait_s)})
 
 
 def _text(text: str, status: HTTPStatus, headers: dict[str, str] | None = None) -> HttpResponse:

@@ -82,13 +82,18 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='delivery',
+            name='begun_at',
+            field=models.DateTimeField(help_text='when it was last replayed', null=True),
+        ),
+        migrations.AddField(
+            model_name='delivery',
             name='deferred_since',
             field=models.DateTimeField(help_text='since when a fault of ours keeps it back', null=True),
         ),
         migrations.AddField(
             model_name='delivery',
             name='generation',
-            field=models.PositiveSmallIntegerField(db_default=1, default=1, help_text='1, and one more by each replay'),
+            field=models.SmallIntegerField(db_default=1, default=1, help_text='1, and one more by each replay'),
         ),
         migrations.AddField(
             model_name='delivery',
@@ -108,7 +113,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='eventbody',
             name='size',
-            field=models.PositiveIntegerField(editable=False, help_text='octets; null: made by an older release', null=True),
+            field=models.IntegerField(editable=False, help_text='octets; null: made by an older release', null=True),
         ),
         migrations.AddField(
             model_name='event',

@@ -24,4 +24,16 @@ class Migration(migrations.Migration):
             model_name='delivery',
             index=models.Index(condition=models.Q(('lease_id', None), ('lease_losses__gte', 2), ('state', 'pending')), fields=['due_at'], name='delivery_alone'),
         ),
+        AddIndexConcurrently(
+            model_name="delivery",
+            index=models.Index(condition=models.Q(("state", "held")), fields=["webhook", "id"], name="delivery_held"),
+        ),
+        AddIndexConcurrently(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("deferred_since__isnull", False), ("state", "pending")),
+                fields=["deferred_since"],
+                name="delivery_deferred",
+            ),
+        ),
     ]

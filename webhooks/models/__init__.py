@@ -4,7 +4,7 @@ An event is rendered once; a delivery is that event for one webhook; an attempt 
 is the queue: whatever is unfinished has a due time, or is held and looked at by a sweep.
 """
 
-from webhooks.models.delivery import CONFIRMED, Attempt, Delivery
+from webhooks.models.delivery import CONFIRMED, DELETED, MAILBOX_DELETED, Attempt, Delivery
 from webhooks.models.event import Event, EventBody
 from webhooks.models.job import ReplayJob
 from webhooks.models.webhook import (
@@ -25,6 +25,8 @@ from webhooks.models.webhook import (
 __all__ = [
     "ALIVE",
     "CONFIRMED",
+    "DELETED",
+    "MAILBOX_DELETED",
     "MAX_IN_FLIGHT",
     "MOVED",
     "OTHER_MAILBOX",

@@ -10,6 +10,8 @@ from emailgistics.common.ids import TypedIdModel, encode_id
 from webhooks.models.event import Event, EventBody
 from webhooks.models.webhook import Webhook
 
+DELETED = "the webhook, or what it was bound to, was deleted"
+MAILBOX_DELETED = "the mailbox that the mail came to was deleted"
 # Webhook.obstacle as a condition on deliveries of webhooks that are on
 CONFIRMED = (
     Q(webhook__alias=None)
@@ -48,7 +50,8 @@ class Delivery(TypedIdModel):
     state = models.CharField(max_length=10, choices=State)
     reason = models.CharField(max_length=200, blank=True, help_text="why it is where it is")
     is_test = models.BooleanField(default=False, db_default=False, help_text="tried once, also while it is paused")
-    generation = models.PositiveSmallIntegerField(default=1, db_default=1, help_text="1, and one more by each replay")
+    # not positive by a constraint: adding that would read the whole table under a lock
+    generation = models.SmallIntegerField(default=1, db_default=1, help_text="1, and one more by each replay")
     due_at = models.DateTimeField(help_text="of the next attempt, while pending; while held, not resumed before")
     deferred_since = models.DateTimeField(null=True, help_text="since when a fault of ours keeps it back")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="spent at claim: also those that were lost")
@@ -58,6 +61,7 @@ class Delivery(TypedIdModel):
     last_status = models.PositiveSmallIntegerField(null=True)
     last_error = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    begun_at = models.DateTimeField(null=True, help_text="when it was last replayed")
     last_attempt_at = models.DateTimeField(null=True, help_text="when the last one ended")
     delivered_at = models.DateTimeField(null=True)
     position = models.BigIntegerField(null=True, help_text="in the order in which they became visible, for pulling")
@@ -93,6 +97,12 @@ class Delivery(TypedIdModel):
             ),
             models.Index(
                 fields=["webhook", "position"], condition=Q(state__in=["pending", "held"]), name="delivery_pulled"
+            ),
+            models.Index(fields=["webhook", "id"], condition=Q(state="held"), name="delivery_held"),
+            models.Index(
+                fields=["deferred_since"],
+                condition=Q(state="pending", deferred_since__isnull=False),
+                name="delivery_deferred",
             ),
             models.Index(fields=["lease_id"], condition=Q(lease_id__isnull=False), name="delivery_leased"),
             models.Index(fields=["webhook", "id"], condition=Q(state__in=["pending", "held"]), name="delivery_open"),

@@ -59,7 +59,7 @@ class EventBody(models.Model):
     event = models.ForeignKey(Event, models.CASCADE, related_name="bodies")
     form = models.CharField(max_length=10, choices=Form)
     body = models.BinaryField()
-    size = models.PositiveIntegerField(null=True, editable=False, help_text="octets; null: made by an older release")
+    size = models.IntegerField(null=True, editable=False, help_text="octets; null: made by an older release")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["event", "form"], name="event_body_once_per_form"),)

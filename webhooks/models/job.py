@@ -1,18 +1,39 @@
 """Replays of many deliveries, worked off little by little."""
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
+from django.db.models.fields.json import ContainedBy
+from django.db.models.sql.compiler import SQLCompiler
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel
 from webhooks.models.webhook import Webhook
 
 
+class Within(ContainedBy):
+    """Whether a list has nothing that another one has not: `contained_by` of PostgreSQL, on SQLite too."""
+
+    lookup_name = "within"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        lhs, lhs_params = self.process_lhs(compiler, connection)
+        rhs, rhs_params = self.process_rhs(compiler, connection)
+        # both are what Django wrote: a column, and a place for a parameter
+        others = f"SELECT 1 FROM JSON_EACH({lhs}) own WHERE own.value NOT IN (SELECT value FROM JSON_EACH({rhs}))"  # noqa: S608
+        return f"NOT EXISTS ({others})", [*lhs_params, *rhs_params]
+
+
 class ReplayJobQuerySet(models.QuerySet["ReplayJob"]):
     def visible_to(self, principal: Principal) -> Self:
-        return self.filter(webhook__in=Webhook.objects.visible_to(principal))
+        """By its webhook, and by what it is for: its counts tell of all of that mail."""
+        rows = self.filter(webhook__in=Webhook.objects.visible_to(principal))
+        if principal.all_mailboxes:
+            return rows
+        allowed = sorted(map(str, principal.mailbox_ids))
+        return rows.filter(mailbox_ids__isnull=False, mailbox_ids__within=allowed)
 
 
 class ReplayJob(TypedIdModel):
@@ -54,3 +75,6 @@ class ReplayJob(TypedIdModel):
             models.CheckConstraint(condition=Q(state__in=["running", "done", "canceled"]), name="replay_job_state"),
         )
         indexes = (models.Index(fields=["due_at"], condition=Q(state="running"), name="replay_job_due"),)
+
+
+ReplayJob._meta.get_field("mailbox_ids").register_lookup(Within)  # noqa: SLF001 - Django's documented way to a field

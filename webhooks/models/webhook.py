@@ -39,7 +39,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
     def sending(self) -> Self:
         """Mail may go out to them by itself."""
-        return self.filter(STAYED, deleted_at=None, state=Webhook.State.ACTIVE).exclude(url="")
+        return self.live().filter(STAYED, state=Webhook.State.ACTIVE).exclude(url="")
 
     def visible_to(self, principal: Principal) -> Self:
         """By what it is bound to; that of a domain hears of all its mailboxes, so it is for keys of all mailboxes."""
@@ -161,6 +161,12 @@ class Webhook(TypedIdModel):
                 name="webhook_of_alias_is_bound_to_its_mailbox",
             ),
         )
+
+    @property
+    def is_gone(self) -> bool:
+        """Needs `alias`, `mailbox` and `domain`."""
+        things = (self, self.alias, self.mailbox, self.domain)
+        return any(thing is not None and thing.deleted_at is not None for thing in things)
 
     @property
     def is_moved(self) -> bool:

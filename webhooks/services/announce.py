@@ -42,9 +42,14 @@ def notify(webhook_id: UUID, kind: Notice.Kind, text: str) -> None:
     Notice.objects.create(webhook_id=webhook_id, kind=kind, text=text, at=timezone.now())
 
 
-def disable(webhook_id: UUID, *, reason: str) -> None:
-    """Nothing more is sent until somebody resumes it; its mail is held. Those beside it hear of it."""
+def disable(webhook_id: UUID, *, reason: str, url: str | None = None) -> None:
+    """Nothing more is sent until somebody resumes it; its mail is held. Those beside it hear of it.
+
+    url: where what was answered came from; if it leads elsewhere by now, that says nothing of it any more.
+    """
     active = Webhook.objects.filter(pk=webhook_id, state=State.ACTIVE)
+    if url is not None:
+        active = active.filter(url=url)
     if not active.update(state=State.DISABLED, state_reason=reason):
         return
     log.warning("webhook.disabled", webhook=encode_id(Webhook.ID_PREFIX, webhook_id), reason=reason)
@@ -55,9 +60,9 @@ def disable(webhook_id: UUID, *, reason: str) -> None:
         _send_disabled(webhook, siblings)
 
 
-def thin(webhook_id: UUID) -> None:
-    """Its receiver answered 413: from now on its events go without what mails say, with links to it."""
-    if Webhook.objects.filter(pk=webhook_id, thinned_at=None).update(thinned_at=Now()):
+def thin(webhook_id: UUID, *, url: str) -> None:
+    """The receiver at url answered 413: from now on its events go without what mails say, with links to it."""
+    if Webhook.objects.filter(pk=webhook_id, url=url, thinned_at=None).update(thinned_at=Now()):
         log.warning("webhook.thinned", webhook=encode_id(Webhook.ID_PREFIX, webhook_id))
         notify(
             webhook_id,

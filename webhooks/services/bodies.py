@@ -39,6 +39,14 @@ def body_of(event: Event, form: str) -> EventBody:
     return body
 
 
+def kept_body_of(event: Event, form: str) -> EventBody:
+    """The same, and it is not pruned before the end of the caller's transaction."""
+    body = body_of(event, form)
+    if not EventBody.objects.select_for_update(no_key=True).filter(pk=body.pk):
+        body = body_of(event, form)  # pruned as we looked at it; the one that is made now is too young for that
+    return body
+
+
 def store_bodies(
     event: Event, stored: StoredEmail, forms: Iterable[str], *, octets: bytes | None = None
 ) -> dict[str, EventBody]:

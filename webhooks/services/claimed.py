@@ -19,7 +19,7 @@ from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
-from webhooks.models import Delivery, Event, EventBody, Webhook
+from webhooks.models import DELETED, MAILBOX_DELETED, Delivery, Event, EventBody, Webhook
 from webhooks.services import bodies
 from webhooks.services.webhooks import headers_of, secrets_of
 
@@ -57,8 +57,8 @@ class Claimed:
     is_suspicious: bool
     is_test: bool
     form: str  # in which it goes out
+    is_about_mail: bool
     max_in_flight: int
-    is_spotless: bool  # nothing was known against the webhook: a success changes nothing
 
 
 class Row(NamedTuple):
@@ -67,6 +67,7 @@ class Row(NamedTuple):
     event_id: UUID
     event_type: str
     mailbox_id: UUID | None
+    mailbox_deleted_at: datetime | None
     body_id: int | None
     form: str | None
     body: bytes | memoryview | None
@@ -83,7 +84,6 @@ class Endpoint:
     webhook: Webhook
     secrets: list[str] | None
     headers: dict[str, str] | None
-    is_spotless: bool
 
 
 class Among(Lookup):
@@ -114,6 +114,7 @@ def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
             "event_id",
             "event__type",
             "mailbox_id",
+            "event__email__mailbox__deleted_at",
             "body_id",
             "body__form",
             "body__body",
@@ -126,14 +127,18 @@ def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
     endpoints = _endpoints({row.webhook_id for row in rows})
     for row in rows:
         endpoint = endpoints[row.webhook_id]
-        if obstacle := _obstacle(endpoint.webhook, row):
-            _give_back(row.id, reason=obstacle)
+        if endpoint.webhook.is_gone:
+            _give_back(row.id, state=Delivery.State.CANCELED, reason=DELETED)
+        elif row.mailbox_deleted_at is not None:
+            _give_back(row.id, state=Delivery.State.CANCELED, reason=MAILBOX_DELETED)
+        elif obstacle := _obstacle(endpoint.webhook, row):
+            _give_back(row.id, state=Delivery.State.HELD, reason=obstacle)
         else:
             yield _claimed(row, endpoint)
 
 
 def _endpoints(ids: Iterable[UUID]) -> dict[UUID, Endpoint]:
-    webhooks = Webhook.objects.filter(pk__in=ids).select_related("alias", "health").annotate(at=Now())
+    webhooks = Webhook.objects.filter(pk__in=ids).select_related("alias", "mailbox", "domain").annotate(at=Now())
     return {
         webhook.pk: _endpoint(webhook, at=webhook.at)  # type: ignore[attr-defined]  # annotated above
         for webhook in webhooks
@@ -151,8 +156,7 @@ def _endpoint(webhook: Webhook, *, at: datetime) -> Endpoint:
         headers = headers_of(webhook)
     except DecryptionError as error:
         log.error("webhook.headers_unreadable", webhook=webhook.public_id, error=str(error))  # noqa: TRY400
-    known = getattr(webhook, "health", None)
-    return Endpoint(webhook, secrets, headers, is_spotless=known is None or known.known.is_spotless)
+    return Endpoint(webhook, secrets, headers)
 
 
 def _obstacle(webhook: Webhook, row: Row) -> str:
@@ -162,10 +166,10 @@ def _obstacle(webhook: Webhook, row: Row) -> str:
     return webhook.obstacle(row.mailbox_id)
 
 
-def _give_back(delivery_id: UUID, *, reason: str) -> None:
+def _give_back(delivery_id: UUID, *, state: Delivery.State, reason: str) -> None:
     """The attempt was not made, so its number is not spent."""
     Delivery.objects.filter(pk=delivery_id).update(
-        lease_id=None, attempts=F("attempts") - 1, state=Delivery.State.HELD, reason=reason
+        lease_id=None, attempts=F("attempts") - 1, state=state, reason=reason
     )
 
 
@@ -184,8 +188,8 @@ def _claimed(row: Row, endpoint: Endpoint) -> Claimed:
         is_suspicious=row.lease_losses >= ALONE_FROM_LOSSES,
         is_test=row.is_test,
         form=form,
+        is_about_mail=row.event_type == Event.Type.EMAIL_RECEIVED,
         max_in_flight=endpoint.webhook.max_in_flight,
-        is_spotless=endpoint.is_spotless,
     )
 
 
@@ -200,7 +204,7 @@ def _body(row: Row, webhook: Webhook) -> tuple[bytes | None, str]:
         if is_fit:
             return bytes(row.body), row.form
     try:
-        other = bodies.body_of(Event.objects.get(pk=row.event_id), wanted)
+        other = bodies.kept_body_of(Event.objects.get(pk=row.event_id), wanted)
     except (ConflictError, ValueError, LookupError, TypeError, AttributeError):
         log.exception("event.body_unreadable", delivery=encode_id(Delivery.ID_PREFIX, row.id))
         return None, wanted

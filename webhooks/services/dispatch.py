@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -34,6 +35,7 @@ from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
 log = get_logger(__name__)
 
 CLAIM_EVERY = timedelta(milliseconds=50)
+MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next claim
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
 TAKE_OVER_EVERY = timedelta(seconds=5)
@@ -45,6 +47,48 @@ JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
 T = TypeVar("T")
 
 
+class Course:
+    """What goes on from run to run: where the next look begins, and what is done besides sending, and when."""
+
+    def __init__(self) -> None:
+        self.rotation = queue.Rotation()
+        self._settled = queue.FIRST
+        now = time.monotonic()
+        self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
+            (self._settle, self._replay, self._take_over, self._prune), now
+        )
+
+    def keep_up(self, *, all_of_it: bool = False) -> None:
+        """Does what is due of it. A fault in one of these stops neither the others nor the sending."""
+        for work, at in self._at.items():
+            if not all_of_it and time.monotonic() < at:
+                continue
+            again_after = SETTLE_EVERY
+            try:
+                again_after = work()
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                log.exception("dispatch.upkeep_failed", work=work.__name__)
+            self._at[work] = time.monotonic() + again_after.total_seconds()
+
+    def _settle(self) -> timedelta:
+        self._settled = queue.settle(self._settled)
+        return SETTLE_EVERY
+
+    def _replay(self) -> timedelta:
+        work_replays()
+        return SETTLE_EVERY
+
+    def _take_over(self) -> timedelta:
+        queue.take_over()
+        return TAKE_OVER_EVERY
+
+    def _prune(self) -> timedelta:
+        """One slice; a backlog is worked off a slice a second, beside the sending."""
+        return SETTLE_EVERY if retention.prune() else PRUNE_EVERY
+
+
 class Engine:
     """Starts a run when woken, and knows whether one is going on."""
 
@@ -53,7 +97,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._woken = False
         self._stopping = False
-        self._prune_at = time.monotonic()
+        self._course = Course()
 
     def wake(self) -> None:
         """Returns at once. If a run is just ending, it looks once more."""
@@ -83,8 +127,7 @@ class Engine:
                     return
                 self._woken = False
             try:
-                run_until_idle(should_stop=lambda: self._stopping)
-                self._prune_now_and_then()
+                run_until_idle(should_stop=lambda: self._stopping, course=self._course)
             except (OperationalError, InterfaceError) as error:
                 log.warning("dispatch.database_away", error=type(error).__name__)
             except Exception:
@@ -92,11 +135,6 @@ class Engine:
                 log.exception("dispatch.failed")
             finally:
                 connections.close_all()
-
-    def _prune_now_and_then(self) -> None:
-        """While nothing is to be sent; a backlog of its own is worked off between mails."""
-        if time.monotonic() >= self._prune_at and not retention.prune():
-            self._prune_at = time.monotonic() + PRUNE_EVERY.total_seconds()
 
 
 engine = Engine()
@@ -107,34 +145,45 @@ def run_until_idle(
     idle_for: timedelta = IDLE_FOR,
     should_stop: Callable[[], bool] = lambda: False,
     make_transport: Callable[[], Transport] | None = None,
+    course: Course | None = None,
 ) -> None:
-    """Sends what is due, and what becomes due meanwhile, until nothing was for `idle_for`."""
-    queue.take_over()
-    queue.settle()
-    work_replays()
+    """Sends what is due, and what becomes due meanwhile, until nothing was for `idle_for`.
+
+    course is kept by the caller from run to run; without, all upkeep is done at the start.
+    """
+    is_first = course is None
+    course = course or Course()
+    course.keep_up(all_of_it=is_first)
     if not queue.is_anything_due():
         return
     with leases.held(queue.LEASE_KIND) as lease:
-        run = Run(lease, idle_for=idle_for, should_stop=should_stop)
+        run = Run(lease, idle_for=idle_for, should_stop=should_stop, course=course)
         asyncio.run(run.until_idle(make_transport or Transport))
 
 
 class Run:
     """The state of one run: what is in flight, and what has ended and is not written down yet."""
 
-    def __init__(self, lease: leases.HeldLease, *, idle_for: timedelta, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        lease: leases.HeldLease,
+        *,
+        idle_for: timedelta,
+        should_stop: Callable[[], bool],
+        course: Course,
+    ) -> None:
         self._lease = lease
         self._idle_for = idle_for.total_seconds()
         self._should_stop = should_stop
         self._in_flight: set[asyncio.Task[None]] = set()
         self._per_webhook: Counter[UUID] = Counter()
         self._octets = 0  # of the bodies in flight
-        self._rotation = queue.Rotation()
+        self._course = course
         self._alone = False  # one that runs alone is in flight
         self._make_way = False  # one that has to run alone has waited long enough
-        self._no_way_before = time.monotonic()
+        self._no_way_before = self._looked_at = time.monotonic()
         self._ended: list[Result] = []
-        self._something_ended = asyncio.Event()
+        self._many_ended = asyncio.Event()
         # one thread for the database: the loop never waits for it, and its statements keep their order
         self._database = ThreadPoolExecutor(1, thread_name_prefix="dispatch-db")
 
@@ -143,20 +192,17 @@ class Run:
             async with make_transport() as transport:
                 await self._claim_and_send(transport)
                 await self._finish()
+                log.debug("dispatch.connections", opened=transport.opened, reused=transport.reused)
         finally:
             await self._in_database(connections.close_all)
             self._database.shutdown(wait=False)
 
     async def _claim_and_send(self, transport: Transport) -> None:
         worked_at = time.monotonic()
-        upkeep_at = dict.fromkeys((self._settle, self._take_over), worked_at)
         while not (self._should_stop() or self._lease.is_lost):
             try:
                 await self._record()
-                for upkeep, every in ((self._settle, SETTLE_EVERY), (self._take_over, TAKE_OVER_EVERY)):
-                    if time.monotonic() - upkeep_at[upkeep] > every.total_seconds():
-                        await upkeep()
-                        upkeep_at[upkeep] = time.monotonic()
+                await self._in_database(self._keep_up)
                 claimed = await self._claim()
             except (OperationalError, InterfaceError) as error:
                 # Nothing more is begun; what has ended is still in self._ended, and is written down in _finish. A claim
@@ -164,13 +210,17 @@ class Run:
                 log.warning("dispatch.database_away", error=type(error).__name__)
                 await self._in_database(connections.close_all)
                 return
+            except Exception:
+                # a fault of ours: what is in flight is written down all the same, in _finish
+                log.exception("dispatch.failed")
+                return
             for one in claimed:
                 self._start(one, transport)
             if self._in_flight or self._ended:
                 worked_at = time.monotonic()
             elif time.monotonic() - worked_at > self._idle_for:
                 return
-            await self._some_ended(within=CLAIM_EVERY)
+            await self._many_have_ended(within=CLAIM_EVERY)
 
     async def _claim(self) -> list[Claimed]:
         if self._alone:
@@ -181,20 +231,17 @@ class Run:
             in_flight=dict(self._per_webhook),
             octets_in_flight=self._octets,
             alone_first=self._make_way,
-            rotation=self._rotation,
+            rotation=self._course.rotation,
         )
         claimed = await self._in_database(claim)
         # if we were stopped while we claimed, it is somebody else's by now, or soon
         return [] if self._lease.is_lost else claimed
 
-    async def _settle(self) -> None:
-        await self._in_database(queue.settle)
-        await self._in_database(work_replays)
-        if time.monotonic() > self._no_way_before:
-            self._make_way = await self._in_database(queue.must_make_way)
-
-    async def _take_over(self) -> None:
-        await self._in_database(queue.take_over)
+    def _keep_up(self) -> None:
+        self._course.keep_up()
+        if time.monotonic() > max(self._no_way_before, self._looked_at + SETTLE_EVERY.total_seconds()):
+            self._looked_at = time.monotonic()
+            self._make_way = queue.must_make_way()
 
     def _start(self, claimed: Claimed, transport: Transport) -> None:
         self._per_webhook[claimed.webhook_id] += 1
@@ -218,15 +265,15 @@ class Run:
         if not self._per_webhook[claimed.webhook_id]:
             del self._per_webhook[claimed.webhook_id]
         self._alone = False
-        self._something_ended.set()
+        if len(self._ended) >= MANY:
+            self._many_ended.set()
 
-    async def _some_ended(self, *, within: timedelta) -> None:
-        try:
+    async def _many_have_ended(self, *, within: timedelta) -> None:
+        """So that they are written down, and others claimed, together: that is what a delivery costs the database."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(within.total_seconds()):
-                await self._something_ended.wait()
-        except TimeoutError:
-            return
-        self._something_ended.clear()
+                await self._many_ended.wait()
+        self._many_ended.clear()
 
     async def _record(self) -> None:
         if batch := list(self._ended):

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Length, Now
 from django.utils import timezone
 
 from emailgistics.common.crypto import DecryptionError
@@ -22,13 +22,16 @@ from emailgistics.common.logs import get_logger
 from webhooks import signing
 from webhooks.models import CONFIRMED, Delivery, Event, Webhook
 from webhooks.services.bodies import ContentExpiredError
-from webhooks.services.replay import body_to_send
+from webhooks.services.replay import MAILBOX_ALIVE, body_to_send
 from webhooks.services.webhooks import secrets_of
 
 log = get_logger(__name__)
 
 MAX_PULLED = 100
+MAX_PULLED_BYTES = 8 * 1024 * 1024  # of bodies at once, unless a single one is larger
 MAX_ACKNOWLEDGED = 100
+# octets of a body: of one that an older release made, and, about, of one that is rendered again
+OCTETS = Coalesce("body__size", Length("body__body"), Value(256 * 1024))
 
 State = Delivery.State
 OPEN = (State.PENDING, State.HELD)
@@ -49,7 +52,8 @@ class Pulled:
 
 
 def pull(webhook: Webhook, *, after: int, limit: int, mailbox_ids: Collection[UUID] | None = None) -> list[Pulled]:
-    """The webhook's open deliveries with a position beyond `after`, in their order; at most limit (1 to MAX_PULLED).
+    """The webhook's open deliveries with a position beyond `after`, in their order; at most limit (1 to MAX_PULLED),
+    and no more than MAX_PULLED_BYTES, but one at least. None are given only if there is none.
 
     mailbox_ids: only mail of these; None is no limit. Only mail that may go to the webhook (`Webhook.obstacle`), be it
     on or paused. One that is being sent at the same time is given as well: both carry the same webhook-id, and
@@ -59,14 +63,12 @@ def pull(webhook: Webhook, *, after: int, limit: int, mailbox_ids: Collection[UU
     Raises NotFoundError for a deleted webhook, UnavailableError if its secret does not open.
     """
     limit = max(1, min(limit, MAX_PULLED))
-    found = _page(webhook, after=after, limit=limit, mailbox_ids=mailbox_ids)
-    if len(found) < limit and _without_position(webhook, mailbox_ids).exists():
-        _give_positions(webhook, at_most=limit - len(found), mailbox_ids=mailbox_ids)
-        found = _page(webhook, after=after, limit=limit, mailbox_ids=mailbox_ids)
-    if not found:
-        return []
-    secrets = _secrets(webhook)
-    return [one for delivery in found if (one := _signed(delivery, secrets)) is not None]
+    while found := _found(webhook, after=after, limit=limit, mailbox_ids=mailbox_ids):
+        secrets = _secrets(webhook)
+        if pulled := [one for delivery in found if (one := _signed(delivery, secrets)) is not None]:
+            return pulled
+        after = found[-1].position or after  # nothing is left of any of these
+    return []
 
 
 def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: Collection[UUID] | None = None) -> int:
@@ -95,7 +97,43 @@ def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: 
         )
 
 
-def _give_positions(webhook: Webhook, *, at_most: int, mailbox_ids: Collection[UUID] | None) -> None:
+@dataclass(slots=True)
+class _Page:
+    """What goes into one answer: few enough, small enough, and at least one."""
+
+    limit: int
+    ids: list[UUID] = field(default_factory=list)
+    octets: int = 0
+    is_full: bool = False
+
+    def fill(self, rows: QuerySet[Delivery]) -> list[UUID]:
+        """Those of the rows, in their order, that go into it as well."""
+        before = len(self.ids)
+        sized = rows.annotate(octets=OCTETS).values_list("pk", "octets")
+        for pk, octets in sized[: self.limit - before]:
+            if self.ids and self.octets + octets > MAX_PULLED_BYTES:
+                self.is_full = True
+                break
+            self.ids.append(pk)
+            self.octets += octets
+        self.is_full = self.is_full or len(self.ids) == self.limit
+        return self.ids[before:]
+
+
+def _found(webhook: Webhook, *, after: int, limit: int, mailbox_ids: Collection[UUID] | None) -> list[Delivery]:
+    given = _open(webhook, mailbox_ids).filter(position__gt=after).order_by("position")
+    page = _Page(limit)
+    page.fill(given)
+    if not page.is_full and _without_position(webhook, mailbox_ids).exists():
+        page = _Page(limit)
+        _give_positions(webhook, page, given=given, mailbox_ids=mailbox_ids)
+    rows = given.filter(pk__in=page.ids)
+    return list(rows.select_related("event__email", "webhook__alias", "body"))
+
+
+def _give_positions(
+    webhook: Webhook, page: _Page, *, given: QuerySet[Delivery], mailbox_ids: Collection[UUID] | None
+) -> None:
     """To the oldest without one, beyond all that were given: only as many as are shown in the same call.
 
     Were more numbered than are shown, one that is kept back meanwhile would be passed by before anybody saw it.
@@ -105,15 +143,13 @@ def _give_positions(webhook: Webhook, *, at_most: int, mailbox_ids: Collection[U
         row = Webhook.objects.live().filter(pk=webhook.pk).select_for_update(of=("self",), no_key=True).first()
         if row is None:
             raise NotFoundError(f"The webhook {webhook.public_id} was deleted meanwhile.")
-        chosen = list(_without_position(row, mailbox_ids).order_by("id").values_list("pk", flat=True)[:at_most])
+        page.fill(given)  # whoever pulled meanwhile has given some
+        # one whose result is being written just now is left for the next call: that locks in the other order
+        free = _without_position(row, mailbox_ids).select_for_update(of=("self",), skip_locked=True, no_key=True)
+        chosen = [] if page.is_full else page.fill(free.order_by("id"))
         for position, pk in enumerate(chosen, start=row.last_position + 1):
             Delivery.objects.filter(pk=pk, position=None).update(position=position)
         Webhook.objects.filter(pk=row.pk).update(last_position=row.last_position + len(chosen))
-
-
-def _page(webhook: Webhook, *, after: int, limit: int, mailbox_ids: Collection[UUID] | None) -> list[Delivery]:
-    rows = _open(webhook, mailbox_ids).filter(position__gt=after).order_by("position")
-    return list(rows.select_related("event__email", "webhook__alias", "body")[:limit])
 
 
 def _without_position(webhook: Webhook, mailbox_ids: Collection[UUID] | None) -> QuerySet[Delivery]:
@@ -126,10 +162,9 @@ def _open(webhook: Webhook, mailbox_ids: Collection[UUID] | None) -> QuerySet[De
 
 
 def _of(mailbox_ids: Collection[UUID] | None) -> Q:
-    alive = Q(event__email=None) | Q(event__email__mailbox__deleted_at=None)
     if mailbox_ids is None:
-        return alive
-    return alive & (Q(event__email=None) | Q(event__email__mailbox__in=list(mailbox_ids)))
+        return MAILBOX_ALIVE
+    return MAILBOX_ALIVE & (Q(event__email=None) | Q(event__email__mailbox__in=list(mailbox_ids)))
 
 
 def _secrets(webhook: Webhook) -> list[str]:

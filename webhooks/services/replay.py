@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -25,6 +25,9 @@ State = Delivery.State
 OPEN = (State.PENDING, State.HELD)
 ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.EXPIRED)
 ON_ITS_WAY = "This delivery is on its way already: {}."
+# mail of a mailbox that was deleted goes nowhere any more
+MAILBOX_ALIVE = Q(event__email=None) | Q(event__email__mailbox__deleted_at=None)
+MAILBOX_GONE = "The mailbox that this mail came to was deleted: it is not sent again."
 GONE = "The webhook, or what it is bound to, was deleted: there is nowhere to send this."
 
 
@@ -41,13 +44,16 @@ class EmailReplay:
 def replay_delivery(delivery: Delivery, *, by: str) -> None:
     """Sends it again, under the same webhook-id. delivery then shows what is stored.
 
-    Raises ConflictError if it has not ended, and for a deleted webhook; ContentExpiredError, which is one, if what was
-    sent is no longer kept.
+    Raises ConflictError if it has not ended, and for a deleted webhook or mailbox; ContentExpiredError, which is one,
+    if what was sent is no longer kept.
     """
-    row = _with_all(Delivery.objects.filter(pk=delivery.pk)).get()
-    if not Webhook.objects.live().filter(pk=row.webhook_id).exists():
+    if not Webhook.objects.live().filter(pk=delivery.webhook_id).exists():
         raise ConflictError(GONE)
-    if not begin_again(row, by=by):
+    with transaction.atomic():
+        # locked, so that its octets are not pruned between our look at them and our UPDATE
+        row = with_all(Delivery.objects.filter(pk=delivery.pk)).select_for_update(of=("self",), no_key=True).get()
+        is_on_its_way = begin_again(row, by=by)
+    if not is_on_its_way:
         delivery.refresh_from_db()
         raise ConflictError(ON_ITS_WAY.format(delivery.state))
     nudge_after_commit()
@@ -57,9 +63,11 @@ def replay_delivery(delivery: Delivery, *, by: str) -> None:
 def replay_email(email: Email, *, by: str, webhooks: QuerySet[Webhook]) -> EmailReplay:
     """Sends an email's event to every live webhook among these that wants it now, also to those that had none of it.
 
-    What is on its way already is left alone. Raises ConflictError for an email that is not processed, and
-    ContentExpiredError if nothing of it could be sent for that reason.
+    What is on its way already is left alone. Raises ConflictError for an email that is not processed, or whose mailbox
+    was deleted, and ContentExpiredError if nothing of it could be sent for that reason.
     """
+    if email.mailbox.deleted_at is not None:
+        raise ConflictError(MAILBOX_GONE)
     if email.status != Email.Status.PROCESSED:
         raise ConflictError("This email is not processed, so there is nothing to tell of it yet.")
     chosen = wanting(email, webhooks)
@@ -117,10 +125,13 @@ def cancel_delivery(delivery: Delivery, *, by: str) -> None:
 def begin_again(delivery: Delivery, *, by: str) -> bool:
     """Whether an ended delivery is on its way again by this; False if it had not ended.
 
-    Needs `webhook__alias`, `event__email` and `body`. Raises ContentExpiredError.
+    The row is locked by the caller, and read by `with_all`. Raises ContentExpiredError, and ConflictError if the
+    mailbox of its mail was deleted.
     """
     if delivery.state not in ENDED:
         return False
+    if delivery.event.email is not None and delivery.event.email.mailbox.deleted_at is not None:
+        raise ConflictError(MAILBOX_GONE)
     body = body_to_send(delivery)
     ended = Delivery.objects.filter(pk=delivery.pk, state__in=ENDED)
     return bool(
@@ -131,6 +142,7 @@ def begin_again(delivery: Delivery, *, by: str) -> bool:
             failures=0,
             lease_losses=0,
             deferred_since=None,
+            begun_at=Now(),
             delivered_at=None,
             position=None,  # who pulls gets it as something new
         )
@@ -155,8 +167,9 @@ def nudge_after_commit() -> None:
     transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
 
 
-def _with_all(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return rows.select_related("webhook__alias", "event__email", "body").defer("body__body")
+def with_all(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """With all that `begin_again` looks at."""
+    return rows.select_related("webhook__alias", "event__email__mailbox", "body").defer("body__body")
 
 
 def _may_be_told(webhook: Webhook, body: EventBody) -> bool:
@@ -168,9 +181,10 @@ def _send_to(webhook: Webhook, email: Email, *, by: str) -> str:
     now = timezone.now()
     event, _ = Event.objects.get_or_create(type=Event.Type.EMAIL_RECEIVED, email=email, defaults={"created_at": now})
     try:
-        existing = _with_all(Delivery.objects.filter(event=event, webhook=webhook)).first()
+        rows = with_all(Delivery.objects.filter(event=event, webhook=webhook))
+        existing = rows.select_for_update(of=("self",), no_key=True).first()
         if existing is None:
-            body = bodies.body_of(event, webhook.form)
+            body = bodies.kept_body_of(event, webhook.form)
             fresh: Mapping[str, Any] = {"body": body, **_on_its_way(webhook, event, by=by)}
             existing, is_new = Delivery.objects.get_or_create(event=event, webhook=webhook, defaults=fresh)
             return "made" if is_new else "on_their_way"

@@ -6,7 +6,7 @@ the length of a slice.
 """
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -18,7 +18,7 @@ from emailgistics.common.errors import ConflictError, NotFoundError, RefusedErro
 from emailgistics.common.logs import get_logger
 from webhooks.models import Delivery, ReplayJob, Webhook
 from webhooks.services.bodies import ContentExpiredError
-from webhooks.services.replay import ENDED, begin_again, nudge_after_commit
+from webhooks.services.replay import ENDED, MAILBOX_ALIVE, begin_again, nudge_after_commit, with_all
 
 log = get_logger(__name__)
 
@@ -28,8 +28,10 @@ MAX_RATE_PER_MINUTE = 6000
 MAX_RUNNING = 5  # of one webhook
 AT_ONCE = 100  # deliveries of a slice: a transaction that nobody notices
 EVERY = timedelta(seconds=5)  # a slow job goes on so often, unless one delivery takes longer
-JOBS_AT_ONCE = 10
+JOBS_AT_ONCE = 2  # slices at a time, in the thread that claims and records
 AFTER_FAULT = timedelta(minutes=1)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # no delivery is older
+AHEAD = timedelta(days=1)  # of now: what may still be chosen as an end
 CLOCKS_DIFFER_BY = timedelta(days=1)  # of the hosts that made the ids, at most
 
 State = ReplayJob.State
@@ -48,36 +50,40 @@ def start_replay(
     """Sends again what the webhook was sent, or was not, of deliveries made from since on and before until.
 
     of_state is one of OF_STATES: how they had ended. mailbox_ids: only mail of these, the allowlist of who asks; None
-    is no limit. Tests are not sent again. Raises RefusedError, with a field; ConflictError if too many are under way;
-    NotFoundError for a deleted webhook.
+    is no limit. Tests are not sent again, nor is mail of a mailbox that was deleted. Raises RefusedError, with a field;
+    ConflictError if too many are under way; NotFoundError for a deleted webhook.
     """
+    now = timezone.now()
+    since, until = _within_reach(since, now=now, field="since"), _within_reach(until, now=now, field="until")
     if of_state not in OF_STATES:
         raise RefusedError(f"status is one of {', '.join(OF_STATES)}.", field="status")
     if since >= until:
         raise RefusedError("until is later than since.", field="until")
     if not 1 <= rate_per_minute <= MAX_RATE_PER_MINUTE:
         raise RefusedError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
+    _refuse_one_more(webhook)
+    job = ReplayJob(
+        webhook=webhook,
+        since=since,
+        until=until,
+        of_state=of_state,
+        mailbox_ids=None if mailbox_ids is None else sorted(map(str, mailbox_ids)),
+        rate_per_minute=rate_per_minute,
+        due_at=now,
+        created_by=by[:200],
+        created_at=now,
+    )
+    # before the row is locked: a long history takes its time, and nobody is to wait for that
+    job.total = _chosen(job).count()
     with transaction.atomic():
         # the row is locked so that of several that start at once not more than may be are under way
         rows = Webhook.objects.live().filter(pk=webhook.pk).select_for_update(of=("self",), no_key=True)
         if not rows:
             raise NotFoundError(f"The webhook {webhook.public_id} was deleted meanwhile.")
-        if ReplayJob.objects.filter(webhook=webhook, state=State.RUNNING).count() >= MAX_RUNNING:
-            raise ConflictError(f"{MAX_RUNNING} replays of this webhook are under way; wait for one, or cancel it.")
-        job = ReplayJob(
-            webhook=webhook,
-            since=since,
-            until=until,
-            of_state=of_state,
-            mailbox_ids=None if mailbox_ids is None else sorted(map(str, mailbox_ids)),
-            rate_per_minute=rate_per_minute,
-            total=0,
-            due_at=timezone.now(),
-            created_by=by[:200],
-        )
+        _refuse_one_more(webhook)
         job.save(force_insert=True)
-        # counted once it has a date, which decides about what ends at the same moment
-        ReplayJob.objects.filter(pk=job.pk).update(total=_chosen(job).count(), due_at=Now())
+        # the date by which it was counted decides about what ended meanwhile; saving gave it a later one
+        ReplayJob.objects.filter(pk=job.pk).update(created_at=now, due_at=Now())
         nudge_after_commit()
     job.refresh_from_db()
     return job
@@ -109,14 +115,29 @@ def work_replays() -> None:
             ReplayJob.objects.filter(pk=pk, state=State.RUNNING).update(due_at=Now() + AFTER_FAULT)
 
 
+def _within_reach(at: datetime, *, now: datetime, field: str) -> datetime:
+    """The same moment in UTC, in which databases keep it. Raises RefusedError."""
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:  # at the end of what a date can be, in another offset
+        at = datetime.max.replace(tzinfo=UTC)
+    if not EARLIEST <= at <= now + AHEAD:
+        raise RefusedError(f"{field} is from the year {EARLIEST.year} on, and not after tomorrow.", field=field)
+    return at
+
+
+def _refuse_one_more(webhook: Webhook) -> None:
+    if ReplayJob.objects.filter(webhook=webhook, state=State.RUNNING).count() >= MAX_RUNNING:
+        raise ConflictError(f"{MAX_RUNNING} replays of this webhook are under way; wait for one, or cancel it.")
+
+
 def _work(job: ReplayJob) -> None:
     if not Webhook.objects.live().filter(pk=job.webhook_id).exists():
         ReplayJob.objects.filter(pk=job.pk).update(state=State.CANCELED, ended_at=Now())
         return
     size = max(1, min(AT_ONCE, int(job.rate_per_minute * EVERY / timedelta(minutes=1))))
-    rows = _left(job).select_related("webhook__alias", "event__email", "body").defer("body__body")
     # what somebody else changes is waited for, not passed over: no other slice would come back to it
-    slice_ = list(rows.order_by("id").select_for_update(of=("self",), no_key=True)[:size])
+    slice_ = list(with_all(_left(job)).order_by("id").select_for_update(of=("self",), no_key=True)[:size])
     for delivery in slice_:
         try:
             if begin_again(delivery, by=job.created_by):
@@ -125,6 +146,8 @@ def _work(job: ReplayJob) -> None:
                 job.skipped += 1
         except ContentExpiredError:
             job.content_expired += 1
+        except ConflictError:  # its mailbox was deleted this moment
+            job.skipped += 1
     if slice_:
         job.last_delivery_id = slice_[-1].pk
         nudge_after_commit()
@@ -155,11 +178,14 @@ def _left(job: ReplayJob) -> QuerySet[Delivery]:
 def _chosen(job: ReplayJob) -> QuerySet[Delivery]:
     """What had ended so when the job was made."""
     rows = Delivery.objects.filter(
+        MAILBOX_ALIVE,
         webhook_id=job.webhook_id,
         is_test=False,
         created_at__gte=job.since,
         created_at__lt=job.until,
-        pk__gte=_earliest_id(job.since - CLOCKS_DIFFER_BY),  # so that the index leads there
+        # so that the index leads there, and no further
+        pk__gte=_earliest_id(job.since - CLOCKS_DIFFER_BY),
+        pk__lt=_earliest_id(job.until + CLOCKS_DIFFER_BY),
         state__in=ENDED if job.of_state == "all" else [job.of_state],
     )
     # what has failed or arrived since then is none of it: it was not counted

@@ -9,14 +9,15 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
-from webhooks.models import Attempt, Delivery, EventBody, Notice, Webhook
+from webhooks.models import MAILBOX_DELETED, Attempt, Delivery, EventBody, Notice, Webhook
 from webhooks.services import announce
+from webhooks.services.queue.upkeep import hold_what_waits_too_long
 
 log = get_logger(__name__)
 
@@ -25,8 +26,7 @@ ANNOUNCED_BEFORE = timedelta(days=7)
 EXPIRED = "not delivered within the time that undelivered mail is kept for its webhook"
 
 State = Delivery.State
-OPEN_STATES = (State.PENDING, State.HELD)
-UNFINISHED = Q(state__in=OPEN_STATES)
+UNFINISHED = Q(state__in=[State.PENDING, State.HELD])
 
 
 def prune() -> int:
@@ -36,11 +36,11 @@ def prune() -> int:
 
 def _announce_expiry() -> int:
     """Once a week for each webhook, as long as something is about to expire."""
-    soon = Delivery.objects.filter(UNFINISHED, is_test=False, created_at__lte=_ago(_held_for() - ANNOUNCED_BEFORE))
+    soon = _waiting().filter(is_test=False, waits_since__lte=_ago(_held_for() - ANNOUNCED_BEFORE))
     said = Notice.objects.filter(
         webhook=OuterRef("webhook"), kind=Notice.Kind.EXPIRING, at__gte=Now() - ANNOUNCED_BEFORE
     )
-    oldest = soon.filter(~Exists(said)).order_by().values("webhook").annotate(first=Min("created_at"))
+    oldest = soon.filter(~Exists(said)).order_by().values("webhook").annotate(first=Min("waits_since"))
     count = 0
     for row in oldest[:AT_ONCE]:
         until = max(row["first"] + _held_for(), timezone.now() + ANNOUNCED_BEFORE)
@@ -59,10 +59,10 @@ def _expire() -> int:
     announced = Notice.objects.filter(
         webhook=OuterRef("webhook"),
         kind=Notice.Kind.EXPIRING,
-        at__gte=OuterRef("created_at"),
+        at__gte=OuterRef("waits_since"),
         at__lte=Now() - ANNOUNCED_BEFORE,
     )
-    rows = Delivery.objects.filter(UNFINISHED, lease_id=None, created_at__lte=_ago(_held_for()))
+    rows = _waiting().filter(lease_id=None, waits_since__lte=_ago(_held_for()))
     rows = rows.filter(Q(is_test=True) | Exists(announced))
     if not rows.exists():  # a plain read: no write lock on SQLite while nothing is to do
         return 0
@@ -74,12 +74,32 @@ def _expire() -> int:
     return len(ids)
 
 
+def _cancel_for_deleted_mailboxes() -> int:
+    """Mail of a deleted mailbox is nobody's: claims refuse it at once, and what is held or due later ends here."""
+    open_ones = Delivery.objects.filter(UNFINISHED, lease_id=None, event__email__mailbox__deleted_at__isnull=False)
+    if not open_ones.exists():
+        return 0
+    with transaction.atomic():
+        locked = open_ones.order_by("id").select_for_update(skip_locked=True, of=("self",))
+        ids = list(locked.values_list("pk", flat=True)[:AT_ONCE])
+        Delivery.objects.filter(pk__in=ids).update(state=State.CANCELED, reason=MAILBOX_DELETED)
+    return len(ids)
+
+
 def _prune_attempts() -> int:
     """By id, which is their order in time: no index more for it."""
     limit = _ago(timedelta(days=settings.WEBHOOK_LOG_DAYS))
     oldest = Attempt.objects.order_by("id").values_list("pk", "started_at")[:AT_ONCE]
     ids = [pk for pk, started_at in oldest if started_at < limit]
     return Attempt.objects.filter(pk__in=ids).delete()[0] if ids else 0
+
+
+def _prune_notices() -> int:
+    """By id as well."""
+    limit = _ago(timedelta(days=settings.WEBHOOK_HELD_DAYS))
+    oldest = Notice.objects.order_by("id").values_list("pk", "at")[:AT_ONCE]
+    ids = [pk for pk, at in oldest if at < limit]
+    return Notice.objects.filter(pk__in=ids).delete()[0] if ids else 0
 
 
 def _prune_bodies() -> int:
@@ -92,13 +112,20 @@ def _prune_bodies() -> int:
         return 0
     with transaction.atomic():
         ids = list(old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:AT_ONCE])
-        rows = Delivery.objects.filter(body__in=ids).order_by("pk").select_for_update(of=("self",), no_key=True)
-        # asked again now that they are locked: somebody may have replayed one meanwhile
-        begun_again = {body for state, body in rows.values_list("state", "body_id") if state in OPEN_STATES}
-        ended = [pk for pk in ids if pk not in begun_again]
+        rows = Delivery.objects.filter(body__in=ids).order_by("pk")
+        # asked again, and locked: one that somebody has locked may be about to begin again
+        locked = rows.filter(~UNFINISHED).select_for_update(skip_locked=True, of=("self",), no_key=True)
+        free = set(locked.values_list("pk", flat=True))
+        needed_again = {body for pk, body in rows.values_list("pk", "body_id") if pk not in free}
+        ended = [pk for pk in ids if pk not in needed_again]
         Delivery.objects.filter(body__in=ended).update(body=None)
-        EventBody.objects.filter(pk__in=ended).delete()
+        EventBody.objects.filter(pk__in=ended).only("pk").delete()  # without reading the octets first
     return len(ended)
+
+
+def _waiting() -> QuerySet[Delivery]:
+    """What has not ended, with when it began to wait: a replay begins anew."""
+    return Delivery.objects.filter(UNFINISHED).annotate(waits_since=Coalesce("begun_at", "created_at"))
 
 
 def _held_for() -> timedelta:
@@ -109,4 +136,11 @@ def _ago(span: timedelta) -> datetime:
     return timezone.now() - span
 
 
-SLICES: tuple[Callable[[], int], ...] = (_announce_expiry, _expire, _prune_attempts, _prune_bodies)
+SLICES: tuple[Callable[[], int], ...] = (
+    hold_what_waits_too_long,
+    _cancel_for_deleted_mailboxes,
+    _announce_expiry,
+    _expire,
+    _prune_attempts,
+    _prune_bodies,
+)

@@ -1,6 +1,6 @@
 """What a batch of results says about the webhooks themselves: their health, and what their owners should hear."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
@@ -14,18 +14,19 @@ from webhooks.models import WebhookHealth
 from webhooks.services import announce
 
 
-def judge(outcomes: Mapping[UUID, Sequence[Outcome]], *, at_most: Mapping[UUID, int]) -> None:
-    """Adds these results, in order, to the health of each webhook; in the caller's transaction.
+def judge(webhook_id: UUID, outcomes: Sequence[Outcome], *, at_most: int) -> None:
+    """Adds these results, in order, to the health of a webhook; in the caller's transaction.
 
-    The rows stay locked until its end: two dispatchers that judge one webhook do it one after the other.
+    The row stays locked until its end: two dispatchers that judge one webhook do it one after the other. Whoever
+    judges several goes by their ids.
     """
-    for row in _locked(outcomes):
+    for row in _locked([webhook_id]):
         known = row.known
         now: datetime = row.at  # type: ignore[attr-defined]  # annotated in _locked
-        for outcome in outcomes[row.webhook_id]:
-            known, news = health.after(known, outcome, now=now, at_most=at_most[row.webhook_id])
+        for outcome in outcomes:
+            known, news = health.after(known, outcome, now=now, at_most=at_most)
             for one in news:
-                announce.tell(row.webhook_id, one, health=known)
+                announce.tell(webhook_id, one, health=known)
         write(row, known)
 
 

@@ -139,6 +139,9 @@ def update_webhook(
         changes["thinned_at"] = None
     secret = None
     with transaction.atomic():
+        if changes.get("url", webhook.url) != webhook.url:
+            # what is known of one receiver says nothing of another; first, as whoever judges results locks
+            verdicts.start_slowly(webhook.pk)
         row = _locked(webhook)
         agree(row)
         is_elsewhere = url not in (None, row.url) and not guard.is_same_origin(url, row.url)

@@ -1,6 +1,7 @@
 """A webhook carries what mails say to somebody else, so it takes emails:content to have one that does.
 
-Whoever has webhooks:write without that scope has webhooks for metadata, and cannot point a full one elsewhere.
+Whoever has webhooks:write without that scope has webhooks for metadata, and cannot point a full one elsewhere
+or have it told of mail.
 """
 
 from collections.abc import Mapping
@@ -31,10 +32,18 @@ def refuse_full_webhook(webhook: Webhook, caller: Principal) -> None:
 
 
 def is_aimed_anew(webhook: Webhook, body: Mapping[str, Any]) -> bool:
-    """Whether a change gives it another url or other headers; a value that is given counts as another."""
+    """Whether a change gives it another url or other headers, or tells it of mail that it was not told of.
+
+    A value that is given counts as another.
+    """
     headers = masked(webhook.header_names)
     url = webhook.url or None
-    return bool(body.get("url", url) != url or body.get("headers", headers) != headers)
+    return bool(body.get("url", url) != url or body.get("headers", headers) != headers or _adds_mail(webhook, body))
+
+
+def _adds_mail(webhook: Webhook, body: Mapping[str, Any]) -> bool:
+    mail, given = Webhook.EventType.EMAIL_RECEIVED, body.get("events")
+    return isinstance(given, list) and mail in given and mail not in webhook.events
 
 
 def _require_content(caller: Principal) -> None:

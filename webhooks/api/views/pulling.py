@@ -16,7 +16,7 @@ from emailgistics.common.resources import ID
 from webhooks.api.bodies import AcknowledgementSerializer
 from webhooks.api.serializers import AcknowledgedSerializer, PulledListSerializer
 from webhooks.api.views.content import CONTENT, refuse_full_webhook
-from webhooks.api.views.webhooks import WebhookViews
+from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews
 from webhooks.models import Delivery
 from webhooks.services import pull
 
@@ -31,8 +31,10 @@ class PullViewSet(WebhookViews):
         operation_id="webhooks_pull",
         summary="Pull what waits for a webhook",
         description=(
-            "The deliveries that have not ended, signed as they would be sent. Go on with `after`, the last `position` "
-            "that you saw: a mail that is stored later has a later one. Pulling takes nothing away: acknowledge what "
+            "The deliveries that have not ended, signed as they would be sent; fewer than `limit` if they are large: "
+            f"together at most {pull.MAX_PULLED_BYTES // 2**20} MiB of bodies, unless the first alone is more. Go on "
+            "with `after`, the last `position` that you saw, while an answer is not empty: a mail that is stored later "
+            "has a later one. Pulling takes nothing away: acknowledge what "
             "has arrived, or begin again without `after` to see it once more. Of a webhook that has a `url`, the same "
             f"event may come both ways; `event_id` tells. Works while it is paused. {CONTENT}"
         ),
@@ -41,7 +43,13 @@ class PullViewSet(WebhookViews):
             OpenApiParameter("after", int, description="Only positions beyond this one; 0, unless said."),
             OpenApiParameter("limit", int, description=f"At most so many, up to {pull.MAX_PULLED}."),
         ],
-        responses={200: PulledListSerializer, **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        responses={
+            200: PulledListSerializer,
+            **BAD_REQUEST,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **SECRET_PROBLEM,
+        },
         filters=False,
     )
     def pull(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route

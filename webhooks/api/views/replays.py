@@ -50,7 +50,7 @@ class ReplayViewSet(WebhookViews):
         examples=[
             OpenApiExample(
                 "What failed in one day",
-                {"since": "2030-01-30T00:00:00Z", "until": "2030-01-31T00:00:00Z", "status": "failed"},
+                {"since": "2026-01-30T00:00:00Z", "until": "2026-01-31T00:00:00Z", "status": "failed"},
                 request_only=True,
             )
         ],
@@ -85,7 +85,7 @@ class JobViewSet(ResourceViewSet[ReplayJob]):
 
     @extend_schema(
         summary="Read a job",
-        description="How far a replay is, for who may see its webhook.",
+        description="How far a replay is, for who may see its webhook and all mailboxes that it is for.",
         parameters=[ID],
         responses={200: ReplayJobSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
@@ -122,8 +122,9 @@ class EmailReplayViewSet(ResourceViewSet[Email]):
         operation_id="emails_replay",
         summary="Send an email to its webhooks again",
         description=(
-            "To every webhook that wants it now and that the key may see, also to those that were made after it came. "
-            f"What is on its way already is left alone. {CONTENT}"
+            "To every webhook that wants it now and that the key may see, also to those that were made after it came; "
+            "for a key without emails:content only to those with `payload: metadata`. What is on its way already is "
+            "left alone."
         ),
         parameters=[ID],
         request=None,
@@ -138,8 +139,8 @@ class EmailReplayViewSet(ResourceViewSet[Email]):
     def replay(self, request: Request, id: str) -> Response:  # noqa: A002
         email = self.found(id)
         webhooks = Webhook.objects.visible_to(self.caller)
-        for webhook in replay.wanting(email, webhooks):
-            refuse_full_webhook(webhook, self.caller)
+        if not self.caller.may(Scope.EMAILS_CONTENT):
+            webhooks = webhooks.filter(payload=Webhook.Payload.METADATA)
         values_in_body(request, NothingSerializer)
         done = replay.replay_email(email, by=f"the key {self.caller.identifier}", webhooks=webhooks)
         return Response(EmailReplaySerializer(done).data)

@@ -1,10 +1,12 @@
 """Trying a webhook out over HTTP: a test, and why a request that was received does not verify."""
 
+import threading
 import time
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django.db.models import Q
 from django.db.models.functions import Now
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
@@ -15,18 +17,20 @@ from emailgistics.common.bodies import values_in_body
 from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.errors import UnavailableError
 from emailgistics.common.ids import decode_id
-from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.resources import ID
 from webhooks import diagnosis
 from webhooks.api.bodies import CheckSerializer, NothingSerializer
 from webhooks.api.serializers import DeliveryDetailSerializer, DiagnosisSerializer
 from webhooks.api.views.deliveries import detail_of
-from webhooks.api.views.webhooks import WebhookViews
-from webhooks.models import Delivery, Event, Webhook
+from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews
+from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.services import testing
 from webhooks.services.webhooks import secrets_of
 
 WAIT_AT_MOST = timedelta(seconds=5)
+MAX_WAITING = 2  # requests of this process at a time: each that waits keeps a thread of the server
+waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 
 class TrialViewSet(WebhookViews):
@@ -38,7 +42,8 @@ class TrialViewSet(WebhookViews):
         description=(
             "A `webhook.test` goes the way of every other event, once, also while the webhook is paused. The answer "
             f"waits for it up to {WAIT_AT_MOST.seconds} s: 200 with what came of it, or 202 while it is on its way; "
-            "read the delivery later then."
+            "read the delivery later then. It is a 202 at once while all outgoing webhooks are stopped, where there is "
+            "no `url`, or if several tests are waited for already. One at a time for each webhook."
         ),
         parameters=[ID],
         request=None,
@@ -48,13 +53,18 @@ class TrialViewSet(WebhookViews):
             **BODY_PROBLEMS,
             **ACCESS_PROBLEMS,
             **NOT_FOUND_PROBLEM,
+            **described(409, "`test_under_way`: the test before has not ended. Wait for it, or cancel that delivery."),
         },
     )
     def test(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
         webhook = self.found(id)
         values_in_body(request, NothingSerializer)
         delivery = testing.send_test(webhook, by=f"the key {self.caller.identifier}")
-        delivery = testing.wait_for_end(delivery, at_most=WAIT_AT_MOST)
+        if waiting.acquire(blocking=False):
+            try:
+                delivery = testing.wait_for_end(delivery, at_most=WAIT_AT_MOST)
+            finally:
+                waiting.release()
         is_open = delivery.state in (Delivery.State.PENDING, Delivery.State.HELD)
         return Response(detail_of(delivery, self.caller), HTTPStatus.ACCEPTED if is_open else HTTPStatus.OK)
 
@@ -63,11 +73,20 @@ class TrialViewSet(WebhookViews):
         summary="Learn why a request does not verify",
         description=(
             "Paste the headers and the body of a request as your receiver got them. The answer says what is wrong "
-            "with it, and what to do; no secret and no signature is in it, and nothing of it is kept."
+            "with it, and what to do; no secret and no signature is in it, and nothing of it is kept. A request has at "
+            "most 1 MiB here: for a larger body send the headers alone, and they are looked at with the body that was "
+            "sent under their `webhook-id`. What was sent of a mail is compared only for keys with emails:content, or "
+            "if it was metadata."
         ),
         parameters=[ID],
         request=CheckSerializer,
-        responses={200: DiagnosisSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        responses={
+            200: DiagnosisSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **SECRET_PROBLEM,
+        },
         examples=[
             OpenApiExample(
                 "As a framework shows them",
@@ -88,7 +107,7 @@ class TrialViewSet(WebhookViews):
         values = values_in_body(request, CheckSerializer)
         found = diagnosis.explain(
             values["headers"],
-            values["body"],
+            values.get("body"),
             _secrets(webhook),
             now=int(time.time()),
             sent=self._sent(webhook, values["headers"]),
@@ -101,6 +120,9 @@ class TrialViewSet(WebhookViews):
         if event is None:
             return None
         rows = Delivery.objects.visible_to(self.caller).filter(webhook=webhook, event=event)
+        if not self.caller.may(Scope.EMAILS_CONTENT):
+            # how long it is, and how another one differs, tells what the mail says to who asks often enough
+            rows = rows.filter(Q(event__email=None) | Q(body__form=EventBody.Form.METADATA))
         body = rows.values_list("body__body", flat=True).first()
         return None if body is None else bytes(body)
 

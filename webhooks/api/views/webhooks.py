@@ -35,7 +35,7 @@ from webhooks.headers import MASK
 from webhooks.models import Delivery, Webhook
 from webhooks.services import webhooks
 
-AIMING = f"For another `url` or other `headers`: {CONTENT}"
+AIMING = f"For another `url`, other `headers`, or `email.received` among `events` where it was not: {CONTENT}"
 ELSEWHERE = (
     "Another scheme, host or port of `url` is another receiver: values that were kept are dropped, the secret is "
     "renewed at once, and the answer holds the new one, this once."
@@ -46,6 +46,8 @@ HEADERS = (
 IN_FLIGHT = OpenApiParameter(
     "Attempts-In-Flight", int, OpenApiParameter.HEADER, response=[204], description="requests under way"
 )
+
+SECRET_PROBLEM = described(503, "`unavailable`: the webhook's secret does not open; an operator has to look at it.")
 
 
 def filter_by(name: str, what: str) -> OpenApiParameter:
@@ -295,14 +297,19 @@ class WebhookViewSet(WebhookViews):
         body = body_of(request)
         refuse_full_payload(body, self.caller)
         webhook = self.found(public_id)
-        if is_aimed_anew(webhook, body):
-            refuse_full_webhook(webhook, self.caller)
+
+        def agree(row: Webhook) -> None:
+            if is_aimed_anew(row, body):
+                refuse_full_webhook(row, self.caller)
+
+        agree(webhook)
         values = values_in_body(request, serializer, current=self.json_of(webhook))
         if "url" in values:
             values["url"] = values["url"] or ""
         if "headers" in values:
             values["headers"] = {name: None if value == MASK else value for name, value in values["headers"].items()}
-        return self._shown_with(webhook, webhooks.update_webhook(webhook, **values))
+        # and once more under its lock: somebody may have made it a full one meanwhile
+        return self._shown_with(webhook, webhooks.update_webhook(webhook, agree=agree, **values))
 
     def _shown_with(self, webhook: Webhook, secret: str | None) -> Response:
         del webhook.attempts_in_flight  # type: ignore[attr-defined]  # annotated before the change: counted anew

@@ -64,7 +64,11 @@ def parse_when(text: str, *, name: str) -> datetime:
     """A time with its offset, or `24h`, `7d` ago. Raises RefusedError."""
     if match := DURATION.fullmatch(text):
         count = int(match["count"])
-        return timezone.now() - (timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count))
+        ago = timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count)
+        try:
+            return timezone.now() - ago
+        except OverflowError as error:
+            raise RefusedError(f"--{name} is before all calendars.", field=name) from error
     try:
         at = parse_datetime(text)
     except ValueError:

@@ -4,9 +4,10 @@ All of it is synchronous and short; the dispatcher calls it from one thread of i
 matches the lease that claimed it, so that a dispatcher that comes back late changes nothing.
 """
 
+from webhooks.models import DELETED
 from webhooks.services.announce import GONE
 from webhooks.services.claimed import Claimed
-from webhooks.services.queue.candidates import Rotation, in_flight_per_webhook
+from webhooks.services.queue.candidates import FIRST, Rotation, in_flight_per_webhook
 from webhooks.services.queue.claiming import (
     ALONE_WAITS_FOR,
     MAX_IN_FLIGHT,
@@ -17,13 +18,14 @@ from webhooks.services.queue.claiming import (
     must_make_way,
 )
 from webhooks.services.queue.recording import Result, record
-from webhooks.services.queue.upkeep import DELETED, settle, take_over
+from webhooks.services.queue.upkeep import settle, take_over
 
 LEASE_KIND = "dispatch"
 
 __all__ = [
     "ALONE_WAITS_FOR",
     "DELETED",
+    "FIRST",
     "GONE",
     "LEASE_KIND",
     "MAX_IN_FLIGHT",

@@ -5,6 +5,7 @@ nothing now, would stand before everybody else. What it costs grows with the num
 waiting, of which at most MANY are looked at, and not with what waits for them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -63,6 +64,11 @@ class Rotation:
     after: UUID = FIRST
     each: int = MAX_IN_FLIGHT
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last look reached the end."""
+        return self.after == FIRST
+
     def learn(self, found: list[Candidate], *, last: UUID) -> None:
         self.after = last
         if len(found) > ENOUGH:
@@ -108,6 +114,8 @@ WITH RECURSIVE waiting(id, n) AS (
    JOIN webhooks_webhook w ON w.id = waiting.id
    JOIN webhooks_webhookhealth h ON h.webhook_id = w.id
    LEFT JOIN mailboxes_alias a ON a.id = w.alias_id
+   LEFT JOIN mailboxes_mailbox m ON m.id = w.mailbox_id
+   LEFT JOIN mailboxes_domain o ON o.id = w.domain_id
    LEFT JOIN busy ON busy.webhook_id = w.id
   CROSS JOIN LATERAL (
         SELECT id, is_test, attempts, due_at, body_id FROM webhooks_delivery
@@ -116,6 +124,7 @@ WITH RECURSIVE waiting(id, n) AS (
          ORDER BY due_at LIMIT %(each)s) d
    LEFT JOIN webhooks_eventbody b ON b.id = d.body_id
   WHERE w.state = 'active' AND w.url <> '' AND w.deleted_at IS NULL
+    AND a.deleted_at IS NULL AND m.deleted_at IS NULL AND o.deleted_at IS NULL
     AND (w.alias_id IS NULL OR a.mailbox_id = w.bound_mailbox_id)
     AND (h.open_until IS NULL OR h.open_until <= CURRENT_TIMESTAMP)
     AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop))
@@ -161,10 +170,12 @@ def one_by_one(after: UUID, *, each: int = MAX_IN_FLIGHT) -> tuple[list[Candidat
         waiting.append(last := found)
     sending = Webhook.objects.sending().filter(Q(health__open_until=None) | Q(health__open_until__lte=Now()))
     rows: list[Candidate] = []
+    busy = in_flight_per_webhook()
     for webhook in sending.filter(pk__in=waiting).values_list("pk", flat=True):
         heads = _due().filter(webhook=webhook, is_test=False).order_by("due_at")
-        rows += _rows(heads[:each])
-    rows += _rows(_due().filter(is_test=True, webhook__deleted_at=None).exclude(webhook__url="")[:TESTS_AT_ONCE])
+        rows += _rows(heads[:each], busy)
+    tests = _due().filter(is_test=True, webhook__deleted_at=None).exclude(webhook__url="")
+    rows += _rows(tests[:TESTS_AT_ONCE], busy)
     return rows, last if len(waiting) == MANY else FIRST
 
 
@@ -174,7 +185,7 @@ def _due() -> QuerySet[Delivery]:
     )
 
 
-def _rows(deliveries: QuerySet[Delivery]) -> list[Candidate]:
+def _rows(deliveries: QuerySet[Delivery], busy: Mapping[UUID, int]) -> list[Candidate]:
     values = deliveries.annotate(at=Now()).values_list(
         "pk",
         "webhook_id",
@@ -191,5 +202,4 @@ def _rows(deliveries: QuerySet[Delivery]) -> list[Candidate]:
         "webhook__health__cap",
         "at",
     )
-    busy = in_flight_per_webhook()
     return [Candidate(*row[:-1], busy.get(row[1], 0), row[-1]) for row in values]

@@ -5,11 +5,11 @@ A claim is an UPDATE that matches only free rows and writes our lease on them; i
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
 
 from webhooks import health, models
@@ -27,6 +27,7 @@ MAX_IN_FLIGHT = 256
 MAX_IN_FLIGHT_PER_WEBHOOK = models.MAX_IN_FLIGHT
 RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
 NEW_UP_TO_ATTEMPTS = 2
+LOOKS = 8  # at most so many for one claim, while webhooks have only what is due later
 MAX_OCTETS_IN_FLIGHT = 64 * 1024 * 1024
 ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
 MAX_ATTEMPTS_COUNTED = 32767  # what the column holds: many replays later, the number stays
@@ -59,8 +60,13 @@ def claim(
     free = MAX_IN_FLIGHT - sum(in_flight.values())
     if free <= 0 or octets_in_flight >= MAX_OCTETS_IN_FLIGHT:
         return []
-    found = candidates(rotation or Rotation())  # a plain read: no write lock on SQLite while nothing is to do
-    chosen = choose(found, in_flight, free=free, octets=MAX_OCTETS_IN_FLIGHT - octets_in_flight)
+    rotation = rotation or Rotation()
+    chosen: list[Candidate] = []
+    for _ in range(LOOKS):
+        found = candidates(rotation)  # a plain read: no write lock on SQLite while nothing is to do
+        chosen = choose(found, in_flight, free=free, octets=MAX_OCTETS_IN_FLIGHT - octets_in_flight)
+        if chosen or rotation.is_complete:
+            break
     if not chosen:
         return [] if in_flight else _claim_alone(lease_id)
     with transaction.atomic():
@@ -75,7 +81,9 @@ def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: i
 
     def begin(one: Candidate, *, at_most: int) -> None:
         nonlocal octets
-        is_there_room = one.is_test or room_for(one, in_flight=begun[one.webhook_id] + elsewhere[one.webhook_id]) > 0
+        in_all = begun[one.webhook_id] + elsewhere[one.webhook_id]
+        new = begun[one.webhook_id] - in_flight.get(one.webhook_id, 0)
+        is_there_room = one.is_test or (room_for(one, in_flight=in_all) > 0 and new < tokens_for(one))
         if len(chosen) < at_most and octets > 0 and is_there_room:
             begun[one.webhook_id] += 1
             octets -= one.size or 0
@@ -87,6 +95,13 @@ def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: i
         if not begun[one.webhook_id] and (one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS):
             begin(one, at_most=free)
     return list(chosen.values())
+
+
+def tokens_for(one: Candidate) -> float:
+    """How many requests its rate limit allows now: rows that it does not allow must not take others' places."""
+    if one.rate_per_minute is None:
+        return float("inf")
+    return int(health.tokens(one.tokens, since=one.tokens_at, now=one.now, per_minute=one.rate_per_minute))
 
 
 def room_for(one: Candidate, *, in_flight: int) -> int:
@@ -112,7 +127,7 @@ def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
     limited = {one.webhook_id for one in chosen if _is_limited(one)}
     if not limited:
         return [one.id for one in chosen]
-    rows = WebhookHealth.objects.filter(webhook__in=limited).order_by("webhook_id")
+    rows = WebhookHealth.objects.filter(webhook__in=limited).order_by("webhook_id").annotate(at=Now())
     locked = {row.webhook_id: row for row in rows.select_for_update(skip_locked=True, of=("self",))}
     begun = Counter(in_flight_per_webhook(list(limited)))
     kept, spent = [], Counter[UUID]()
@@ -137,7 +152,7 @@ def _is_limited(one: Candidate) -> bool:
 
 
 def _room_by(row: WebhookHealth, one: Candidate, in_flight: int, spent: int) -> int:
-    now_known = one._replace(open_until=row.open_until, open_for_s=row.open_for_s, cap=row.cap)
+    now_known = one._replace(open_until=row.open_until, open_for_s=row.open_for_s, cap=row.cap, now=_at(row))
     room = room_for(now_known, in_flight=in_flight)
     if one.rate_per_minute is None:
         return room
@@ -146,19 +161,29 @@ def _room_by(row: WebhookHealth, one: Candidate, in_flight: int, spent: int) -> 
 
 def _tokens(row: WebhookHealth, one: Candidate) -> float:
     rate = one.rate_per_minute or 0
-    return health.tokens(row.tokens, since=row.tokens_at, now=one.now, per_minute=rate)
+    return health.tokens(row.tokens, since=row.tokens_at, now=_at(row), per_minute=rate)
+
+
+def _at(row: WebhookHealth) -> datetime:
+    """The database's time when the row was locked."""
+    at: datetime = row.at  # type: ignore[attr-defined]  # annotated in _within_limits
+    return at
 
 
 def _spend_tokens(chosen: Iterable[Candidate], locked: Mapping[UUID, WebhookHealth], spent: Mapping[UUID, int]) -> None:
     for one in {one.webhook_id: one for one in chosen if one.rate_per_minute is not None}.values():
-        left = _tokens(locked[one.webhook_id], one) - spent[one.webhook_id]
-        WebhookHealth.objects.filter(pk=one.webhook_id).update(tokens=left, tokens_at=one.now)
+        row = locked[one.webhook_id]
+        left = _tokens(row, one) - spent[one.webhook_id]
+        WebhookHealth.objects.filter(pk=one.webhook_id).update(tokens=left, tokens_at=_at(row))
 
 
 def _to_run_alone() -> QuerySet[Delivery]:
     """Deliveries whose dispatcher was lost with them, twice: nothing else may be in flight beside one of them."""
     suspicious = Delivery.objects.filter(OPEN, due_at__lte=Now(), lease_losses__gte=ALONE_FROM_LOSSES)
-    return suspicious.filter(webhook__in=Webhook.objects.sending())
+    is_closed = Q(webhook__health__open_until=None) | Q(webhook__health__open_until__lte=Now())
+    may_go = Q(webhook__in=Webhook.objects.sending()) & is_closed
+    is_test = Q(is_test=True, webhook__deleted_at=None) & ~Q(webhook__url="")
+    return suspicious.filter(may_go | is_test)
 
 
 def _claim_alone(lease_id: UUID) -> list[Claimed]:

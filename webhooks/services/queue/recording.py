@@ -3,20 +3,20 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
-from webhooks.health import Outcome, outcome_of
+from webhooks.health import SPOTLESS, outcome_of
 from webhooks.models import Attempt, Delivery, EventBody, Webhook
 from webhooks.services import announce, verdicts
 from webhooks.services.announce import GONE
@@ -28,8 +28,6 @@ log = get_logger(__name__)
 State = Delivery.State
 CANNOT_RENDER = frozenset({"secret_unreadable", "headers_unreadable", "body_unreadable"})
 DEFERRED_FOR = timedelta(seconds=30)
-DEFERRED_AT_MOST = timedelta(days=7)
-LOOKED_AT_AGAIN_AFTER = timedelta(days=1)
 WITH_WHAT_IT_SAYS = frozenset({EventBody.Form.FULL, EventBody.Form.INLINE})
 
 Fate = dict[str, object]
@@ -74,8 +72,12 @@ class Result:
 
     @property
     def is_own_fault(self) -> bool:
-        """Nothing was asked of the receiver, so nothing is held against it, or against the delivery."""
-        return self.answer.status is None and self.answer.error in OWN_FAULTS | CANNOT_RENDER
+        """Nothing was asked of the receiver, so nothing is held against it, or against the delivery.
+
+        A test shows it all the same: it is tried once.
+        """
+        is_ours = self.answer.status is None and self.answer.error in OWN_FAULTS | CANNOT_RENDER
+        return is_ours and not self.claimed.is_test
 
 
 def record(results: Sequence[Result], lease_id: UUID) -> None:
@@ -92,72 +94,93 @@ def record(results: Sequence[Result], lease_id: UUID) -> None:
                 _record([result], lease_id)
             except (DataError, IntegrityError, ValueError):
                 log.exception("attempt.recorded_bare", delivery=str(result.claimed.delivery_id))
-                answer = replace(result.answer, response_headers=b"", response_excerpt=b"", detail="", peer_ip=None)
-                _record([replace(result, answer=answer)], lease_id)
+                _record_bare(result, lease_id)
+
+
+def _record_bare(result: Result, lease_id: UUID) -> None:
+    answer = replace(result.answer, response_headers=b"", response_excerpt=b"", detail="", peer_ip=None)
+    try:
+        _record([replace(result, answer=answer)], lease_id)
+    except (DataError, IntegrityError, ValueError):
+        # it is taken over as lost, and takes no other along
+        log.exception("attempt.not_recorded", delivery=str(result.claimed.delivery_id))
 
 
 @transaction.atomic
 def _record(results: Sequence[Result], lease_id: UUID) -> None:
+    ours, in_trouble = _locked(results, lease_id)
     insert_attempts([result for result in results if not result.is_own_fault])
-    written = _write_successes([result for result in results if result.is_success], lease_id)
-    written += _write_failures([result for result in results if not result.is_success], lease_id)
-    if written < len(results):
-        # taken over meanwhile: the attempt stays on record, and decides nothing
-        log.warning("delivery.stale_results", count=len(results) - written)
-    _judge([result for result in results if not (result.claimed.is_test or result.is_own_fault)])
+    _write_successes([result for result in ours if result.is_success])
+    _write_failures([result for result in ours if not result.is_success])
+    _judge([result for result in ours if not (result.claimed.is_test or result.is_own_fault)], in_trouble)
+    if len(ours) < len(results):
+        # taken over meanwhile, which is on record, or ended by somebody: what was answered decides nothing any more
+        log.warning("delivery.stale_results", count=len(results) - len(ours))
 
 
-def _judge(results: Iterable[Result]) -> None:
-    outcomes: dict[UUID, list[Outcome]] = defaultdict(list)
-    at_most: dict[UUID, int] = {}
-    gone, too_large = set(), set()
+def _locked(results: Sequence[Result], lease_id: UUID) -> tuple[list[Result], set[UUID]]:
+    """Those whose delivery is still ours, locked; and the webhooks of which something is known.
+
+    The fence: whoever took one over has ended our lease on it. Locked before anything is written, and in the order of
+    their ids, as everybody does.
+    """
+    ids = [result.claimed.delivery_id for result in results]
+    rows = Delivery.objects.filter(among(ids), lease_id=lease_id).order_by("id")
+    is_known = ~Q(**{f"webhook__health__{name}": value for name, value in asdict(SPOTLESS).items()})
+    found = rows.select_for_update(of=("self",), no_key=True).annotate(
+        is_known=Case(When(is_known, True), default=False)
+    )
+    held = {
+        pk: (n, webhook, known) for pk, n, webhook, known in found.values_list("pk", "attempts", "webhook", "is_known")
+    }
+    ours = [result for result in results if held.get(result.claimed.delivery_id, (0,))[0] == result.claimed.n]
+    return ours, {webhook for _, webhook, known in held.values() if known}
+
+
+def _judge(results: Iterable[Result], in_trouble: set[UUID]) -> None:
+    """What they say of their webhooks, one webhook after the other. Successes of one that is spotless say nothing."""
+    by_webhook: dict[UUID, list[Result]] = defaultdict(list)
     for result in results:
-        claimed, status = result.claimed, result.answer.status
-        if status == HTTPStatus.GONE:
-            gone.add(claimed.webhook_id)
-        elif _is_too_large(result):
-            too_large.add(claimed.webhook_id)
-        elif not (result.is_success and claimed.is_spotless):
-            outcomes[claimed.webhook_id].append(outcome_of(status))
-            at_most[claimed.webhook_id] = claimed.max_in_flight
-    if outcomes:
-        verdicts.judge(outcomes, at_most=at_most)
-    for webhook in sorted(gone):
-        # for good, it says (RFC 9110 section 15.5.11)
-        announce.disable(webhook, reason=GONE)
-    for webhook in sorted(too_large):
-        announce.thin(webhook)
+        by_webhook[result.claimed.webhook_id].append(result)
+    for webhook in sorted(by_webhook):
+        those = by_webhook[webhook]
+        if webhook not in in_trouble and all(result.is_success for result in those):
+            continue
+        outcomes = [outcome_of(result.answer.status) for result in those if not _says_more(result)]
+        verdicts.judge(webhook, outcomes, at_most=those[0].claimed.max_in_flight)
+        for url in {result.claimed.url for result in those if result.answer.status == HTTPStatus.GONE}:
+            # for good, it says (RFC 9110 section 15.5.11)
+            announce.disable(webhook, reason=GONE, url=url)
+        for url in {result.claimed.url for result in those if _is_too_large(result)}:
+            announce.thin(webhook, url=url)
+
+
+def _says_more(result: Result) -> bool:
+    """An answer from which something of its own follows, and which counts for nothing else."""
+    return result.answer.status == HTTPStatus.GONE or _is_too_large(result)
 
 
 def _is_too_large(result: Result) -> bool:
     """There is a smaller form to send instead."""
-    return result.answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and result.claimed.form in WITH_WHAT_IT_SAYS
+    is_smaller = result.claimed.is_about_mail and result.claimed.form in WITH_WHAT_IT_SAYS
+    return is_smaller and result.answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-def _write_successes(results: Iterable[Result], lease_id: UUID) -> int:
-    alike: dict[tuple[int | None, int], list[UUID]] = defaultdict(list)
+def _write_successes(results: Iterable[Result]) -> None:
+    alike: dict[int | None, list[UUID]] = defaultdict(list)
     for result in results:
-        alike[result.answer.status, result.claimed.n].append(result.claimed.delivery_id)
-    return sum(
-        _ours(ids, n, lease_id).update(
+        alike[result.answer.status].append(result.claimed.delivery_id)
+    for status, ids in alike.items():
+        Delivery.objects.filter(among(ids)).update(
             **_done(), state=State.DELIVERED, reason="", last_status=status, last_error="", delivered_at=Now()
         )
-        for (status, n), ids in alike.items()
-    )
 
 
-def _write_failures(results: Iterable[Result], lease_id: UUID) -> int:
-    """Each has a wait of its own; those that came to the same end are written together."""
-    written = 0
+def _write_failures(results: Iterable[Result]) -> None:
     for result in results:
         fate = _fate(result)
-        written += _ours([result.claimed.delivery_id], result.claimed.n, lease_id).update(**fate)
+        Delivery.objects.filter(pk=result.claimed.delivery_id).update(**fate)
         _tell_failure(result, state=str(fate.get("state", State.PENDING)))
-    return written
-
-
-def _ours(ids: Sequence[UUID], n: int, lease_id: UUID) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(among(ids), attempts=n, lease_id=lease_id)
 
 
 def _done() -> Fate:

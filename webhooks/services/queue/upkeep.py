@@ -1,35 +1,45 @@
 """Owning whatever is stuck: what a dead dispatcher held, what waits for a webhook that is off, or on again, or gone."""
 
-from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, UUIDField
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
-from webhooks.models import CONFIRMED, MOVED, OTHER_MAILBOX, PULLED, Attempt, Delivery, Webhook, WebhookHealth
+from webhooks.models import (
+    CONFIRMED,
+    DELETED,
+    MOVED,
+    OTHER_MAILBOX,
+    PULLED,
+    Attempt,
+    Delivery,
+    OutgoingStop,
+    Webhook,
+    WebhookHealth,
+)
 from webhooks.services.claimed import ALONE_FROM_LOSSES
 
 log = get_logger(__name__)
 
 SETTLE_AT_ONCE = 1000
+WEBHOOKS_AT_ONCE = 500
+FIRST = UUID(int=0)
 # Twice beside others, who may have been at fault, and twice alone: it is this one that kills dispatchers.
 QUARANTINED_FROM_LOSSES = ALONE_FROM_LOSSES + 2
 KEPT_BACK_AT_MOST = timedelta(days=7)
 LOOKED_AT_AGAIN_AFTER = timedelta(days=1)
-NOTED_AFTER = timedelta(hours=1)
 
-DELETED = "the webhook, or what it was bound to, was deleted"
 OFF = "the webhook is off"
 KEPT_BACK = f"kept back for {KEPT_BACK_AT_MOST.days} days; it is looked at again every day"
 QUARANTINED = f"dispatchers were lost with it {QUARANTINED_FROM_LOSSES} times; replay it once the cause is known"
 
 State = Delivery.State
-AGAIN: dict[str, object] = {"state": State.PENDING, "reason": "", "deferred_since": None}
 
 
 def take_over() -> int:
@@ -64,27 +74,63 @@ def take_over() -> int:
     return len(lost)
 
 
-def settle() -> None:
+def settle(after: UUID = FIRST) -> UUID:
     """Brings waiting deliveries in line with their webhooks: off means held, on again means due, gone means canceled.
 
     It looks again and again, because a mail that is being processed while somebody pauses or resumes may store its
     delivery after any single UPDATE that the pausing made. A webhook is gone when it, or what it is bound to, was
     deleted; it is off as soon as its alias leads elsewhere. It also wipes what a rotation left, once that has ended.
+
+    What it costs grows with the number of webhooks that have something open, not with how much: WEBHOOKS_AT_ONCE of
+    them are looked at, from `after` on. Returns where the next look begins.
     """
     _give_health()
     _pause_moved()
     _wipe_previous_secrets()
-    gone, on = Webhook.objects.gone(), Webhook.objects.live().sending()
-    pulled = Webhook.objects.live().filter(url="")
-    off = Webhook.objects.live().exclude(pk__in=Webhook.objects.sending()).exclude(url="")
-    _move(gone, [State.PENDING, State.HELD], state=State.CANCELED, reason=DELETED)
-    _move(off, [State.PENDING], only=Q(is_test=False), state=State.HELD, reason=OFF)
-    _move(pulled, [State.PENDING], state=State.HELD, reason=PULLED)
-    # what was due long ago keeps its due time: the oldest go first
-    _move(on, [State.HELD], only=CONFIRMED & (Q(due_at__lte=Now()) | ~Q(reason=KEPT_BACK)), **AGAIN)
+    held, last_held = webhooks_with("state = 'held'", after)
+    pending, last_pending = webhooks_with("state = 'pending' AND lease_id IS NULL", after)
+    looked_at = Webhook.objects.filter(pk__in={*held, *pending})
+    gone = set(looked_at.gone().values_list("pk", flat=True))
+    on = set(looked_at.sending().values_list("pk", flat=True))
+    pulled = set(looked_at.live().filter(url="").values_list("pk", flat=True))
+    for pk in pending:
+        if pk in gone:
+            _move(pk, State.PENDING, state=State.CANCELED, reason=DELETED)
+        elif pk not in on:
+            _move(pk, State.PENDING, only=Q(is_test=False), state=State.HELD, reason=PULLED if pk in pulled else OFF)
+    for pk in held:
+        if pk in gone:
+            _move(pk, State.HELD, state=State.CANCELED, reason=DELETED)
+        elif pk in on:
+            _let_go(pk)
+    return min((last for last in (last_held, last_pending) if last != FIRST), default=FIRST)
+
+
+def webhooks_with(condition: str, after: UUID) -> tuple[list[UUID], UUID]:
+    """Webhooks beyond `after` with such deliveries, up to WEBHOOKS_AT_ONCE, and the last one if there may be more.
+
+    From each straight to the next, by an index on webhooks of just these deliveries.
+    """
+    beyond = f"SELECT webhook_id FROM webhooks_delivery WHERE {condition} AND webhook_id >"  # noqa: S608 - of ours
+    statement = f"""
+        WITH RECURSIVE found(id, n) AS (
+            SELECT * FROM ({beyond} %s ORDER BY webhook_id LIMIT 1) AS first, (SELECT 1) AS one
+          UNION ALL
+            SELECT ({beyond} found.id ORDER BY webhook_id LIMIT 1), n + 1
+              FROM found WHERE found.id IS NOT NULL AND n < {WEBHOOKS_AT_ONCE})
+        SELECT id FROM found WHERE id IS NOT NULL ORDER BY n"""  # noqa: S608 - of ours
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [UUIDField().get_db_prep_value(after, connection)])  # text on SQLite
+        found = [value if isinstance(value, UUID) else UUID(value) for (value,) in cursor.fetchall()]
+    return found, found[-1] if len(found) == WEBHOOKS_AT_ONCE else FIRST
+
+
+def _let_go(pk: UUID) -> None:
+    """Of a webhook that is on: its due time stays, so the oldest go first."""
+    is_time = Q(deferred_since=None) | Q(deferred_since__lte=Now() - LOOKED_AT_AGAIN_AFTER)
+    _move(pk, State.HELD, only=CONFIRMED & is_time, state=State.PENDING, reason="", deferred_since=None, begun_at=Now())
     # what else is held was stopped by a webhook that was off; now something else keeps it back
-    _move(on, [State.HELD], only=~CONFIRMED & ~Q(reason=OTHER_MAILBOX), reason=OTHER_MAILBOX)
-    _hold_what_waits_too_long()
+    _move(pk, State.HELD, only=~CONFIRMED & ~Q(reason=OTHER_MAILBOX), reason=OTHER_MAILBOX)
 
 
 def _give_health() -> None:
@@ -95,18 +141,19 @@ def _give_health() -> None:
         WebhookHealth.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _hold_what_waits_too_long() -> None:
-    """What a circuit, a rate limit or a fault of ours keeps back: held at last, so that people see it, not for ever."""
+def hold_what_waits_too_long() -> int:
+    """What a circuit, a rate limit or a fault of ours keeps back: held at last, so that people see it, not for ever.
+
+    It is looked at again after a day; its due time stays. Called now and then: the first of these is a week old.
+    """
+    if OutgoingStop.objects.exists():
+        return 0
     waiting = Delivery.objects.filter(state=State.PENDING, lease_id=None, is_test=False)
-    overdue = waiting.filter(due_at__lte=Now() - NOTED_AFTER, deferred_since=None)
-    _change(overdue.order_by("due_at"), deferred_since=Now())
-    too_long = waiting.filter(due_at__lte=Now() + NOTED_AFTER, deferred_since__lte=Now() - KEPT_BACK_AT_MOST)
-    _change(
-        too_long.order_by("due_at"),
-        state=State.HELD,
-        reason=KEPT_BACK,
-        due_at=Now() + LOOKED_AT_AGAIN_AFTER,
-        deferred_since=None,
+    since = Now() - KEPT_BACK_AT_MOST
+    fate = {"state": State.HELD, "reason": KEPT_BACK, "deferred_since": Now()}
+    begun = waiting.annotate(begun=Coalesce("begun_at", "created_at"))
+    return _change(waiting.filter(deferred_since__lte=since).order_by("deferred_since"), **fate) + _change(
+        begun.filter(due_at__lte=since, begun__lte=since).order_by("due_at"), **fate
     )
 
 
@@ -126,19 +173,17 @@ def _wipe_previous_secrets() -> None:
         ended.update(sealed_previous_secret=None, previous_secret_until=None)
 
 
-def _move(webhooks: QuerySet[Webhook], states: Sequence[State], *, only: Q | None = None, **fate: object) -> None:
-    """Gives the open deliveries of these webhooks, which nobody has claimed, their new state: some at a time."""
-    rows = Delivery.objects.filter(webhook__in=webhooks, state__in=states, lease_id=None).order_by("id")
-    if only is not None:
-        rows = rows.filter(only)
-    _change(rows, **fate)
+def _move(webhook: UUID, among: State, *, only: Q | None = None, **fate: object) -> None:
+    """Gives a webhook's open deliveries in that state, which nobody has claimed, their new one: some at a time."""
+    rows = Delivery.objects.filter(webhook=webhook, state=among, lease_id=None)
+    _change((rows if only is None else rows.filter(only)).order_by("id"), **fate)
 
 
-def _change(rows: QuerySet[Delivery], **fate: object) -> None:
+def _change(rows: QuerySet[Delivery], **fate: object) -> int:
     if not rows.exists():  # a plain read: no write lock on SQLite while nothing is to do
-        return
+        return 0
     with transaction.atomic():
         # locked first, and what somebody else has locked is left to him: two of these never wait for each other
         locked = rows.select_for_update(skip_locked=True, of=("self",))
         ids = list(locked.values_list("pk", flat=True)[:SETTLE_AT_ONCE])
-        Delivery.objects.filter(pk__in=ids).update(**fate)
+        return Delivery.objects.filter(pk__in=ids).update(**fate)

@@ -1,0 +1,178 @@
+"""A receiver with moods for the campaign, and one line for each request that any receiver got.
+
+It verifies with the library that receivers use, not with the code that signed.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import standardwebhooks
+from aiohttp import web
+
+from tests.installation import Installation, free_ports
+
+HANGS_FOR_S = 20  # longer than an attempt may take
+# of a delivery's first requests; afterwards it is answered, so that no schedule is exhausted and the end can be awaited
+MOODS = {"500": 0.04, "503": 0.02, "hangs": 0.02, "resets": 0.04}
+MOODY_REQUESTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    webhook: str
+    event: str
+    sha256: str
+    is_verified: bool
+    is_answered: bool  # with yes: the sender has nothing more to do, if it hears of it
+    subject: str
+    at: float
+
+
+class Receiver:
+    """Listens on loopback in a thread of its own. Use as a context manager.
+
+    `/moody/…` answers some first requests with 500, with 503 and Retry-After: 1, late, or with a reset; any other path
+    with 204. Its ledger is in memory and written before the answer.
+    """
+
+    def __init__(self, *, chance: random.Random, moods: dict[str, float]) -> None:
+        (self.port,) = free_ports(1)
+        self.arrivals: list[Arrival] = []
+        self.moods: Counter[str] = Counter()
+        self.webhooks: dict[str, tuple[str, str]] = {}  # by path: its id and its secret
+        self._chance = chance
+        self._moods = moods
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(timeout=10)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=32 * 1024 * 1024)
+        app.router.add_post("/{path}", self._receive)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        self._ready.set()
+        await self._stopped.wait()
+        await runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        path = request.match_info["path"]
+        webhook, secret = self.webhooks[path]
+        event = request.headers.get("webhook-id", "")
+        mood = self._mood(path, event)
+        if mood == "hangs":
+            self._note(webhook, secret, request, body, is_answered=False)
+            await asyncio.sleep(HANGS_FOR_S)
+            return web.Response(status=204)
+        self._note(webhook, secret, request, body, is_answered=not mood)
+        if mood == "resets":
+            reset(request)
+        if mood == "503":
+            return web.Response(status=503, headers={"Retry-After": "1"})
+        return web.Response(status=int(mood) if mood == "500" else 204)
+
+    def _mood(self, path: str, event: str) -> str:
+        self._seen[path, event] += 1
+        if path != "moody" or self._seen[path, event] > MOODY_REQUESTS:
+            return ""
+        dice = self._chance.random()
+        for mood, share in self._moods.items():
+            if (dice := dice - share) < 0:
+                self.moods[mood] += 1
+                return mood
+        return ""
+
+    def _note(self, webhook: str, secret: str, request: web.Request, body: bytes, *, is_answered: bool) -> None:
+        try:
+            standardwebhooks.Webhook(secret).verify(body, dict(request.headers))
+            is_verified = True
+        except standardwebhooks.WebhookVerificationError:
+            is_verified = False
+        self.arrivals.append(
+            Arrival(
+                webhook=webhook,
+                event=request.headers.get("webhook-id", ""),
+                sha256=hashlib.sha256(body).hexdigest(),
+                is_verified=is_verified,
+                is_answered=is_answered,
+                subject=str(json.loads(body)["data"].get("subject", "")),
+                at=time.monotonic(),
+            )
+        )
+
+
+def reset(request: web.Request) -> None:
+    """Ends the connection with a RST instead of an answer."""
+    assert request.transport is not None
+    raw: Any = request.transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.transport.abort()
+
+
+class Record:
+    """The built-in receiver's file, read on from where the last look ended."""
+
+    def __init__(self, installation: Installation, webhook: str) -> None:
+        self.arrivals: list[Arrival] = []
+        self.subjects: set[str] = set()  # of those that verified
+        self._path = installation.data_dir / "received.jsonl"
+        self._webhook = webhook
+        self._offset = 0
+
+    def look(self) -> list[Arrival]:
+        """All that is there by now; the new ones count as having arrived when they were seen."""
+        for arrival in self._new():
+            self.arrivals.append(arrival)
+            if arrival.is_verified:
+                self.subjects.add(arrival.subject)
+        return self.arrivals
+
+    def _new(self) -> Iterator[Arrival]:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                entry = json.loads(line)
+                yield Arrival(
+                    webhook=self._webhook,
+                    event=entry["webhook_id"],
+                    sha256=entry["sha256"],
+                    is_verified=entry["verified"],
+                    is_answered=entry["verified"],
+                    subject=entry["subject"],
+                    at=time.monotonic(),
+                )

@@ -1,0 +1,57 @@
+"""What the documents say of settings, sizes and other files is so."""
+
+import ast
+import re
+
+from django.conf import settings
+
+from mailboxes.mime import budget
+from webhooks import payloads
+
+README = (settings.BASE_DIR / "README.md").read_text()
+
+
+def names_of_settings() -> set[str]:
+    """Each variable that settings.py reads: the first argument of `env(…)` and of its methods."""
+    tree = ast.parse((settings.BASE_DIR / "emailgistics" / "settings.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("env")]
+    first = [node.args[0] for node in calls if node.args and ast.unparse(node.func).split(".")[0] == "env"]
+    return {node.value for node in first if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def documented() -> set[str]:
+    """The names in the first column of the table of settings."""
+    section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
+
+
+# read where there are no settings yet
+ELSEWHERE = {"DATA_DIR", "EMAILGISTICS_ADMIN_PASSWORD"}
+
+
+def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
+    names = names_of_settings()
+    assert {"DATABASE_URL", "REDIS_URL", "LINK_TTL", "WEBHOOK_PROXY", "TRUSTED_PROXIES", "HTTP_PORT"} <= names
+    assert documented() == names | ELSEWHERE
+
+
+def test_the_links_of_the_documents_lead_somewhere() -> None:
+    for path in (settings.BASE_DIR / "README.md", settings.BASE_DIR / "docs" / "verify" / "README.md"):
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
+        assert targets, path
+        for target in targets:
+            assert (path.parent / target).exists(), (path.name, target)
+
+
+def test_the_sizes_that_receivers_are_told_are_those_of_the_code() -> None:
+    text = (settings.BASE_DIR / "docs" / "verify" / "README.md").read_text()
+    assert f"| {payloads.MAX_BODY_CHARACTERS >> 10} Ki characters each |" in text
+    assert f"| {payloads.MAX_HEADERS_CHARACTERS >> 10} Ki characters |" in text
+    assert f"{budget.MAX_ATTACHMENTS} entries; with `inline`, {payloads.MAX_INLINE_BYTES >> 20} MiB" in text
+    # 6 octets of JSON for a character; twice the header for what JSON puts around it; 2 KiB for an attachment's entry
+    texts = 6 * (3 * payloads.MAX_BODY_CHARACTERS + payloads.MAX_HEADERS_CHARACTERS)
+    lists = 2 * budget.MAX_HEADER_OCTETS + 2048 * budget.MAX_ATTACHMENTS
+    assert texts + lists < 8 << 20
+    assert texts + lists + payloads.MAX_INLINE_BYTES * 4 // 3 < 16 << 20
+    assert "**Let 16 MiB in**; without `attachments: inline`, 8 MiB." in text
