@@ -1,14 +1,12 @@
-"""How long from a mail's 250 to its webhook at the receiver, on the embedded default (P3), and from a cold start (P10).
+"""How long from a mail's 250 to its webhook at the receiver (P3), and from a cold start (P10).
 
-    python -m benchmarks.latency [--rate 10] [--seconds 20] [--runs 5]
+    python -m benchmarks.latency [--on sqlite|postgres] [--rate 10] [--seconds 20] [--runs 5]
 
-Prints medians over the runs as JSON and writes them to docs/benchmarks/latency.json. Loopback only.
+On the embedded default, or on PostgreSQL and a Redis of its own, where 50 mails a second are offered. Prints medians
+over the runs as JSON and writes them to docs/benchmarks/latency-<on>.json. Loopback only.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -16,12 +14,11 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-import django
-
+from benchmarks.rig import report
 from tests.installation import Installation, send_octets, simple_mail
 
 PERCENTILES = (50, 95, 99)
-RESULT = Path(__file__).parent.parent / "docs" / "benchmarks" / "latency.json"
+RATES = {"sqlite": 10.0, "postgres": 50.0}  # mails a second, if nothing else is said
 
 
 def run_once(installation: Installation, *, run: int, rate: float, seconds: float) -> dict[int, float]:
@@ -42,31 +39,28 @@ def run_once(installation: Installation, *, run: int, rate: float, seconds: floa
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=10)
+    parser.add_argument("--on", choices=RATES, default="sqlite")
+    parser.add_argument("--rate", type=float)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Installation(Path(folder)) as installation:
+    rate, on_postgres = options.rate or RATES[options.on], options.on == "postgres"
+    with tempfile.TemporaryDirectory() as folder, Installation(Path(folder), on_postgres=on_postgres) as installation:
         started = time.monotonic()
         installation.start()
         installation.send(simple_mail("First"))
         installation.wait_until_received({"First"}, within_s=60)
         first_webhook_s = time.monotonic() - started
-        runs = [
-            run_once(installation, run=run, rate=options.rate, seconds=options.seconds) for run in range(options.runs)
-        ]
-    report = {
-        "machine": {"cores": os.cpu_count(), "system": platform.platform()},
-        "versions": {"python": platform.python_version(), "django": django.get_version()},
-        "offered_mails_per_s": options.rate,
-        "runs": options.runs,
-        "start_to_first_webhook_s": round(first_webhook_s, 2),
-        "ms": {f"p{percent}": round(statistics.median(run[percent] for run in runs), 1) for percent in PERCENTILES},
-    }
-    text = json.dumps(report, indent=2)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(text + "\n")
-    print(text)
+        runs = [run_once(installation, run=run, rate=rate, seconds=options.seconds) for run in range(options.runs)]
+    report(
+        f"latency-{options.on}",
+        {
+            "offered_mails_per_s": rate,
+            "runs": options.runs,
+            "start_to_first_webhook_s": round(first_webhook_s, 2),
+            "ms": {f"p{percent}": round(statistics.median(run[percent] for run in runs), 1) for percent in PERCENTILES},
+        },
+    )
     return 0
 
 

@@ -210,6 +210,7 @@ class Campaign:
 
     def _flows(self) -> bool:
         """Mail that was accepted a moment ago has arrived: nothing that waits is in its way."""
+        self.one.start_others_again()  # the receiver may have been killed last
         since, arrived = time.monotonic() - AT_ONCE_S, self._arrived()
         return any(mail.at > since and mail.subject in arrived for mail in self.ledger.accepted[-RECENT:])
 

@@ -53,7 +53,7 @@ class Receiver:
         self._chance = chance
         self._moods = moods
         self._seen: Counter[tuple[str, str]] = Counter()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
@@ -64,6 +64,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(timeout=10)
 
@@ -71,10 +72,10 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/{path}"
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+        asyncio.run(self._serve())  # and whatever hangs is canceled at its end
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=32 * 1024 * 1024)
         app.router.add_post("/{path}", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

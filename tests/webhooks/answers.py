@@ -202,6 +202,17 @@ def then(first: Mode, second: Mode) -> Mode:
     return mode
 
 
+def slowly(seconds: float) -> Mode:
+    """Says 200, but only then."""
+    said = answer()
+
+    async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        await said(request, writer)
+
+    return mode
+
+
 def never() -> Mode:
     async def mode(request: Received, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()

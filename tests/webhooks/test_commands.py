@@ -194,10 +194,12 @@ def test_a_secret_is_rotated_with_an_overlap() -> None:
     assert secrets_of(Webhook.objects.get(), now=now) == [rotated["secret"], made["secret"]]
     assert secrets_of(Webhook.objects.get(), now=now + timedelta(hours=23)) == [rotated["secret"], made["secret"]]
     assert secrets_of(Webhook.objects.get(), now=now + timedelta(hours=24)) == [rotated["secret"]]
-    assert run("rotate-secret", made["id"], "--overlap", "7d")["previous_secret_until"] is not None
+    with pytest.raises(CommandError, match="still signs"):
+        run("rotate-secret", made["id"], "--overlap", "7d")
     last = run("rotate-secret", made["id"], "--overlap", "0")
     assert last["previous_secret_until"] is None
     assert secrets_of(Webhook.objects.get(), now=now) == [last["secret"]]
+    assert run("rotate-secret", made["id"], "--overlap", "7d")["previous_secret_until"] is not None
     for overlap, told in (("8d", "0 to 7 days"), ("soon", "24h, 7d or 0"), ("-1h", "24h, 7d or 0")):
         with pytest.raises(CommandError, match=told):
             run("rotate-secret", made["id"], f"--overlap={overlap}")

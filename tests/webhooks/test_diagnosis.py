@@ -27,7 +27,7 @@ def sent(body: bytes = BODY, *, secrets: tuple[str, ...] = (SECRET,), at: int = 
     return dict(signed_headers(event_id=EVENT, timestamp=at, attempt=1, body=body, secrets=list(secrets), version="1"))
 
 
-def code(headers: Any, body: bytes | str = BODY, secrets: tuple[str, ...] = (SECRET,), **how: Any) -> str:
+def code(headers: Any, body: bytes | str | None = BODY, secrets: tuple[str, ...] = (SECRET,), **how: Any) -> str:
     found = explain(headers, body, list(secrets), now=NOW, **how)
     assert found.is_valid == found.code.startswith("valid")
     assert found.reason
@@ -189,3 +189,15 @@ def test_nothing_that_is_pasted_takes_long_or_fails(make: Callable[[int], bytes]
 def test_the_id_among_pasted_headers_is_found() -> None:
     assert diagnosis.event_id_of("WEBHOOK-ID: evt_1") == diagnosis.event_id_of({"Webhook-Id": "evt_1"}) == "evt_1"
     assert diagnosis.event_id_of({}) == ""
+
+
+def test_without_a_body_what_was_sent_stands_in_for_it() -> None:
+    found = explain(sent(), None, [SECRET], now=NOW, sent=BODY)
+    assert (found.is_valid, found.code, found.reason.count("with the body as it was sent")) == (True, "valid", 1)
+    assert code(sent(secrets=(OTHER,)), None, sent=BODY) == "another_secret"
+    assert code(sent(), None) == "body_missing"
+    assert code({}, None) == "body_missing"
+    assert code({}, None, sent=BODY) == "header_missing"
+    large = b"x" * (diagnosis.MAX_BODY_BYTES + 1)
+    assert code(sent(large), None, sent=large) == "valid"
+    assert code(sent(large), large) == "body_too_large"

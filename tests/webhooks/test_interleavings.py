@@ -24,7 +24,6 @@ from emailgistics.common.errors import DomainError
 from emailgistics.common.ids import uuid7
 from mailboxes.models import Alias, Email, Mailbox, Message, Recipient
 from mailboxes.services import process
-from tests import environment
 from tests.factories import make_alias, make_mailbox, make_message, make_webhook
 from tests.webhooks import invariants
 from tests.webhooks.invariants import Dispatcher, answer
@@ -38,7 +37,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 HANGS_AFTER_S = 5
 SEEN_TO_WAIT_S = 0.05  # longer than most of these take if nothing stands in their way
-STOPS = 3 if environment.ON_POSTGRES else 2
+STOPS = 2
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 

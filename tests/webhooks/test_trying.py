@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
 
 from emailgistics.common.access import Scope
 from mailboxes.models import Mailbox
@@ -109,6 +110,17 @@ def test_headers_alone_are_looked_at_with_what_was_sent(mailbox: Mailbox, withou
     assert "emails:content" in lacking["remedy"]
     for unknown in ({}, headers | {"webhook-id": "x"}, headers | {"webhook-id": "evt_01jd2x8kt6n5r7m3f0b9q4y1hs"}):
         assert check(reading, webhook, unknown) == lacking
+
+
+def test_a_secret_that_does_not_open_is_a_503_and_said_to_be(mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox)
+    delivery = make_delivery_in(mailbox, webhook)
+    Webhook.objects.update(sealed_secret=b"x")
+    pasted = {"headers": {"webhook-id": delivery.event.public_id}, "body": "x"}
+    paths = SchemaGenerator().get_schema(public=True)["paths"]  # type: ignore[no-untyped-call]  # theirs
+    for method, verb, body in (("POST", "check-signature", pasted), ("GET", "pull", None)):
+        assert problem(one(make_client(), method, webhook, body, verb=verb)) == (503, "unavailable")
+        assert "503" in paths[f"/v1/webhooks/{{id}}/{verb}"][method.lower()]["responses"]
 
 
 # --- tests

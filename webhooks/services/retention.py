@@ -6,10 +6,11 @@ is never pruned; it expires first, and its owner hears of that a week before.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -123,7 +124,7 @@ def _prune_bodies() -> int:
     return len(ended)
 
 
-def _waiting() -> QuerySet[Delivery]:
+def _waiting() -> Any:  # a QuerySet[Delivery], and what is annotated
     """What has not ended, with when it began to wait: a replay begins anew."""
     return Delivery.objects.filter(UNFINISHED).annotate(waits_since=Coalesce("begun_at", "created_at"))
 
