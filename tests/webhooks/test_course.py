@@ -1,4 +1,4 @@
-"""What goes on beside the sending, and what a fault in it may not do; what is said of an endpoint that is another by now."""
+"""What goes on beside the sending, what a fault in it may not do, and what is said of an endpoint that has moved."""
 
 import threading
 from datetime import UTC, datetime, timedelta
