@@ -1,5 +1,6 @@
 """The arithmetic of a webhook's health: the circuit, slow start, the way to being disabled, the rate limit."""
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from webhooks import health
 from webhooks.health import ALERTS_AT_PERCENT, SPOTLESS, Health, News, Outcome
+from webhooks.services.queue.recording import SAYS_SOMETHING
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -265,3 +267,13 @@ def test_a_spotless_webhook_has_room_for_all_it_allows() -> None:
     assert [health.room(SPOTLESS, in_flight=n, now=NOON, at_most=5) for n in (0, 4, 5, 9)] == [5, 1, 0, 0]
     assert not health.is_limited(SPOTLESS)
     assert health.is_limited(replace(SPOTLESS, cap=4))
+
+
+@given(st.lists(st.sampled_from(list(Outcome)), max_size=40), st.integers(1, 20))
+def test_a_few_fields_tell_whether_a_health_is_spotless(outcomes: list[Outcome], at_most: int) -> None:
+    """By these the dispatcher knows that a success changes nothing, without reading the others."""
+    for known in itertools.accumulate(
+        outcomes, lambda known, outcome: health.after(known, outcome, now=NOON, at_most=at_most)[0], initial=SPOTLESS
+    ):
+        says = [getattr(known, name.removeprefix("webhook__health__")) for name in SAYS_SOMETHING]
+        assert any(says) == (not known.is_spotless)

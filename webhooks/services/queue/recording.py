@@ -3,20 +3,20 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import Case, F, Q, When
+from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
-from webhooks.health import SPOTLESS, outcome_of
+from webhooks.health import outcome_of
 from webhooks.models import Attempt, Delivery, EventBody, Webhook
 from webhooks.services import announce, verdicts
 from webhooks.services.announce import GONE
@@ -29,6 +29,11 @@ State = Delivery.State
 CANNOT_RENDER = frozenset({"secret_unreadable", "headers_unreadable", "body_unreadable"})
 DEFERRED_FOR = timedelta(seconds=30)
 WITH_WHAT_IT_SAYS = frozenset({EventBody.Form.FULL, EventBody.Form.INLINE})
+
+# of a webhook's health: if none of these does, it is spotless
+SAYS_SOMETHING = tuple(
+    f"webhook__health__{name}" for name in ("failing_since", "window_started_at", "open_for_s", "cap")
+)
 
 Fate = dict[str, object]
 
@@ -126,15 +131,14 @@ def _locked(results: Sequence[Result], lease_id: UUID) -> tuple[list[Result], se
     """
     ids = [result.claimed.delivery_id for result in results]
     rows = Delivery.objects.filter(among(ids), lease_id=lease_id).order_by("id")
-    is_known = ~Q(**{f"webhook__health__{name}": value for name, value in asdict(SPOTLESS).items()})
-    found = rows.select_for_update(of=("self",), no_key=True).annotate(
-        is_known=Case(When(is_known, True), default=False)
-    )
-    held = {
-        pk: (n, webhook, known) for pk, n, webhook, known in found.values_list("pk", "attempts", "webhook", "is_known")
-    }
-    ours = [result for result in results if held.get(result.claimed.delivery_id, (0,))[0] == result.claimed.n]
-    return ours, {webhook for _, webhook, known in held.values() if known}
+    locked = rows.select_for_update(of=("self",), no_key=True).values_list("pk", "attempts", "webhook", *SAYS_SOMETHING)
+    numbers: dict[UUID, int] = {}
+    in_trouble: set[UUID] = set()
+    for pk, n, webhook, *known in locked:
+        numbers[pk] = n
+        if any(known):
+            in_trouble.add(webhook)
+    return [result for result in results if numbers.get(result.claimed.delivery_id) == result.claimed.n], in_trouble
 
 
 def _judge(results: Iterable[Result], in_trouble: set[UUID]) -> None:
