@@ -46,6 +46,7 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (409, "not_empty", "There is mail in it."),
     (409, "content_expired", "What was to be sent again is no longer kept."),
     (409, "rotation_overlaps", "The secret before the last rotation still signs."),
+    (409, "test_under_way", "The test before this one has not ended."),
     (413, "body_too_large", "A body has at most 1 MiB."),
     (415, "unsupported_media_type", "The body is not JSON."),
     (416, "range_not_satisfiable", "The range of a file that was asked for is beyond its end; see `Content-Range`."),
