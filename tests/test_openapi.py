@@ -277,6 +277,9 @@ def refused_changes() -> Iterator[Ask]:
         )
         if answer().status_code != HTTPStatus.OK:
             yield answer
+    test = partial(client.post, f"/v1/webhooks/{webhook.public_id}/test", content_type="application/json")
+    assert test().status_code == HTTPStatus.ACCEPTED  # it waits to be pulled
+    yield test
     delivery = make_delivery(webhook, state="expired")
     Delivery.objects.update(body=None)
     EventBody.objects.all().delete()
