@@ -323,5 +323,5 @@ def test_a_list_does_not_walk_the_deliveries_of_others(which: str, mailbox: Mail
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan on webhooks_delivery" not in plan, plan
     assert "Index Scan" in plan
-    expected = {"all": "delivery_of_webhook", "failed": "delivery_undelivered", "held": "delivery_open"}[which]
+    expected = {"all": "delivery_of_webhook", "failed": "delivery_undelivered", "held": "delivery_held"}[which]
     assert expected in plan, plan
