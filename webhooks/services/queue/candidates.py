@@ -94,7 +94,7 @@ def in_flight_per_webhook(webhooks: list[UUID] | None = None) -> dict[UUID, int]
 
 
 COLUMNS = """d.id, w.id, d.is_test, d.attempts, d.due_at, b.size, w.max_in_flight, w.rate_per_minute, h.tokens,
-    h.tokens_at, h.open_until, h.open_for_s, h.cap, COALESCE(busy.n, 0), CURRENT_TIMESTAMP"""
+    h.tokens_at, h.open_until, h.open_for_s, h.cap, COALESCE(busy.n, 0), statement_timestamp()"""
 
 # `waiting` goes from each webhook with something waiting straight to the next: an index scan that skips
 STATEMENT = f"""
@@ -119,14 +119,14 @@ WITH RECURSIVE waiting(id, n) AS (
    LEFT JOIN busy ON busy.webhook_id = w.id
   CROSS JOIN LATERAL (
         SELECT id, is_test, attempts, due_at, body_id FROM webhooks_delivery
-         WHERE webhook_id = w.id AND state = 'pending' AND lease_id IS NULL AND due_at <= CURRENT_TIMESTAMP
+         WHERE webhook_id = w.id AND state = 'pending' AND lease_id IS NULL AND due_at <= statement_timestamp()
            AND lease_losses < {ALONE_FROM_LOSSES} AND NOT is_test
          ORDER BY due_at LIMIT %(each)s) d
    LEFT JOIN webhooks_eventbody b ON b.id = d.body_id
   WHERE w.state = 'active' AND w.url <> '' AND w.deleted_at IS NULL
     AND a.deleted_at IS NULL AND m.deleted_at IS NULL AND o.deleted_at IS NULL
     AND (w.alias_id IS NULL OR a.mailbox_id = w.bound_mailbox_id)
-    AND (h.open_until IS NULL OR h.open_until <= CURRENT_TIMESTAMP)
+    AND (h.open_until IS NULL OR h.open_until <= statement_timestamp())
     AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop))
 UNION ALL
 (SELECT {COLUMNS}, 0, NULL::uuid
@@ -135,7 +135,7 @@ UNION ALL
    JOIN webhooks_webhookhealth h ON h.webhook_id = w.id
    LEFT JOIN busy ON busy.webhook_id = w.id
    LEFT JOIN webhooks_eventbody b ON b.id = d.body_id
-  WHERE d.is_test AND d.state = 'pending' AND d.lease_id IS NULL AND d.due_at <= CURRENT_TIMESTAMP
+  WHERE d.is_test AND d.state = 'pending' AND d.lease_id IS NULL AND d.due_at <= statement_timestamp()
     AND d.lease_losses < {ALONE_FROM_LOSSES} AND w.url <> '' AND w.deleted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop)
   LIMIT {TESTS_AT_ONCE})
