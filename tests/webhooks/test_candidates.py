@@ -30,7 +30,7 @@ from webhooks.services.queue.candidates import FIRST, Candidate, Rotation
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
 
 HOUR = timedelta(hours=1)
-bounded = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 webhook_rows = st.fixed_dictionaries(
     {},
