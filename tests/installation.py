@@ -225,7 +225,10 @@ class Installation:
         self.manage("mailboxes", "create", "support@example.com")
         self.manage("aliases", "create", SAMPLE_ALIAS, "--mailbox", "support@example.com")
         url = f"http://127.0.0.1:{self.sink_port}/"
-        secret = self.manage("webhooks", "create", "--url", url, "--alias", SAMPLE_ALIAS)["secret"]
+        webhook = self.manage(
+            "webhooks", "create", "--url", url, "--alias", SAMPLE_ALIAS, "--description", "The built-in receiver"
+        )
+        secret = webhook["secret"]
         key = self.manage("apikeys", "create", "--name", "Sample", "--expires", "30d", "--all-mailboxes")["key"]
         (self._folder / "sample.json").write_text(json.dumps({"key": key, "secret": secret}))
         self.data_dir.mkdir(exist_ok=True)

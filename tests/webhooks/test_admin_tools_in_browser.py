@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser import Visitor, administrator, chromium
-from tests.installation import Installation, simple_mail
+from tests.installation import Installation, simple_mail, wait_for
 
 LIST = "/admin/webhooks/webhook/"
 SEND = "form.wh-form button[type=submit]"
@@ -79,8 +79,15 @@ def test_one_delivery_is_replayed_and_its_page_goes_on_by_itself(visitor: Visito
     page = visitor.page
     installation.send(simple_mail("Once more"))
     installation.wait_until_received({"Once more"}, within_s=30)
-    page.goto("/admin/webhooks/delivery/?state__exact=delivered")
-    page.locator("#changelist-form tr", has_text="Once more").locator("a[href*='/delivery/']").first.click()
+    row = page.locator("#changelist-form tr", has_text="Once more").filter(has_text="delivered")
+
+    def is_recorded() -> bool:
+        """An answer is written down a moment after the receiver gave it."""
+        page.goto("/admin/webhooks/delivery/?state__exact=delivered")
+        return row.count() > 0
+
+    wait_for(is_recorded, within_s=30, what="the delivery on record as delivered")
+    row.locator("a[href*='/delivery/']").first.click()
     expect(page.locator("#delivery-now")).to_contain_text("The receiver took it: it answered 2")
     page.click("a:text-is('Replay')")
     page.click(SEND)
