@@ -7,9 +7,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests import environment
 from tests.installation import Installation
+
+# without Phase.explain, which traces every line of every example on Python 3.11: several times as long. What fails is
+# printed as something to run again, and tried first the next time (.hypothesis/); a busy machine is no failure.
+settings.register_profile(
+    "suite", phases=set(Phase) - {Phase.explain}, deadline=None, print_blob=True, derandomize=False
+)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
