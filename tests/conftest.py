@@ -3,7 +3,6 @@
 import shutil
 import socket
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -56,18 +55,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _a_test_database_can_be_emptied() -> Iterator[None]:
-    """On SQLite a flush is DELETE, which live keys refuse; Django's post_migrate after it freezes them again."""
-    from django.db.backends.sqlite3.base import DatabaseOperations  # through base: they import each other
+def _a_test_database_is_emptied_soon() -> Iterator[None]:
+    from tests import emptying  # Django is set up by now
 
-    from apikeys import freeze
-
-    flush = DatabaseOperations.sql_flush
-
-    def thaw_and_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
-        with self.connection.cursor() as cursor:
-            return [*freeze.thawing(cursor), *flush(self, *args, **kwargs)]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", thaw_and_flush)
+    with emptying.instead_of_flushing():
         yield
