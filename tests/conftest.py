@@ -49,7 +49,9 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A running installation of the module's own, with a sample alias, webhook, receiver and key."""
-    with Installation(tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.start()
         yield running
 

@@ -27,7 +27,9 @@ DOMAIN = "samples.example"
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One whose webhooks may go to any port of this machine, with a domain for the samples."""
-    with Installation(tmp_path_factory.mktemp("samples"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("samples"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.env["WEBHOOK_ALLOW_NETWORKS"] = "127.0.0.1/32"
         running.start()
         running.manage("domains", "create", DOMAIN)

@@ -84,7 +84,9 @@ class Party:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One of the module's own, whose webhooks may go to any port of this machine."""
-    with Installation(tmp_path_factory.mktemp("two_keys"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("two_keys"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.env["WEBHOOK_ALLOW_NETWORKS"] = "127.0.0.1/32"
         running.start()
         yield running
