@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,12 +19,33 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+DATABASE = {"db", "transactional_db", "installation"}  # whoever has one of these fixtures is about a database
+LONG = ("installation", "fresh", "chromium", "browser")  # fixtures of files that take long
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-django has put tests that commit behind the others
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test that is about one of the two databases belongs to that run alone; it is not skipped in the other."""
-    foreign = "on_sqlite" if environment.ON_POSTGRES else "on_postgres"
-    chosen = [item for item in items if not item.get_closest_marker(foreign)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    """A test that is not for this run is left out of it; it is not skipped. The files that take longest come first."""
+    chosen = [item for item in items if is_for_this_run(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    longest = {item.path for item in chosen if takes_long(item)}
+    items[:] = sorted(chosen, key=lambda item: item.path not in longest)
+
+
+def is_for_this_run(item: pytest.Item) -> bool:
+    if not environment.ON_POSTGRES:
+        return not item.get_closest_marker("on_postgres")
+    if item.get_closest_marker("on_sqlite"):
+        return False
+    return any(map(item.get_closest_marker, ("on_postgres", "on_both", "django_db"))) or uses(item, DATABASE)
+
+
+def uses(item: pytest.Item, fixtures: Iterable[str]) -> bool:
+    return not set(fixtures).isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def takes_long(item: pytest.Item) -> bool:
+    return uses(item, LONG) or item.get_closest_marker("long") is not None
 
 
 def missing_services() -> list[str]:

@@ -99,7 +99,7 @@ class Installation:
         wait_for(lambda: answers(self.smtp_port) and answers(self.http_port), within_s=90, what=f"up: {self.tail()}")
         if self.on_postgres and not self._starts:
             self._provide_sample()
-        wait_for(lambda: answers(self.sink_port), within_s=30, what="the receiver")
+        wait_for(lambda: answers(self.sink_port), within_s=60, what="the receiver")
         self._starts += 1
 
     def stop(self, *, number: int = signal.SIGTERM) -> int | None:
@@ -184,7 +184,7 @@ class Installation:
     def get(self, path: str, *, key: str | None = None) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}")
         request.add_header("Authorization", f"Bearer {key or self.key}")
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body: bytes = answer.read()
         return body
 
@@ -192,7 +192,7 @@ class Installation:
         return json.loads(self.get(path, key=key))
 
     def smtp(self) -> smtplib.SMTP:
-        return smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=20)
+        return smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60)
 
     def send(self, raw: bytes, *, to: str = SAMPLE_ALIAS) -> str:
         """Hands a mail in, octet for octet, and returns the id it was accepted as."""
@@ -257,7 +257,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [binary, *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(lambda: answers(self.port), within_s=10, what="redis-server")
+        wait_for(lambda: answers(self.port), within_s=60, what="redis-server")
 
     def stop(self) -> None:
         if self._process is not None:

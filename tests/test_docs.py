@@ -263,6 +263,7 @@ def execute_me(visitor: Visitor, key: str | None) -> Locator:
     return answer
 
 
+@pytest.mark.on_sqlite
 def test_every_operation_opens_without_a_word_in_the_console(visitor: Visitor) -> None:
     """Swagger UI makes an operation's examples only when it is opened. Open together, they make it slow."""
     open_docs(visitor)

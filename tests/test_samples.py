@@ -73,7 +73,7 @@ def curl(installation: Installation, method: str, *arguments: str) -> Any:
 
 def spoken(installation: Installation, method: str, path: str, body: str = "", **headers: str) -> tuple[int, Any]:
     """Status and JSON of a request as it is written down: nothing is added but Host and the length."""
-    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=60)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body.encode() or None, named)

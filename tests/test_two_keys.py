@@ -118,7 +118,7 @@ def post(installation: Installation, path: str, body: dict[str, Any], *, key: st
         data=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         created: dict[str, Any] = json.load(answer)
     return created
 

@@ -33,7 +33,7 @@ from webhooks.services import announce, pull, queue, replay, replay_jobs, retent
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed"), pytest.mark.long]
 
 index = st.integers(0, 11)
 slots = st.integers(0, 1)
