@@ -20,7 +20,8 @@ from tests.conftest import missing_services  # noqa: E402
 
 # a file stays in one process: installations and browsers are started once for each. In the order of tests/conftest.py:
 # a file with few tests may take longest, and what comes last is waited for by the other processes
-PARALLEL = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile", "--no-loadscope-reorder"]
+# one process more than there are cores: many tests wait
+PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
 
