@@ -110,7 +110,12 @@ def shown(text: str) -> str:
 
 
 def _is_dot_string(text: str) -> bool:
-    return all(atom and all(c in ATEXT or ord(c) > 127 for c in atom) for atom in text.split("."))  # noqa: PLR2004
+    return all(atom and all(map(_is_atext, atom)) for atom in text.split("."))
+
+
+def _is_atext(character: str) -> bool:
+    # of the others a blank needs quotes, as U+00A0: who reads the address would take it for what is around it
+    return character in ATEXT or not (character.isascii() or character.isspace())
 
 
 def _is_label(label: str) -> bool:

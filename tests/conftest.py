@@ -35,9 +35,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def is_for_this_run(item: pytest.Item) -> bool:
     if not environment.ON_POSTGRES:
         return not item.get_closest_marker("on_postgres")
-    if item.get_closest_marker("on_sqlite"):
+    return bool(item.get_closest_marker("on_postgres")) or is_for_both_runs(item)
+
+
+def is_for_both_runs(item: pytest.Item) -> bool:
+    if item.get_closest_marker("on_sqlite") or item.get_closest_marker("on_postgres"):
         return False
-    return any(map(item.get_closest_marker, ("on_postgres", "on_both", "django_db"))) or uses(item, DATABASE)
+    return any(map(item.get_closest_marker, ("on_both", "django_db"))) or uses(item, DATABASE)
 
 
 def uses(item: pytest.Item, fixtures: Iterable[str]) -> bool:
@@ -75,6 +79,22 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     ) as running:
         running.start()
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _what_is_tested_once_meets_no_service(request: pytest.FixtureRequest) -> Iterator[None]:
+    """pytest-django keeps it from the database; this from the caches and the broker, which differ between the runs."""
+    if is_for_both_runs(request.node) or any(map(request.node.get_closest_marker, ("on_sqlite", "on_postgres"))):
+        yield
+        return
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("This uses the cache or the broker, so it belongs to both runs: mark it on_both.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.core.cache.CacheHandler.__getitem__", refuse)
+        patch.setattr("celery.Celery._connection", refuse)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

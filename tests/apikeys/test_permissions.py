@@ -110,6 +110,7 @@ def test_a_403_is_the_same_for_a_mailbox_of_the_key_and_for_no_mailbox() -> None
     assert {(answer.status_code, answer.content) for answer in answers} == {(403, answers[0].content)}
 
 
+@pytest.mark.on_both
 def test_the_api_names_scopes_for_all_its_actions() -> None:
     assert [message for message in run_checks() if message.id == "apikeys.E001"] == []
 

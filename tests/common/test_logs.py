@@ -28,6 +28,7 @@ def heard(*, style: str = "text", level: str) -> Iterator[StringIO]:
         logs.logging_config(style="text", level="WARNING")
 
 
+@pytest.mark.on_both
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_logged_fault_shows_where_it_was_and_no_local_variable(style: str) -> None:
     with heard(style=style, level="WARNING") as text:
@@ -105,6 +106,7 @@ def test_masking_is_linear() -> None:
         assert time.perf_counter() - started < 5, line[:20]
 
 
+@pytest.mark.on_both
 def test_a_request_for_a_link_leaves_no_token_in_any_log(client: Client) -> None:
     path = f"/files/{EVENT}/raw/{TOKEN}"
     with heard(level="INFO") as written:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailboxes import addresses
@@ -86,6 +86,7 @@ def test_a_tag_begins_at_the_first_plus(key: str, split: tuple[str, str] | None)
 
 
 @given(local_part=st.text(min_size=1, max_size=20))
+@example(local_part="\xa00")
 def test_what_is_joined_is_read_back(local_part: str) -> None:
     try:
         written = addresses.join(

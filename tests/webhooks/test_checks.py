@@ -14,6 +14,8 @@ from mailboxes.signals import email_processed
 from webhooks import checks
 from webhooks.services import dispatch
 
+pytestmark = pytest.mark.on_both  # of settings, which are others on PostgreSQL and Redis
+
 
 def found(name: str) -> list[str]:
     return [str(message.msg) for message in run_checks() if message.id == name]
@@ -97,7 +99,6 @@ CELERY = [sys.executable, *COMMANDS["dispatcher"].split()[1:]]
         ([sys.executable, "manage.py", "up"], "WEBHOOK_TIMEOUT_S", "soon", "WEBHOOK_TIMEOUT_S is 'soon'"),
     ],
 )
-@pytest.mark.on_both
 def test_no_part_starts_with_a_wrong_setting(
     command: list[str], name: str, value: str, said: str, settings: Settings, tmp_path: Path
 ) -> None:
