@@ -147,7 +147,7 @@ def test_a_name_that_was_public_when_it_was_saved_is_judged_again(trap: Trap, di
 def test_a_name_that_changes_between_two_connections_is_judged_each_time(
     trap: Trap, dialled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.transport.DNS_CACHE_S", 0)
+    monkeypatch.setattr("webhooks.dialling.DNS_CACHE_S", 0)
     said = iter([["1.1.1.1"], ["127.0.0.1"], ["1.1.1.1"], ["::1"]])
     answers = post(*[f"https://flux.example:{trap.port}/"] * 4, lookup=lambda _host, _port: next(said))
     assert [told.error for told in answers] == ["connect", "forbidden_address"] * 2
