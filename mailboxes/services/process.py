@@ -46,7 +46,7 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
         done += _work_off(claim(lease.id, alone=True), lease, until)
         idle_since = time.monotonic()
         while time.monotonic() < until and not lease.is_lost:
-            if claimed := claim(lease.id) or claim(lease.id, alone=True):
+            if claimable().exists() and (claimed := claim(lease.id) or claim(lease.id, alone=True)):
                 done += _work_off(claimed, lease, until)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > linger.total_seconds():
@@ -103,17 +103,19 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
 def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_id: UUID, state: Message.State) -> bool:
     """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
-    if not ours.update(
-        state=state,
-        lease_id=None,
-        processed_at=timezone.now(),
-        parse_status=parsed.status,
-        parse_defects=list(parsed.defects),
-        parse_version=mime.VERSION,
-    ):
+    fate = {
+        "state": state,
+        "lease_id": None,
+        "processed_at": timezone.now(),
+        "parse_status": parsed.status,
+        "parse_defects": list(parsed.defects),
+        "parse_version": mime.VERSION,
+    }
+    if not ours.update(**fate):
         log.warning("message.claim_lost", message=message.public_id)
         return False
-    message.refresh_from_db()
+    for name, value in fate.items():  # the rest of a message never changes, so it need not be read again
+        setattr(message, name, value)
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
     for email in Email.objects.filter(message=message).select_related("mailbox__domain"):
         email.message = message
@@ -129,15 +131,19 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
 
 
 def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:
-    email.status = status
-    email.kind = parsed.kind
-    email.subject = parsed.subject
-    email.from_name = parsed.from_.name if parsed.from_ else ""
-    email.from_address = parsed.from_.address if parsed.from_ else ""
-    email.date = parsed.date
-    email.message_id_header = parsed.message_id
-    email.has_attachment = any(not attachment.is_inline for attachment in parsed.attachments)
-    email.save()
+    found = {
+        "status": status,
+        "kind": parsed.kind,
+        "subject": parsed.subject,
+        "from_name": parsed.from_.name if parsed.from_ else "",
+        "from_address": parsed.from_.address if parsed.from_ else "",
+        "date": parsed.date,
+        "message_id_header": parsed.message_id,
+        "has_attachment": any(not attachment.is_inline for attachment in parsed.attachments),
+    }
+    for name, value in found.items():
+        setattr(email, name, value)
+    email.save(update_fields=found)
     EmailContent.objects.create(
         email=email,
         in_reply_to=parsed.in_reply_to,

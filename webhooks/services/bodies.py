@@ -50,9 +50,14 @@ def kept_body_of(event: Event, form: str) -> EventBody:
 def store_bodies(
     event: Event, stored: StoredEmail, forms: Iterable[str], *, octets: bytes | None = None
 ) -> dict[str, EventBody]:
-    """Renders the event's email in each form; octets is its raw, for whoever has it at hand."""
+    """Renders the email of an event that has no body yet, in each form; octets is its raw, for whoever has it at hand.
+
+    The event was made in the caller's transaction, so nobody else renders it.
+    """
     full = payloads.email_received(event, stored)
-    return {form: _store(event, form, _octets(full, form, stored, octets)) for form in sorted(set(forms))}
+    made = {form: _octets(full, form, stored, octets) for form in sorted(set(forms))}
+    rows = (EventBody(event=event, form=form, body=body, size=len(body)) for form, body in made.items())
+    return {body.form: body for body in EventBody.objects.bulk_create(rows)}
 
 
 def store_event(
@@ -89,7 +94,7 @@ def _rendered_now(event: Event, form: str) -> EventBody | None:
         recipients=list(Recipient.objects.filter(email=email).select_related("alias__domain")),
         attachments=list(Attachment.objects.filter(email=email).order_by("position")),
     )
-    return store_bodies(event, stored, [form])[form]
+    return _store(event, form, _octets(payloads.email_received(event, stored), form, stored, None))
 
 
 def _cut_down(event: Event, form: str) -> EventBody | None:
