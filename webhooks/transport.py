@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -29,7 +29,7 @@ from webhooks.dialling import ConnectTimeoutError, Dialler, Origin, UnresolvedEr
 from webhooks.exchange import Exchange
 from webhooks.headers import NAME
 from webhooks.idle import IdleWires
-from webhooks.lookups import Lookup, Lookups, system_lookup
+from webhooks.lookups import BusyError, Lookup, Lookups, system_lookup
 from webhooks.retry import is_success
 from webhooks.tunnel import ProxyError, ReceiverAwayError, parse_proxy
 from webhooks.wire import MAX_EXCERPT_BYTES, ClosedError, FloodError, ProtocolError, Wire
@@ -44,7 +44,7 @@ CUT = "…"  # at the end of one that was longer
 NOT_FOLLOWED = "Redirects are not followed: update the webhook's URL"
 
 # codes of what no receiver can be blamed for
-OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal"})
+OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal", "late"})
 NO_EGRESS = frozenset(
     {
         errno.ENETUNREACH,
@@ -60,6 +60,10 @@ NO_EGRESS = frozenset(
 NO_LOOKUP = frozenset({socket.EAI_SYSTEM, socket.EAI_MEMORY})
 
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class LateError(Exception):
+    """The request may not begin any more."""
 
 
 class InvalidHeaderError(ValueError):
@@ -141,24 +145,40 @@ class Transport:
         self._lookups.close()
         await asyncio.sleep(0)  # the loop closes what was aborted
 
-    async def post(self, outgoing: Outgoing) -> Answer:
-        """Never raises but CancelledError; ends within total_s."""
+    async def post(self, outgoing: Outgoing, *, may_begin: Callable[[], bool] = lambda: True) -> Answer:
+        """Never raises but CancelledError; ends within total_s.
+
+        may_begin is asked just before a request is written, on whatever connection: looking up and dialling take their
+        time, and a process that was stopped meanwhile may have lost the delivery to another.
+        """
         exchange = Exchange()
         try:
             async with asyncio.timeout(self._total_s):
-                await self._exchange(outgoing, exchange)
+                await self._exchange(outgoing, exchange, may_begin)
         except Exception as error:  # noqa: BLE001 - each becomes a code; those without one are logged
             exchange.fail(*self._failure(error, exchange, outgoing.url))
         return answer_of(exchange)
 
-    async def _exchange(self, outgoing: Outgoing, exchange: Exchange) -> None:
+    async def _exchange(self, outgoing: Outgoing, exchange: Exchange, may_begin: Callable[[], bool]) -> None:
         target = target_of(outgoing.url)
         head = head_of(target, outgoing)
+
+        async def carry(wire: Wire) -> None:
+            if not may_begin():
+                wire.abort()
+                raise LateError
+            try:
+                may_stay = await wire.carry(head, outgoing.body, exchange)
+            finally:
+                exchange.detail = remark(exchange, outgoing.url)
+            if may_stay:
+                self._idle.keep(target.origin, wire)
+
         if wire := self._idle.take(target.origin):
             self.reused += 1
             exchange.is_reused = True
             try:
-                return await self._carry(wire, target.origin, head, outgoing, exchange)
+                return await carry(wire)
             except ClosedError:
                 if exchange.received_bytes:
                     raise
@@ -167,17 +187,9 @@ class Transport:
             exchange.is_reused = False
         wire = await self._dialler.dial(target.origin, exchange, on_lost=self._idle.forget)
         self.opened += 1
-        return await self._carry(wire, target.origin, head, outgoing, exchange)
+        return await carry(wire)
 
-    async def _carry(self, wire: Wire, origin: Origin, head: bytes, outgoing: Outgoing, exchange: Exchange) -> None:
-        try:
-            may_stay = await wire.carry(head, outgoing.body, exchange)
-        finally:
-            exchange.detail = remark(exchange, outgoing.url)
-        if may_stay:
-            self._idle.keep(origin, wire)
-
-    def _failure(self, error: Exception, exchange: Exchange, url: str) -> tuple[str, str]:  # noqa: PLR0911 - a table
+    def _failure(self, error: Exception, exchange: Exchange, url: str) -> tuple[str, str]:  # noqa: C901, PLR0911 - a table
         """(code, detail) of what ended a request, in words of ours: those of the libraries hold the address."""
         match error:
             case guard.RefusedUrlError():
@@ -186,6 +198,8 @@ class Transport:
                 return "invalid_headers", str(error)
             case ProxyError():
                 return "proxy", str(error)
+            case LateError():
+                return "late", "A fault of ours: it was not sent in time, and is somebody else's to send by now."
             case ConnectTimeoutError():
                 return "timeout", f"No connection within {self._connect_s:g} s."
             case TimeoutError():
@@ -207,7 +221,9 @@ class Transport:
 def connect_failure(error: UnresolvedError | OSError, host: str) -> tuple[str, str]:  # noqa: PLR0911 - a table
     """(code, detail) of a connection that did not come about."""
     match error:
-        case UnresolvedError(reason=reason) if isinstance(reason, socket.gaierror) and reason.errno in NO_LOOKUP:
+        case UnresolvedError(reason=BusyError() as busy):
+            return "egress", f"A fault of ours: {busy.strerror}."
+        case UnresolvedError(reason=socket.gaierror(errno=number)) if number in NO_LOOKUP:
             return "egress", "A fault of ours: names cannot be looked up."
         case UnresolvedError(reason=reason):
             return "dns", f"{host} could not be resolved: {reason.strerror}."
@@ -300,9 +316,11 @@ def remark(exchange: Exchange, url: str) -> str:
     if status is None or is_success(status):
         return ""
     answered = f"The receiver answered {status}"
-    location = exchange.header(b"location") if 300 <= status < 400 else None  # noqa: PLR2004
-    if not location:
+    if not 300 <= status < 400:  # noqa: PLR2004
         return f"{answered}."
+    location = exchange.header(b"location")
+    if not location:
+        return f"{answered}. {NOT_FOLLOWED}."
     try:
         # no more of it: the rest is the receiver's answer, which may repeat what the mail says
         origin = guard.parse_url(url).join(URL(location)).origin()
