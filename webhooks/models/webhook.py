@@ -235,6 +235,8 @@ class WebhookHealth(models.Model):
     window_started_at = models.DateTimeField(null=True, help_text="in which the circuit breaker counts")
     window_results = models.PositiveIntegerField(default=0)
     window_failures = models.PositiveIntegerField(default=0)
+    before_results = models.PositiveIntegerField(default=0, db_default=0, help_text="of the window before it")
+    before_failures = models.PositiveIntegerField(default=0, db_default=0)
     open_until = models.DateTimeField(null=True, help_text="the circuit breaker lets nothing out before")
     open_for_s = models.PositiveSmallIntegerField(default=0, help_text="how long it was opened last; 0: it is closed")
     cap = models.PositiveSmallIntegerField(null=True, help_text="requests at once, after trouble; null: as many as may")
