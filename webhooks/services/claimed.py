@@ -1,19 +1,17 @@
 """What one attempt needs of a claimed delivery, and the last look at whether it may be made.
 
-All that is known of a webhook is read in one statement, after the claim, so that the endpoint, what may be sent there
-and the secrets are of one moment: between choosing a delivery and reading its webhook, somebody may pause that, move
-its alias or point it elsewhere.
+All that is known of a webhook was read in one statement, not before the claim, so that the endpoint, what may be sent
+there and the secrets are of one moment: between choosing a delivery and claiming it, somebody may pause its webhook,
+move its alias or point it elsewhere.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Lookup
-from django.db.models.functions import Now
-from django.db.models.lookups import In
+from django.db.models import F
 
 from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.errors import ConflictError
@@ -86,45 +84,8 @@ class Endpoint:
     headers: dict[str, str] | None
 
 
-class Among(Lookup):
-    """That the key is one of these, as one parameter: hundreds of them cost more to write down than to find."""
-
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        if connection.vendor != "postgresql":
-            return In(self.lhs, self.rhs).as_sql(compiler, connection)
-        lhs, params = self.process_lhs(compiler, connection)
-        return f"{lhs} = ANY(%s)", [*params, self.rhs]
-
-
-def among(ids: Sequence[UUID]) -> Any:
-    """A condition on rows with a UUID as their key."""
-    return Among(F("pk"), list(ids))
-
-
-def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
-    """Of these deliveries, claimed in the caller's transaction, those that may go out; the others are given back."""
-    ours = Delivery.objects.filter(among(ids), lease_id=lease_id).annotate(mailbox_id=F("event__email__mailbox"))
-    rows = [
-        Row(*values)
-        for values in ours.order_by("due_at", "id").values_list(
-            "pk",
-            "webhook_id",
-            "event_id",
-            "event__type",
-            "mailbox_id",
-            "event__email__mailbox__deleted_at",
-            "body_id",
-            "body__form",
-            "body__body",
-            "attempts",
-            "failures",
-            "lease_losses",
-            "is_test",
-        )
-    ]
-    endpoints = _endpoints({row.webhook_id for row in rows})
+def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Iterator[Claimed]:
+    """Of these, claimed in the caller's transaction, those that may; the others are given back."""
     for row in rows:
         endpoint = endpoints[row.webhook_id]
         if endpoint.webhook.is_gone:
@@ -137,15 +98,8 @@ def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
             yield _claimed(row, endpoint)
 
 
-def _endpoints(ids: Iterable[UUID]) -> dict[UUID, Endpoint]:
-    webhooks = Webhook.objects.filter(pk__in=ids).select_related("alias", "mailbox", "domain").annotate(at=Now())
-    return {
-        webhook.pk: _endpoint(webhook, at=webhook.at)  # type: ignore[attr-defined]  # annotated above
-        for webhook in webhooks
-    }
-
-
-def _endpoint(webhook: Webhook, *, at: datetime) -> Endpoint:
+def endpoint_of(webhook: Webhook, *, at: datetime) -> Endpoint:
+    """Opens what is sealed, once for all its deliveries; at is the database's time when it was read."""
     secrets: list[str] | None = None
     headers: dict[str, str] | None = None
     try:
