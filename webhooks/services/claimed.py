@@ -14,9 +14,10 @@ from uuid import UUID
 from django.db.models import F
 
 from emailgistics.common.crypto import DecryptionError
-from emailgistics.common.errors import ConflictError
+from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from webhooks import headers as own_headers
 from webhooks.models import DELETED, MAILBOX_DELETED, Delivery, Event, EventBody, Webhook
 from webhooks.services import bodies
 from webhooks.services.webhooks import headers_of, secrets_of
@@ -40,7 +41,8 @@ class Claimed:
     """A delivery that is ours to attempt: attempt number n, already spent.
 
     secrets and headers are None where they do not decrypt, body where it cannot be made as the webhook gets it: a
-    fault of ours, that costs the delivery nothing and holds nobody else up.
+    fault of ours, that costs the delivery nothing and holds nobody else up. headers_refused says why they may not be
+    sent, where they may not.
     """
 
     delivery_id: UUID
@@ -49,6 +51,7 @@ class Claimed:
     url: str
     secrets: list[str] | None = field(repr=False)
     headers: dict[str, str] | None = field(repr=False)
+    headers_refused: str
     body: bytes | None = field(repr=False)
     n: int
     failures: int
@@ -82,6 +85,7 @@ class Endpoint:
     webhook: Webhook
     secrets: list[str] | None
     headers: dict[str, str] | None
+    headers_refused: str  # why; empty if they may be sent
 
 
 def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Iterator[Claimed]:
@@ -99,7 +103,10 @@ def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Itera
 
 
 def endpoint_of(webhook: Webhook, *, at: datetime) -> Endpoint:
-    """Opens what is sealed, once for all its deliveries; at is the database's time when it was read."""
+    """Opens what is sealed and checks it, once for all deliveries that were claimed with it.
+
+    at is the database's time when it was read.
+    """
     secrets: list[str] | None = None
     headers: dict[str, str] | None = None
     try:
@@ -110,7 +117,15 @@ def endpoint_of(webhook: Webhook, *, at: datetime) -> Endpoint:
         headers = headers_of(webhook)
     except DecryptionError as error:
         log.error("webhook.headers_unreadable", webhook=webhook.public_id, error=str(error))  # noqa: TRY400
-    return Endpoint(webhook, secrets, headers)
+    return Endpoint(webhook, secrets, headers, _refused(headers or {}))
+
+
+def _refused(headers: dict[str, str]) -> str:
+    try:
+        own_headers.check(headers)
+    except RefusedError as error:
+        return error.message
+    return ""
 
 
 def _obstacle(webhook: Webhook, row: Row) -> str:
@@ -136,6 +151,7 @@ def _claimed(row: Row, endpoint: Endpoint) -> Claimed:
         url=endpoint.webhook.url,
         secrets=endpoint.secrets,
         headers=endpoint.headers,
+        headers_refused=endpoint.headers_refused,
         body=body,
         n=row.n,
         failures=row.failures,

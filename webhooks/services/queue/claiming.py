@@ -29,6 +29,7 @@ MAX_IN_FLIGHT = 256
 MAX_IN_FLIGHT_PER_WEBHOOK = models.MAX_IN_FLIGHT
 RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
 NEW_UP_TO_ATTEMPTS = 2
+MANY_ENDED = 16  # where so much goes on there is more, and it need not be asked first whether anything is due
 LOOKS = 8  # at most so many for one claim, while webhooks have only what is due later
 MAX_OCTETS_IN_FLIGHT = 64 * 1024 * 1024
 ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
@@ -59,9 +60,11 @@ def claim(
     caller from claim to claim.
     """
     if alone_first:
-        return [] if in_flight else _claim_alone(lease_id)
+        return [] if in_flight or ended else _claim_alone(lease_id)
     free = MAX_IN_FLIGHT - sum(in_flight.values())
     if free <= 0 or octets_in_flight >= MAX_OCTETS_IN_FLIGHT:
+        return []
+    if sum(ended.values()) < MANY_ENDED and not is_anything_due():
         return []
     rotation = rotation or Rotation()
     chosen: list[Candidate] = []
@@ -71,9 +74,10 @@ def claim(
         if chosen or rotation.is_complete:
             break
     if not chosen:
-        return [] if in_flight else _claim_alone(lease_id)
+        # what has ended is written down first: whatever becomes of this one, it takes no other along
+        return [] if in_flight or ended else _claim_alone(lease_id)
     with transaction.atomic():
-        return take(lease_id, _within_limits(chosen))
+        return take(lease_id, _within_limits(chosen, ended))
 
 
 def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: int, octets: int) -> list[Candidate]:
@@ -129,11 +133,12 @@ def _in_turns(found: Iterable[Candidate], begun: Mapping[UUID, int]) -> list[Can
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])]
 
 
-def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
+def _within_limits(chosen: Sequence[Candidate], ended: Mapping[UUID, int]) -> list[UUID]:
     """Of these, those that may begin whatever other dispatchers have begun meanwhile.
 
     For a webhook with limits of its own, or in trouble, its row is locked and all is counted again: whoever has it
-    locked is claiming for it right now, and it is left to him.
+    locked is claiming for it right now, and it is left to him. Where there is trouble, what has ended counts until it
+    is judged: it may be the probe that all others wait for.
     """
     limited = {one.webhook_id for one in chosen if _is_limited(one)}
     if not limited:
@@ -141,6 +146,7 @@ def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
     rows = WebhookHealth.objects.filter(webhook__in=limited).order_by("webhook_id").annotate(at=Now())
     locked = {row.webhook_id: row for row in rows.select_for_update(skip_locked=True, of=("self",))}
     begun = Counter(in_flight_per_webhook(list(limited)))
+    begun.subtract({pk: n for pk, n in ended.items() if pk in locked and not health.is_limited(locked[pk].known)})
     kept, spent = [], Counter[UUID]()
     for one in chosen:
         if one.webhook_id in limited and not one.is_test:
