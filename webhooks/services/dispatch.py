@@ -210,6 +210,7 @@ class Run:
                 # others first: they are under way while it is written down what came of those before
                 for one in await self._claim():
                     self._start(one, transport)
+                is_busy = bool(self._in_flight or self._ended)
                 await self._record()
                 if self._course.is_due:
                     await self._in_database(self._keep_up)
@@ -223,11 +224,12 @@ class Run:
                 # a fault of ours: what is in flight is written down all the same, in _finish
                 log.exception("dispatch.failed")
                 return
-            if self._in_flight or self._ended:
+            if is_busy:
                 worked_at = time.monotonic()
             elif time.monotonic() - worked_at > self._idle_for:
                 return
-            await self._enough_have_ended(within=self._next_claim_in(quiet_s=time.monotonic() - worked_at))
+            quiet_s = time.monotonic() - worked_at
+            await self._enough_have_ended(within_s=next_claim_in_s(len(self._in_flight), quiet_s=quiet_s))
 
     async def _claim(self) -> list[Claimed]:
         if self._alone:
@@ -277,21 +279,15 @@ class Run:
         if len(self._ended) >= self._enough:
             self._enough_ended.set()
 
-    def _next_claim_in(self, *, quiet_s: float) -> float:
-        """Seconds, at most. Soon while little is going on but something was a moment ago, and it may go on."""
-        latest = CLAIM_EVERY.total_seconds()
-        if len(self._in_flight) > FEW:
-            return latest
-        return max(CLAIM_AGAIN_AFTER.total_seconds(), min(latest, quiet_s / 4))
-
-    async def _enough_have_ended(self, *, within: float) -> None:
+    async def _enough_have_ended(self, *, within_s: float) -> None:
         """So that they are written down, and others claimed, together: that is what a delivery costs the database."""
-        until = asyncio.get_running_loop().time() + within
+        until = asyncio.get_running_loop().time() + within_s
+        self._enough_ended.clear()  # those for whom it was set may be written down by now
         await asyncio.sleep(CLAIM_AGAIN_AFTER.total_seconds())
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._enough_ended.wait()
-        self._enough_ended.clear()
+        if len(self._ended) < self._enough:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._enough_ended.wait()
 
     async def _record(self) -> None:
         if batch := list(self._ended):
@@ -315,6 +311,16 @@ class Run:
 
     async def _in_database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._database, work)
+
+
+def next_claim_in_s(in_flight: int, *, quiet_s: float) -> float:
+    """At most so long, if not enough ends before. Soon while little is going on but something was a moment ago: mail
+    comes in swarms, and a look is cheap while nothing is due. With much in flight, more goes together.
+    """
+    latest_s = CLAIM_EVERY.total_seconds()
+    if in_flight > FEW:
+        return latest_s
+    return min(latest_s, max(CLAIM_AGAIN_AFTER.total_seconds(), quiet_s / 4))
 
 
 async def attempt(claimed: Claimed, transport: Transport) -> Answer:
