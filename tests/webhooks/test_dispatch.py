@@ -289,8 +289,19 @@ def test_others_begin_before_it_is_written_down_what_came_of_those_before(monkey
     assert set(Delivery.objects.values_list("state", "attempts")) == {("delivered", 1)}
 
 
-def test_the_next_claim_comes_soon_after_little_was_sent_and_later_after_nothing_or_much() -> None:
-    soonest, latest = (span.total_seconds() for span in (dispatch.CLAIM_AGAIN_AFTER, dispatch.CLAIM_EVERY))
-    assert dispatch.next_claim_in_s(0, quiet_s=0) == dispatch.next_claim_in_s(dispatch.FEW, quiet_s=0) == soonest
-    assert soonest < dispatch.next_claim_in_s(0, quiet_s=0.1) < latest
-    assert dispatch.next_claim_in_s(0, quiet_s=0.9) == dispatch.next_claim_in_s(dispatch.FEW + 1, quiet_s=0) == latest
+@pytest.mark.parametrize(
+    ("in_flight", "quiet_s", "took_s", "expected_s"),
+    [
+        (0, 0, 0.001, 0.01),
+        (dispatch.FEW, 0, 0.001, 0.01),
+        (0, 0.1, 0.001, 0.025),
+        (0, 0.9, 0.001, 0.05),
+        (0, 0, 0.015, 0.03),
+        (0, 0, 0.1, 0.05),
+        (dispatch.FEW + 1, 0, 0.001, 0.05),
+    ],
+)
+def test_the_next_claim_comes_soon_after_little_was_sent_and_later_after_nothing_or_much_or_on_a_busy_machine(
+    in_flight: int, quiet_s: float, took_s: float, expected_s: float
+) -> None:
+    assert dispatch.next_claim_in_s(in_flight, quiet_s=quiet_s, took_s=took_s) == expected_s
