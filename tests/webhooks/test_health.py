@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from webhooks import health
 from webhooks.health import ALERTS_AT_PERCENT, SPOTLESS, Health, News, Outcome
-from webhooks.services.queue.recording import SAYS_SOMETHING
+from webhooks.services.queue.ending import SAYS_SOMETHING
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -297,5 +297,5 @@ def test_a_few_fields_tell_whether_a_health_is_spotless(outcomes: list[Outcome],
     for known in itertools.accumulate(
         outcomes, lambda known, outcome: health.after(known, outcome, now=NOON, at_most=at_most)[0], initial=SPOTLESS
     ):
-        says = [getattr(known, name.removeprefix("webhook__health__")) for name in SAYS_SOMETHING]
+        says = [getattr(known, name) for name in SAYS_SOMETHING]
         assert any(says) == (not known.is_spotless)

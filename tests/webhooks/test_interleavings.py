@@ -30,8 +30,9 @@ from tests.webhooks.invariants import Dispatcher, answer
 from tests.webhooks.rows import again, move
 from webhooks.models import Attempt, Delivery, Event, EventBody, Notice, ReplayJob, Webhook, WebhookHealth
 from webhooks.services import pull, queue, replay, replay_jobs, retention, webhooks
-from webhooks.services.claimed import Claimed, claimed
+from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
+from webhooks.services.queue.taking import take
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
 
@@ -80,7 +81,7 @@ def make_scene(stage: Stage) -> Scene:
     now, long_ago = timezone.now(), timezone.now() - timedelta(days=1000)
     dead, mail_lease = uuid7(), invariants.live_lease(process.LEASE_KIND)
     ended = {"state": "failed", "attempts": 1, "failures": 1, "last_attempt_at": now}
-    rows = make_deliveries(stage, webhook, [{"lease_id": dead, "attempts": 1}] * 6 + [{}] * 2 + [ended] * 3)
+    rows = make_deliveries(stage, webhook, [{}] * 8 + [ended] * 3)
     Attempt.objects.bulk_create(Attempt(delivery=one, n=1, started_at=now, status=500) for one in rows[8:])
     Delivery.objects.filter(pk=rows[7].pk).update(created_at=long_ago)
     Delivery.objects.filter(pk=rows[8].pk).update(created_at=long_ago, last_attempt_at=long_ago)
@@ -94,7 +95,7 @@ def make_scene(stage: Stage) -> Scene:
     message = make_message(to=(f"alias{stage.scenes}@example.com",))
     Message.objects.filter(pk=message.pk).update(lease_id=mail_lease, losses=1)
     with transaction.atomic():
-        claims = list(claimed([row.pk for row in rows[:6]], dead))
+        claims = take(dead, [row.pk for row in rows[:6]])
     return Scene(stage.two, alias, again(webhook), dead, mail_lease, message, claims, rows[8:])
 
 

@@ -254,7 +254,8 @@ class Mail(RuleBasedStateMachine):
     @rule(which=index)
     def send_a_test(self, which: int) -> None:
         for webhook in self.webhook(which):
-            testing.send_test(webhook, by="ada")
+            with suppress(testing.UnfinishedTestError):
+                testing.send_test(webhook, by="ada")
 
     @rule()
     def stop_all(self) -> None:

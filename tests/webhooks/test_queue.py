@@ -16,7 +16,7 @@ from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
 from webhooks import retry
-from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.models import Attempt, Delivery, Webhook, WebhookHealth
 from webhooks.services import queue, webhooks
 from webhooks.services.queue import Claimed, Result, upkeep
 from webhooks.transport import Answer
@@ -90,6 +90,31 @@ def test_the_last_quarter_of_the_pool_is_kept_for_new_mail_of_webhooks_with_noth
         assert queue.claim(lease.id, in_flight=crowded | {webhook.pk: 1}) == []
         assert [one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)] == [next_one.pk]
         assert queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT}) == []
+
+
+def test_what_has_ended_leaves_its_place_to_others_before_it_is_written_down() -> None:
+    webhook = make_webhook()
+    for _ in range(queue.MAX_IN_FLIGHT_PER_WEBHOOK + 5):
+        make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        first = queue.claim(lease.id, in_flight={})
+        under_way, ended = {webhook.pk: len(first) - 3}, {webhook.pk: 3}
+        assert queue.claim(lease.id, in_flight=under_way) == []
+        assert len(queue.claim(lease.id, in_flight=under_way, ended=ended)) == 3
+
+
+@pytest.mark.parametrize(("limits", "trouble", "more"), [({"max_in_flight": 2}, {}, 1), ({}, {"cap": 2}, 0)])
+def test_of_a_webhook_in_trouble_what_has_ended_is_judged_before_others_begin(
+    limits: dict[str, int], trouble: dict[str, int], more: int
+) -> None:
+    webhook = make_webhook()
+    Webhook.objects.update(**{"state": "active"} | limits)
+    WebhookHealth.objects.update(**{"cap": None} | trouble)
+    for _ in range(5):
+        make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        assert len(queue.claim(lease.id, in_flight={})) == 2
+        assert len(queue.claim(lease.id, in_flight={webhook.pk: 1}, ended={webhook.pk: 1})) == more
 
 
 def test_a_success_is_the_end_and_is_on_record() -> None:
@@ -211,6 +236,15 @@ def test_a_delivery_that_took_two_dispatchers_along_runs_with_nothing_beside_it(
         assert queue.claim(lease.id, in_flight={webhook.pk: 1}) == []
         claimed = claim_one(lease)
     assert (claimed.delivery_id, claimed.is_suspicious) == (suspicious.pk, True)
+
+
+def test_what_has_ended_is_written_down_before_a_delivery_runs_alone() -> None:
+    webhook = make_webhook()
+    make_delivery(webhook, lease_losses=2)
+    with leases.held("dispatch") as lease:
+        for alone_first in (False, True):
+            assert queue.claim(lease.id, in_flight={}, ended={webhook.pk: 1}, alone_first=alone_first) == []
+        assert len(queue.claim(lease.id, in_flight={})) == 1
 
 
 def test_a_delivery_that_has_to_run_alone_does_not_wait_for_ever_for_a_quiet_moment() -> None:
