@@ -25,6 +25,7 @@ from emailgistics.common import leases
 from emailgistics.common.logs import get_logger
 from webhooks import headers as own_headers
 from webhooks import signing
+from webhooks.checks import TAKE_OVER_EVERY
 from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
@@ -39,7 +40,6 @@ FEW = queue.MAX_IN_FLIGHT // 16  # in flight: what becomes due now need not wait
 MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next claim
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
-TAKE_OVER_EVERY = timedelta(seconds=5)
 PRUNE_EVERY = timedelta(minutes=10)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
@@ -269,7 +269,7 @@ class Run:
 
     async def _attempt(self, claimed: Claimed, transport: Transport) -> None:
         try:
-            answer = await attempt(claimed, transport)
+            answer = await attempt(claimed, transport, may_begin=lambda: not self._lease.is_lost)
         except Exception as error:
             log.exception("attempt.failed", delivery=str(claimed.delivery_id))
             answer = Answer.of_fault("internal", f"a fault of ours: {type(error).__name__}")
@@ -328,8 +328,11 @@ def next_claim_in_s(in_flight: int, *, quiet_s: float, took_s: float) -> float:
     return min(latest_s, max(CLAIM_AGAIN_AFTER.total_seconds(), quiet_s / 4, 2 * took_s))
 
 
-async def attempt(claimed: Claimed, transport: Transport) -> Answer:
-    """One signed request. Never raises for what the receiver does, nor for what the row holds."""
+async def attempt(claimed: Claimed, transport: Transport, *, may_begin: Callable[[], bool] = lambda: True) -> Answer:
+    """One signed request. Never raises for what the receiver does, nor for what the row holds.
+
+    may_begin: whether the delivery is still ours, as far as we know; asked just before the request is written.
+    """
     if claimed.secrets is None:
         return Answer.of_fault("secret_unreadable", "the webhook's secret does not decrypt: check ENCRYPTION_KEYS")
     if claimed.headers is None:
@@ -351,7 +354,7 @@ async def attempt(claimed: Claimed, transport: Transport) -> Answer:
     )
     # ours last; none of theirs has the name of one of ours in any case, or the check would have refused it
     outgoing = Outgoing(url=claimed.url, headers={**claimed.headers, **ours}, body=claimed.body)
-    answer = await transport.post(outgoing)
+    answer = await transport.post(outgoing, may_begin=may_begin)
     return without_values(answer, claimed.headers) if claimed.headers else answer
 
 

@@ -27,7 +27,10 @@ from webhooks.services.queue.taking import take
 
 MAX_IN_FLIGHT = 256
 MAX_IN_FLIGHT_PER_WEBHOOK = models.MAX_IN_FLIGHT
-RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
+RESERVED = MAX_IN_FLIGHT // 4  # for new mail: retries cannot fill the pool
+RESERVED_FOR_EACH = (
+    4  # in flight of one webhook, to get another of these; half of them are for who has nothing in flight
+)
 NEW_UP_TO_ATTEMPTS = 2
 MANY_ENDED = 16  # where so much goes on there is more, and it need not be asked first whether anything is due
 LOOKS = 8  # at most so many for one claim, while webhooks have only what is due later
@@ -55,9 +58,9 @@ def claim(
 ) -> list[Claimed]:
     """Claims as many due deliveries as can be begun now, given how many are in flight here for each webhook.
 
-    Commits before it returns. A webhook with nothing in flight comes first, and the last slots are for the new mail of
-    those alone: however many endpoints hang, the others go on. For ended see `candidates`; rotation is kept by the
-    caller from claim to claim.
+    Commits before it returns. A webhook with nothing in flight comes first, the last quarter is for new mail, and half
+    of that for who has nothing in flight: however many endpoints hang, the others go on. For ended see `candidates`;
+    rotation is kept by the caller from claim to claim.
     """
     if alone_first:
         return [] if in_flight or ended else _claim_alone(lease_id)
@@ -96,10 +99,18 @@ def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: i
 
     for one in _in_turns(found, begun):
         begin(one, at_most=free - RESERVED)
-    for one in sorted(found, key=lambda one: one.due_at):
-        if not begun[one.webhook_id] and (one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS):
+    new = sorted(filter(_is_new, found), key=lambda one: one.due_at)
+    for one in new:
+        if not begun[one.webhook_id]:
             begin(one, at_most=free)
+    for one in new:
+        if one.id not in chosen and begun[one.webhook_id] < RESERVED_FOR_EACH:
+            begin(one, at_most=free - RESERVED // 2)
     return list(chosen.values())
+
+
+def _is_new(one: Candidate) -> bool:
+    return one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS
 
 
 def _room_of_webhooks(found: Iterable[Candidate], in_flight: Mapping[UUID, int]) -> dict[UUID, float]:

@@ -17,7 +17,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import retry
 from webhooks.health import outcome_of
-from webhooks.models import Delivery, EventBody, Webhook
+from webhooks.models import Attempt, Delivery, EventBody, Webhook
 from webhooks.services import announce, verdicts
 from webhooks.services.announce import GONE
 from webhooks.services.queue.ending import Result, came_back, write_ended
@@ -29,6 +29,8 @@ DEFERRED_FOR = timedelta(seconds=30)
 WITH_WHAT_IT_SAYS = frozenset({EventBody.Form.FULL, EventBody.Form.INLINE})
 
 Fate = dict[str, object]
+
+successes = verdicts.Successes()
 
 
 def record(results: Sequence[Result], lease_id: UUID) -> None:
@@ -53,8 +55,18 @@ def _record_bare(result: Result, lease_id: UUID) -> None:
     try:
         _record([replace(result, answer=answer)], lease_id)
     except (DataError, IntegrityError, ValueError):
-        # it is taken over as lost, and takes no other along
         log.exception("attempt.not_recorded", delivery=str(result.claimed.delivery_id))
+        _give_up(result, lease_id)
+
+
+@transaction.atomic
+def _give_up(result: Result, lease_id: UUID) -> None:
+    """What came of it cannot be written down: it is lost, as if with its dispatcher, and takes no other along."""
+    claimed = result.claimed
+    ours = Delivery.objects.filter(pk=claimed.delivery_id, lease_id=lease_id, attempts=claimed.n)
+    if ours.update(lease_id=None, lease_losses=F("lease_losses") + 1, due_at=Now() + DEFERRED_FOR):
+        lost = Attempt(delivery_id=claimed.delivery_id, n=claimed.n, started_at=timezone.now(), error="lost")
+        Attempt.objects.bulk_create([lost], ignore_conflicts=True)
 
 
 @transaction.atomic
@@ -75,9 +87,11 @@ def _judge(results: Iterable[Result], in_trouble: set[UUID]) -> None:
     for webhook in sorted(by_webhook):
         those = by_webhook[webhook]
         if webhook not in in_trouble and all(result.is_success for result in those):
+            successes.add(webhook, len(those))
             continue
         outcomes = [outcome_of(result.answer.status) for result in those if not _says_more(result)]
-        verdicts.judge(webhook, outcomes, at_most=those[0].claimed.max_in_flight)
+        at_most = those[0].claimed.max_in_flight
+        verdicts.judge(webhook, outcomes, at_most=at_most, remembered=successes.of(webhook))
         for url in {result.claimed.url for result in those if result.answer.status == HTTPStatus.GONE}:
             # for good, it says (RFC 9110 section 15.5.11)
             announce.disable(webhook, reason=GONE, url=url)
