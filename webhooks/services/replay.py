@@ -104,7 +104,7 @@ def retry_now(delivery: Delivery) -> None:
         case State.PENDING:
             raise ConflictError("An attempt of this delivery is under way.")
         case State.HELD:
-            raise ConflictError(f"This delivery is held: {delivery.reason or 'its webhook is off'}.")
+            raise ConflictError(f"This delivery is held: {delivery.reason or 'the webhook is paused or disabled'}.")
         case _:
             raise ConflictError(f"This delivery has ended ({delivery.state}); replay it to send it again.")
 
