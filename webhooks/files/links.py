@@ -51,8 +51,8 @@ def verified(event: str, part: str, token: str) -> UUID | None:
 def opened(event_id: UUID, *, now: datetime) -> Email | None:
     """The event's email, with its message, as long as its links are good; None once they have ended.
 
-    They are good while a delivery of the event is on its way or held, and LINK_TTL after the last attempt. They end
-    with the mailbox, with the raw, and by `revoke_links`.
+    They are good while a delivery of the event is on its way or held, and LINK_TTL after the last attempt or replay.
+    They end with the mailbox, with the raw, and by `revoke_links`.
     """
     event = (
         Event.objects.filter(pk=event_id, links_revoked_at=None, email__mailbox__deleted_at=None)
@@ -63,8 +63,8 @@ def opened(event_id: UUID, *, now: datetime) -> Email | None:
         return None
     since = now - settings.LINK_TTL
     is_open = Q(state__in=[Delivery.State.PENDING, Delivery.State.HELD])
-    # what was pulled was delivered without an attempt
-    is_open |= Q(last_attempt_at__gt=since) | Q(delivered_at__gt=since)
+    # what was pulled was delivered without an attempt; a replay that was canceled had none either
+    is_open |= Q(last_attempt_at__gt=since) | Q(delivered_at__gt=since) | Q(begun_at__gt=since)
     if not Delivery.objects.filter(is_open, event=event).exists():
         return None
     return event.email if RawMessage.objects.filter(pk=event.email.message_id).exists() else None

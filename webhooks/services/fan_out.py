@@ -35,7 +35,7 @@ def fan_out_email(
             event=event,
             webhook=webhook,
             body=kept[webhook.form],
-            # held, not skipped: a webhook that is off for a while misses nothing
+            # held, not skipped: a webhook that is paused for a while misses nothing
             state=Delivery.State.HELD if obstacle else Delivery.State.PENDING,
             reason=obstacle,
             due_at=Now(),  # the database's clock: it is the one that claims ask

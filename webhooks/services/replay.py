@@ -63,13 +63,13 @@ def replay_delivery(delivery: Delivery, *, by: str) -> None:
 def replay_email(email: Email, *, by: str, webhooks: QuerySet[Webhook]) -> EmailReplay:
     """Sends an email's event to every live webhook among these that wants it now, also to those that had none of it.
 
-    What is on its way already is left alone. Raises ConflictError for an email that is not processed, or whose mailbox
-    was deleted, and ContentExpiredError if nothing of it could be sent for that reason.
+    What is on its way already is left alone. Raises ConflictError for an email that was not opened yet, or whose
+    mailbox was deleted, and ContentExpiredError if nothing of it could be sent for that reason.
     """
     if email.mailbox.deleted_at is not None:
         raise ConflictError(MAILBOX_GONE)
-    if email.status != Email.Status.PROCESSED:
-        raise ConflictError("This email is not processed, so there is nothing to tell of it yet.")
+    if email.status == Email.Status.WAITING:  # of one that is parked, webhooks are told as well
+        raise ConflictError("This email has not been opened yet, so there is nothing to tell of it.")
     chosen = wanting(email, webhooks)
     done = dict.fromkeys(("replayed", "made", "on_their_way", "content_expired"), 0)
     with transaction.atomic():
@@ -104,7 +104,7 @@ def retry_now(delivery: Delivery) -> None:
         case State.PENDING:
             raise ConflictError("An attempt of this delivery is under way.")
         case State.HELD:
-            raise ConflictError(f"This delivery is held: {delivery.reason or 'its webhook is off'}.")
+            raise ConflictError(f"This delivery is held: {delivery.reason or 'the webhook is paused or disabled'}.")
         case _:
             raise ConflictError(f"This delivery has ended ({delivery.state}); replay it to send it again.")
 

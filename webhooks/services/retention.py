@@ -1,4 +1,4 @@
-"""What is no longer kept: records of attempts, the octets of events whose deliveries have ended, what waited too long.
+"""What is no longer kept: records of attempts, notices, octets of events whose deliveries have ended, what waited long.
 
 Little by little, from the oldest on, in transactions of their own: it runs beside the sending. What is still to be sent
 is never pruned; it expires first, and its owner hears of that a week before.
@@ -143,5 +143,6 @@ SLICES: tuple[Callable[[], int], ...] = (
     _announce_expiry,
     _expire,
     _prune_attempts,
+    _prune_notices,  # after _expire, which asks them
     _prune_bodies,
 )
