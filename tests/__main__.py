@@ -1,6 +1,8 @@
 # ruff: noqa: T201 - this is a command
 """`python -m tests`: the whole suite on SQLite, and again on PostgreSQL and Redis where they answer.
 
+In the second run are all tests that may use a database (pytest-django keeps the others from it), and those that are
+marked `on_both` or `on_postgres`. What has to do with neither is tested once, and so is what is marked `on_sqlite`.
 Arguments go to pytest. The last line sums up both runs.
 """
 
@@ -16,8 +18,10 @@ ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its o
 
 from tests.conftest import missing_services  # noqa: E402
 
-# a file stays in one process: installations and browsers are started once for each
-PARALLEL = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadfile"]
+# a file stays in one process: installations and browsers are started once for each. In the order of tests/conftest.py:
+# a file with few tests may take longest, and what comes last is waited for by the other processes
+# one process more than there are cores: many tests wait
+PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
 

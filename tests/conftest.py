@@ -2,22 +2,50 @@
 
 import shutil
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests import environment
 from tests.installation import Installation
 
+# without Phase.explain, which traces every line of every example on Python 3.11: several times as long. What fails is
+# printed as something to run again, and tried first the next time (.hypothesis/); a busy machine is no failure.
+settings.register_profile(
+    "suite", phases=set(Phase) - {Phase.explain}, deadline=None, print_blob=True, derandomize=False
+)
+settings.load_profile("suite")
 
+
+DATABASE = {"db", "transactional_db", "installation"}  # whoever has one of these fixtures is about a database
+LONG = ("installation", "fresh", "chromium", "browser")  # fixtures of files that take long
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-django has put tests that commit behind the others
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test that is about one of the two databases belongs to that run alone; it is not skipped in the other."""
-    foreign = "on_sqlite" if environment.ON_POSTGRES else "on_postgres"
-    chosen = [item for item in items if not item.get_closest_marker(foreign)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    """A test that is not for this run is left out of it; it is not skipped. The files that take longest come first."""
+    chosen = [item for item in items if is_for_this_run(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    longest = {item.path for item in chosen if takes_long(item)}
+    items[:] = sorted(chosen, key=lambda item: item.path not in longest)
+
+
+def is_for_this_run(item: pytest.Item) -> bool:
+    if not environment.ON_POSTGRES:
+        return not item.get_closest_marker("on_postgres")
+    if item.get_closest_marker("on_sqlite"):
+        return False
+    return any(map(item.get_closest_marker, ("on_postgres", "on_both", "django_db"))) or uses(item, DATABASE)
+
+
+def uses(item: pytest.Item, fixtures: Iterable[str]) -> bool:
+    return not set(fixtures).isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def takes_long(item: pytest.Item) -> bool:
+    return uses(item, LONG) or item.get_closest_marker("long") is not None
 
 
 def missing_services() -> list[str]:
@@ -42,24 +70,16 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A running installation of the module's own, with a sample alias, webhook, receiver and key."""
-    with Installation(tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("installation"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.start()
         yield running
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _a_test_database_can_be_emptied() -> Iterator[None]:
-    """On SQLite a flush is DELETE, which live keys refuse; Django's post_migrate after it freezes them again."""
-    from django.db.backends.sqlite3.base import DatabaseOperations  # through base: they import each other
+def _a_test_database_is_emptied_soon() -> Iterator[None]:
+    from tests import emptying  # Django is set up by now
 
-    from apikeys import freeze
-
-    flush = DatabaseOperations.sql_flush
-
-    def thaw_and_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
-        with self.connection.cursor() as cursor:
-            return [*freeze.thawing(cursor), *flush(self, *args, **kwargs)]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", thaw_and_flush)
+    with emptying.instead_of_flushing():
         yield

@@ -18,13 +18,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
+from tests import migrated
+from tests.shell import ROOT, Shell
 
-from tests import environment
-
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_ALIAS = "help@example.com"
 FINISH_WITHIN_S = 30
 
@@ -42,7 +39,8 @@ PARTS = {
 class Installation:
     """`make run` without make. Use as a context manager; leaving it ends every process and takes the database along."""
 
-    def __init__(self, folder: Path, *, on_postgres: bool = False) -> None:
+    def __init__(self, folder: Path, *, on_postgres: bool = False, is_migrated: bool = False) -> None:
+        """is_migrated: it begins with empty tables. Sooner, where a first start is not the point."""
         self.data_dir = folder / "data"
         self.http_port, self.smtp_port, self.sink_port = free_ports(3)
         self.env = {
@@ -59,44 +57,41 @@ class Installation:
         self.redis: RedisServer | None = None
         self._folder = folder
         self._log_path = folder / "up.log"
+        self._is_migrated = is_migrated
         self._others: list[subprocess.Popen[bytes]] = []
+        self._shell = Shell(self.env)
         self._starts = 0
         self.keeps_database = False  # set to look into it later
 
     def __enter__(self) -> Self:
         if self.on_postgres:
             self._database = f"emailgistics_{os.getpid()}_{self.http_port}"
-            with _admin_connection() as connection:
-                connection.execute(f'CREATE DATABASE "{self._database}"')
+            migrated.create_postgres(self._database, is_migrated=self._is_migrated)
             self.redis = RedisServer(self._folder)
             self.redis.start()
-            parts = urlsplit(environment.POSTGRES_URL)
             self.env |= {
-                "DATABASE_URL": urlunsplit(parts._replace(path=f"/{self._database}")),
+                "DATABASE_URL": migrated.url_of(self._database),
                 "REDIS_URL": self.redis.url,
-                "SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests-0123456789",
-                "API_KEY_PEPPERS": "1:cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLTEyMzQ=",
-                "ENCRYPTION_KEYS": "1:ZW5jcnlwdGlvbi1lbmNyeXB0aW9uLWVuY3J5cHQtMTI=",
                 "WEBHOOK_ALLOW_NETWORKS": f"127.0.0.1/32:{self.sink_port}",
+                **migrated.SECRETS,
             }
+        elif self._is_migrated:
+            migrated.copy_sqlite(self.data_dir)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        for process in self._others:
-            process.terminate()
-        for process in self._others:
-            process.wait(timeout=FINISH_WITHIN_S)
+        self._shell.close()
+        self._kill()
         if self.redis is not None:
             self.redis.stop()
         if self.on_postgres and not self.keeps_database:
-            with _admin_connection() as connection:
-                connection.execute(f'DROP DATABASE "{self._database}" WITH (FORCE)')
+            migrated.drop_postgres(self._database)
 
     # --- running
 
     def start(self) -> None:
         """`manage.py up`, until mail and web answer; on PostgreSQL with a sample like quickstart's, and a sink."""
+        self._shell.close()  # it may have to know another DATA_DIR/env
         with self._log_path.open("ab") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.env, stdout=log, stderr=log
@@ -104,16 +99,27 @@ class Installation:
         wait_for(lambda: answers(self.smtp_port) and answers(self.http_port), within_s=90, what=f"up: {self.tail()}")
         if self.on_postgres and not self._starts:
             self._provide_sample()
-        wait_for(lambda: answers(self.sink_port), within_s=30, what="the receiver")
+        wait_for(lambda: answers(self.sink_port), within_s=60, what="the receiver")
         self._starts += 1
 
     def stop(self, *, number: int = signal.SIGTERM) -> int | None:
+        self._shell.close()
         if self.supervisor is None:
             return None
         self.supervisor.send_signal(number)
         code = self.supervisor.wait(timeout=FINISH_WITHIN_S)
         self.supervisor = None
         return code
+
+    def _kill(self) -> None:
+        """Not `stop`, which takes its time: nobody needs what a part still had in hand."""
+        started = [process for process in (self.supervisor, *self._others) if process is not None]
+        for pid in [one for process in started for one in (process.pid, *descendants_of(process.pid))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in started:
+            process.wait(timeout=FINISH_WITHIN_S)
+        wait_for(lambda: not list(processes_of(self.data_dir)), within_s=FINISH_WITHIN_S, what="the end of all")
 
     def log(self) -> str:
         return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
@@ -123,14 +129,11 @@ class Installation:
 
     def manage(self, *arguments: str) -> Any:
         """The JSON that a command prints."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments, "--json"],
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
+        if self._shell.env != self.env:
+            self._shell.close()
+            self._shell = Shell(self.env)
+        done = self._shell.run(*arguments, "--json")
+        assert done.code == 0, done.stderr
         return json.loads(done.stdout)
 
     def pids(self) -> dict[str, list[int]]:
@@ -155,7 +158,7 @@ class Installation:
 
     def cut_database_connections(self) -> int:
         """Ends every connection to this installation's database, as a restart of PostgreSQL does; says how many."""
-        with _admin_connection() as connection:
+        with migrated.admin_connection() as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._database]
             )
@@ -181,7 +184,7 @@ class Installation:
     def get(self, path: str, *, key: str | None = None) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}")
         request.add_header("Authorization", f"Bearer {key or self.key}")
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body: bytes = answer.read()
         return body
 
@@ -189,7 +192,7 @@ class Installation:
         return json.loads(self.get(path, key=key))
 
     def smtp(self) -> smtplib.SMTP:
-        return smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=20)
+        return smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60)
 
     def send(self, raw: bytes, *, to: str = SAMPLE_ALIAS) -> str:
         """Hands a mail in, octet for octet, and returns the id it was accepted as."""
@@ -254,7 +257,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [binary, *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(lambda: answers(self.port), within_s=10, what="redis-server")
+        wait_for(lambda: answers(self.port), within_s=60, what="redis-server")
 
     def stop(self) -> None:
         if self._process is not None:
@@ -367,7 +370,3 @@ def _read(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _admin_connection() -> psycopg.Connection[Any]:
-    return psycopg.connect(environment.POSTGRES_URL, autocommit=True)

@@ -21,7 +21,7 @@ from tests.allowlist import CURSORS, KIND_OF_REFERENCE, METHODS, Route, World, c
 from tests.apikeys.factories import make_client
 from tests.factories import make_alias, make_mailbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 ALL, WITHOUT_CONTENT = tuple(Scope), tuple(set(Scope) - {Scope.EMAILS_CONTENT})
 FIELDS = '{"active": false, "description": "x", "name": "x", "payload": "full"}'

@@ -27,6 +27,8 @@ ROW = {
 }
 
 
+@pytest.mark.long
+@pytest.mark.on_both
 @pytest.mark.timeout(600)
 def test_thirty_seconds_of_kills_and_faults_lose_nothing(tmp_path: Path) -> None:
     report = campaign.run(

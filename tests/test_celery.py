@@ -11,6 +11,8 @@ from emailgistics.beat import Sweeper
 from emailgistics.celery import app
 from tests.installation import Installation, free_ports, wait_for
 
+pytestmark = pytest.mark.on_both
+
 
 def test_a_lost_broker_is_asked_for_every_second_however_long_it_is_away() -> None:
     (port,) = free_ports(1)
@@ -28,10 +30,10 @@ def test_beat_outlives_a_broker_that_refuses_and_one_that_hangs(monkeypatch: pyt
         for _ in range(2):  # as many as there are entries
             started = time.monotonic()
             sweeper.tick()
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10  # it would hang for ever
     started = time.monotonic()
     sweeper.tick()  # refused by now
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     sweeper.close()
 
 
@@ -52,10 +54,10 @@ def test_both_kinds_of_workers_are_woken_every_two_seconds(tmp_path: Path, monke
 
 @pytest.mark.on_sqlite
 def test_what_opens_mail_has_a_memory_limit_and_nothing_else_has(installation: Installation) -> None:
-    wait_for(lambda: len(installation.pids().get("worker", [])) == 3, within_s=10, what="worker children")
+    wait_for(lambda: len(installation.pids().get("worker", [])) == 3, within_s=60, what="worker children")
     pids = installation.pids()
     first, *children = pids["worker"]
-    wait_for(lambda: {memory_limit(pid) for pid in children} == {str(2 * 1024**3)}, within_s=5, what="their limit")
+    wait_for(lambda: {memory_limit(pid) for pid in children} == {str(2 * 1024**3)}, within_s=60, what="their limit")
     assert {memory_limit(pid) for pid in (first, *pids["dispatcher"], *pids["smtp"])} == {"unlimited"}
 
 

@@ -57,7 +57,7 @@ def ask_everywhere(ports: tuple[int, int], key: str) -> set[Answer]:
     """What each of many callers at once is told, on every process."""
 
     def call(port: int) -> Answer:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             return ask(connection, key)
 
     with ThreadPoolExecutor(2 * CALLERS) as pool:
@@ -93,7 +93,7 @@ def test_no_request_that_begins_after_the_revocation_succeeds_however_many_there
 
     def keep_asking(port: int) -> None:
         # one connection each: kept alive, as clients do
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             while not enough.is_set():
                 began = time.monotonic()
                 seen.append((began, ask(connection, key)))
@@ -101,10 +101,10 @@ def test_no_request_that_begins_after_the_revocation_succeeds_however_many_there
     with ThreadPoolExecutor(8) as pool:
         callers = [pool.submit(keep_asking, port) for port in ports * 4]
         try:
-            wait_for(lambda: len(seen) > 50, within_s=30, what="calls")
+            wait_for(lambda: len(seen) > 50, within_s=60, what="calls")
             installation.manage("apikeys", "revoke", identifier)
             revoked = time.monotonic()
-            wait_for(lambda: sum(began > revoked for began, _ in seen) > 50, within_s=30, what="further calls")
+            wait_for(lambda: sum(began > revoked for began, _ in seen) > 50, within_s=60, what="further calls")
         finally:
             enough.set()
         for caller in callers:
@@ -114,7 +114,7 @@ def test_no_request_that_begins_after_the_revocation_succeeds_however_many_there
 
 
 def test_an_expired_key_is_refused_by_every_process(installation: Installation, ports: tuple[int, int]) -> None:
-    ends = datetime.now(UTC) + timedelta(seconds=15)
+    ends = datetime.now(UTC) + timedelta(seconds=10)
     _, key = make_key(installation, expires=ends.isoformat())
     assert ask_everywhere(ports, key) == {(200, "", "")}
     time.sleep(max(0, (ends - datetime.now(UTC)).total_seconds()))
@@ -127,7 +127,7 @@ def test_an_expired_key_is_refused_by_every_process(installation: Installation, 
 def raw_request(port: int, *lines: bytes, path: bytes = b"/v1/me") -> tuple[int, bytes]:
     """The status and all that was answered to a request of these header lines."""
     head = [b"GET " + path + b" HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close", *lines, b"", b""]
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"\r\n".join(head))
         answered = b""
         while piece := connection.recv(65536):

@@ -27,7 +27,9 @@ DOMAIN = "samples.example"
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One whose webhooks may go to any port of this machine, with a domain for the samples."""
-    with Installation(tmp_path_factory.mktemp("samples"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("samples"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.env["WEBHOOK_ALLOW_NETWORKS"] = "127.0.0.1/32"
         running.start()
         running.manage("domains", "create", DOMAIN)
@@ -71,7 +73,7 @@ def curl(installation: Installation, method: str, *arguments: str) -> Any:
 
 def spoken(installation: Installation, method: str, path: str, body: str = "", **headers: str) -> tuple[int, Any]:
     """Status and JSON of a request as it is written down: nothing is added but Host and the length."""
-    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=60)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body.encode() or None, named)

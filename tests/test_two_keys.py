@@ -84,7 +84,9 @@ class Party:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One of the module's own, whose webhooks may go to any port of this machine."""
-    with Installation(tmp_path_factory.mktemp("two_keys"), on_postgres=environment.ON_POSTGRES) as running:
+    with Installation(
+        tmp_path_factory.mktemp("two_keys"), on_postgres=environment.ON_POSTGRES, is_migrated=True
+    ) as running:
         running.env["WEBHOOK_ALLOW_NETWORKS"] = "127.0.0.1/32"
         running.start()
         yield running
@@ -116,7 +118,7 @@ def post(installation: Installation, path: str, body: dict[str, Any], *, key: st
         data=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         created: dict[str, Any] = json.load(answer)
     return created
 

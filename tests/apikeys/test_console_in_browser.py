@@ -373,6 +373,7 @@ def test_it_works_without_script(browser: Browser, site: str, signed_in: Any, in
         assert visitor.problems == []
 
 
+@pytest.mark.on_sqlite
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_phone(
     browser: Browser, site: str, signed_in: Any, color_scheme: Any, installation: Installation

@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from emailgistics.common import env
 
+pytestmark = pytest.mark.long
+
 
 def settings_say(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """One setting as a process sees it that has only this environment."""

@@ -79,7 +79,7 @@ def test_a_part_and_its_child_live_as_long_as_their_supervisor(lock: Path) -> No
     part = start_part(variables)
     assert not ended_within(part, 3 * lifeline.ASK_EVERY_S)
     supervisor.kill()
-    assert ended_within(part, 3)
+    assert ended_within(part, 30)
     end(supervisor)
 
 
@@ -89,7 +89,7 @@ def test_a_part_ends_though_another_supervisor_was_faster_than_it(lock: Path) ->
     first.kill()
     first.wait()
     second, _ = start_supervisor(lock)
-    assert ended_within(part, 3)
+    assert ended_within(part, 30)
     end(first, second)
 
 
@@ -118,7 +118,7 @@ def test_a_child_that_outlives_its_part_ends_with_the_supervisor_too(lock: Path)
     assert part.stdout
     started = time.monotonic()
     assert part.stdout.read() == ""  # the pipe is closed when the child is gone
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     end(part, supervisor)
 
 

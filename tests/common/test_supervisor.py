@@ -22,7 +22,7 @@ parts = [
     for name, code in json.loads(sys.argv[1]).items()
 ]
 output = supervisor.Output(1)
-supervising = supervisor.Supervisor(output, stop_within_s=2)
+supervising = supervisor.Supervisor(output, stop_within_s=float(sys.argv[2]))
 with supervising.stopped_by_signals():
     supervising.run(parts, folder=Path.cwd(), environment=dict(os.environ))
 output.close()
@@ -36,10 +36,10 @@ PARENT = "import os, time; os.fork(); os.write(1, b'pid %d\\n' % os.getpid()); t
 
 
 class Supervised:
-    def __init__(self, folder: Path, parts: dict[str, str]) -> None:
+    def __init__(self, folder: Path, parts: dict[str, str], *, stop_within_s: float) -> None:
         self._path = folder / "output"
         with self._path.open("wb") as output:
-            self.process = start(folder, parts, output.fileno())
+            self.process = start(folder, parts, output.fileno(), stop_within_s=stop_within_s)
 
     def output(self) -> list[str]:
         return self._path.read_text().splitlines()
@@ -56,10 +56,16 @@ class Supervised:
         return self.process.wait(timeout=20)
 
 
-def start(folder: Path, parts: dict[str, str], output: int, errors: int | None = None) -> "subprocess.Popen[bytes]":
+def start(
+    folder: Path, parts: dict[str, str], output: int, errors: int | None = None, *, stop_within_s: float = 2
+) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps(parts)], cwd=folder, env=environment, stdout=output, stderr=errors
+        [sys.executable, "-c", DRIVER, json.dumps(parts), str(stop_within_s)],
+        cwd=folder,
+        env=environment,
+        stdout=output,
+        stderr=errors,
     )
 
 
@@ -68,8 +74,8 @@ def supervise(tmp_path: Path) -> Iterator[type[Supervised]]:
     running: list[Supervised] = []
 
     class Here(Supervised):
-        def __init__(self, **parts: str) -> None:
-            super().__init__(tmp_path, parts)
+        def __init__(self, *, stop_within_s: float = 2, **parts: str) -> None:
+            super().__init__(tmp_path, parts, stop_within_s=stop_within_s)
             running.append(self)
 
     yield Here
@@ -116,7 +122,7 @@ def test_what_is_killed_is_started_again_and_its_children_go_with_it(supervise: 
     before = pids_of("part", supervised.wait_for_lines("part", count=2))
     (leader,) = (pid for pid in before if os.getpgid(pid) == pid)
     os.kill(leader, signal.SIGKILL)
-    wait_for(lambda: not any(map(is_alive, before)), within_s=1, what="the end of the child")
+    wait_for(lambda: not any(map(is_alive, before)), within_s=30, what="the end of the child")
     after = pids_of("part", supervised.wait_for_lines("part", count=4))
     assert len(set(after)) == 4
     (said,) = supervised.wait_for_lines("up         | part")
@@ -140,17 +146,15 @@ def test_a_part_that_does_not_listen_is_killed_in_the_end(supervise: type[Superv
     supervised.wait_for_lines("stubborn")
     started = time.monotonic()
     assert supervised.end() == 0
-    assert 2 < time.monotonic() - started < 4
+    assert 2 < time.monotonic() - started < 30
 
 
 def test_asked_twice_it_does_not_wait(supervise: type[Supervised]) -> None:
-    supervised = supervise(stubborn=STUBBORN)  # type: ignore[call-arg]
+    supervised = supervise(stop_within_s=40, stubborn=STUBBORN)  # type: ignore[call-arg]
     supervised.wait_for_lines("stubborn")
     supervised.process.send_signal(signal.SIGINT)
     supervised.wait_for_lines("up         | stopping")
-    started = time.monotonic()
-    assert supervised.end(signal.SIGINT) == 0
-    assert time.monotonic() - started < 1
+    assert supervised.end(signal.SIGINT) == 0  # within the 20 s that it waits for that
 
 
 def test_it_stops_while_a_part_waits_for_its_next_start(supervise: type[Supervised]) -> None:
@@ -158,7 +162,7 @@ def test_it_stops_while_a_part_waits_for_its_next_start(supervise: type[Supervis
     supervised.wait_for_lines("up         | short", count=4)
     started = time.monotonic()
     assert supervised.end() == 0
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3  # of the four until then
 
 
 def test_it_says_when_all_parts_answer(supervise: type[Supervised]) -> None:
@@ -179,7 +183,7 @@ def test_parts_go_on_when_the_reader_of_the_output(tmp_path: Path, reader: str) 
     os.close(write_end)
     if reader == "is gone":
         os.close(read_end)
-    wait_for((tmp_path / "done").exists, within_s=10, what="the end of its output")
+    wait_for((tmp_path / "done").exists, within_s=60, what="the end of its output")
     process.terminate()
     assert process.communicate(timeout=10)[1] == b""
     assert process.returncode == 0

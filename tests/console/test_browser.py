@@ -105,6 +105,7 @@ def test_every_page_that_can_be_reached_is_without_fault(visitor: Visitor, mail:
     assert wanted - set(opened) == set()
 
 
+@pytest.mark.on_sqlite
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_can_be_read_in_light_and_in_dark(scheme: str, visitor: Visitor, mail: None) -> None:
     """WCAG 1.4.3: 4.5 to 1, for what our own style sheet colours."""
@@ -150,6 +151,7 @@ def contrast(page: Page, selector: str) -> float:
     return ratio
 
 
+@pytest.mark.on_sqlite
 def test_the_console_is_used_on_a_phone(visitor: Visitor, mail: None) -> None:
     page = visitor.page
     page.set_viewport_size({"width": 360, "height": 740})
@@ -166,6 +168,7 @@ def test_the_console_is_used_on_a_phone(visitor: Visitor, mail: None) -> None:
     assert visitor.problems == []
 
 
+@pytest.mark.on_sqlite
 def test_the_console_is_used_with_the_keyboard(visitor: Visitor, mail: None) -> None:
     page = visitor.page
     page.goto("/admin/mailboxes/email/")

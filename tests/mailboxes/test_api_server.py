@@ -15,7 +15,7 @@ from tests.installation import Installation, found_in
 def call(
     installation: Installation, method: str, path: str, body: Any = None, *, chunked: bool = False, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", installation.http_port, timeout=60)
     try:
         connection.request(
             method,
@@ -99,7 +99,7 @@ def test_what_says_to_be_too_large_is_refused_before_it_is_sent(installation: In
         f"POST /v1/domains HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {installation.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", installation.http_port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", installation.http_port), timeout=60) as connection:
         connection.sendall(request.encode())
         head = connection.recv(65_536).decode()  # not an octet of the body was sent
     assert head.startswith("HTTP/1.1 413")
@@ -113,7 +113,7 @@ def test_a_client_that_goes_away_in_the_middle_leaves_no_fault(installation: Ins
             f"POST /v1/domains HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {installation.key}\r\n"
             f'{framing}\r\n\r\n{"5" + chr(13) + chr(10) if "chunked" in framing else ""}{{"nam'
         )
-        with socket.create_connection(("127.0.0.1", installation.http_port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", installation.http_port), timeout=60) as connection:
             connection.sendall(request.encode())
             connection.shutdown(socket.SHUT_WR)
             connection.recv(65_536)

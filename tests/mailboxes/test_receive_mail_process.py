@@ -70,7 +70,7 @@ def test_a_piped_mail_is_processed_and_its_webhook_goes_out(installation: Instal
     raw = simple_mail("Through the pipe").replace(b"\r\n", b"\n")
     status, out, _ = piped(installation, "--json", "-f", "", SAMPLE_ALIAS, raw=raw)
     assert status == 0
-    assert installation.wait_until_received({"Through the pipe"}, within_s=20) < 10
+    assert installation.wait_until_received({"Through the pipe"}, within_s=60) < 10
     (entry,) = [entry for entry in installation.received() if entry["subject"] == "Through the pipe"]
     email = installation.get_json(f"/v1/emails/{entry['email_id']}")
     assert (email["source"], email["mail_from"], email["status"]) == ("pipe", "", "processed")
@@ -205,7 +205,7 @@ def test_a_signal_while_the_mail_comes_in_leaves_nothing_and_is_75(installation:
         process.stdin.write(b"x" * 500_000)  # more than a pipe holds: once that is written, somebody reads
         process.stdin.flush()
         process.send_signal(number)
-        assert process.wait(20) == 75
+        assert process.wait(60) == 75
         assert process.stderr.read().decode() == f"{OUR_FAULT} ({signal.Signals(number).name})\n"
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
@@ -218,12 +218,12 @@ def test_a_signal_once_the_mail_is_read_does_not_make_it_come_twice(installation
         assert process.stdin is not None
         process.stdin.write(simple_mail("Once"))
         process.stdin.close()
-        wait_for(lambda: has_opened_the_database(process.pid), within_s=20, what="the end of reading")
+        wait_for(lambda: has_opened_the_database(process.pid), within_s=60, what="the end of reading")
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)  # it waits for the lock
         let_go()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert count(installation) == before + 1
 
 
@@ -238,12 +238,12 @@ def test_a_killed_process_stored_all_of_its_mail_or_nothing(installation: Instal
             process.stdin.close()
             wait_for(
                 lambda process=process: process.poll() is not None or has_opened_the_database(process.pid),
-                within_s=20,
+                within_s=60,
                 what="the end of reading",
             )
             time.sleep(random.uniform(0, 0.06))
             process.kill()
-            process.wait(20)
+            process.wait(60)
         added = count(installation) - before - stored
         assert added in ((2,) if process.returncode == 0 else (0, 2))
         stored += added

@@ -30,7 +30,7 @@ from mailboxes.smtp.handler import Handler, is_test_network
 from tests.factories import RAW, make_alias, make_domain, make_mailbox
 from tests.mailboxes.smtp_client import Client, Running, listening, on_the_wire
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 TO = "support@example.com"
 OUR_FAULT = "451 4.3.0 Temporary failure here, please try again later"
 
@@ -420,14 +420,14 @@ def test_a_client_that_leaves_after_the_dot_has_its_mail_stored_whole() -> None:
 
     def store(**arguments: Any) -> Message:
         storing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return receive.receive_message(**arguments)
 
     with listening(Handler(receive_message=store)) as server:
         client = Client(server.port)
         client.open(TO)
         client.send(on_the_wire(RAW))
-        assert storing.wait(10)
+        assert storing.wait(60)
         client.close()
         wait_until(lambda: not server.listener._connections)
         go_on.set()
@@ -528,7 +528,7 @@ def test_stopping_waits_for_nobody_longer_than_it_is_told() -> None:
         stalled.open(TO)
         began_at = time.monotonic()
         assert server.stop(within_s=0.3)
-        assert time.monotonic() - began_at < 2
+        assert time.monotonic() - began_at < 20  # a client that stalls is waited for five minutes otherwise
         assert stored_counts() == [0, 0, 0, 0]
 
 
@@ -537,7 +537,7 @@ def test_stopping_says_so_when_a_call_to_the_database_hangs() -> None:
     go_on = threading.Event()
 
     def store(**arguments: Any) -> Message:
-        go_on.wait(10)
+        go_on.wait(60)
         try:
             return receive.receive_message(**arguments)
         finally:
@@ -588,7 +588,7 @@ def test_the_command_listens_until_it_is_told_to_stop(number: int, tmp_path: Pat
         with Client(int(listening[1])) as client:
             process.send_signal(number)
             assert client.reply() == "421 4.3.2 Shutting down, please try again later"
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "smtp.stopped" in process.stderr.read()
 
 
@@ -596,7 +596,7 @@ def test_a_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with smtpd("--port", str(port), data_dir=tmp_path) as process:
-            assert process.wait(20) == 1
+            assert process.wait(60) == 1
             assert process.stderr is not None
             assert process.stderr.read() == (
                 f"CommandError: cannot listen for SMTP on 127.0.0.1 port {port} (Address already in use): "

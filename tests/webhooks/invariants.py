@@ -72,9 +72,11 @@ class Dispatcher:
 
 def assert_may_be_sent(claimed: Iterable[Claimed]) -> None:
     """Nothing goes out for a webhook that is off, moved or deleted but a test, and no mail that is not confirmed."""
+    claimed = list(claimed)
     assert not claimed or stop.outgoing_stop() is None
+    rows = Delivery.objects.select_related("webhook__alias", "event__email").in_bulk(one.delivery_id for one in claimed)
     for one in claimed:
-        delivery = Delivery.objects.select_related("webhook__alias", "event__email").get(pk=one.delivery_id)
+        delivery = rows[one.delivery_id]
         webhook, email = delivery.webhook, delivery.event.email
         assert webhook.deleted_at is None
         assert webhook.url == one.url != ""

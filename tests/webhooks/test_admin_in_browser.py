@@ -120,9 +120,9 @@ def test_a_real_delivery_is_looked_at_with_its_attempts(visitor: Visitor, instal
     failing = f"http://127.0.0.1:{installation.sink_port}/failing"  # it verifies, and this one has another secret
     webhook = installation.manage("webhooks", "create", "--url", failing, "--alias", "help@example.com")
     installation.send(simple_mail(subject))
-    installation.wait_until_received({subject}, within_s=30)
+    installation.wait_until_received({subject}, within_s=60)
     attempted = f"/v1/webhooks/{webhook['id']}/deliveries"
-    wait_for(lambda: installation.get_json(attempted)["data"][0]["attempts"] > 0, within_s=20, what="an attempt")
+    wait_for(lambda: installation.get_json(attempted)["data"][0]["attempts"] > 0, within_s=60, what="an attempt")
     page.goto(f"{LIST}?q={webhook['id']}")
     page.click("text=/failing")
     row = page.locator(".wh-table tbody tr")
@@ -173,10 +173,11 @@ def test_pausing_rotating_and_deleting_ask_first(visitor: Visitor, installation:
     assert url not in urls(installation)
 
 
+@pytest.mark.on_sqlite
 def test_no_page_is_wider_than_a_phone(visitor: Visitor, installation: Installation) -> None:
     page = visitor.page
     installation.send(simple_mail("For the phone"))
-    installation.wait_until_received({"For the phone"}, within_s=30)
+    installation.wait_until_received({"For the phone"}, within_s=60)
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     addresses = [LIST, ADD, *(f"/admin/webhooks/{name}/" for name in ("delivery", "attempt", "event", "eventbody"))]
     for address in list(addresses):

@@ -78,7 +78,7 @@ def test_the_test_button_leads_to_the_result_which_shows_by_itself(
 def test_one_delivery_is_replayed_and_its_page_goes_on_by_itself(visitor: Visitor, installation: Installation) -> None:
     page = visitor.page
     installation.send(simple_mail("Once more"))
-    installation.wait_until_received({"Once more"}, within_s=30)
+    installation.wait_until_received({"Once more"}, within_s=60)
     row = page.locator("#changelist-form tr", has_text="Once more").filter(has_text="delivered")
 
     def is_recorded() -> bool:
@@ -86,7 +86,7 @@ def test_one_delivery_is_replayed_and_its_page_goes_on_by_itself(visitor: Visito
         page.goto("/admin/webhooks/delivery/?state__exact=delivered")
         return row.count() > 0
 
-    wait_for(is_recorded, within_s=30, what="the delivery on record as delivered")
+    wait_for(is_recorded, within_s=60, what="the delivery on record as delivered")
     row.locator("a[href*='/delivery/']").first.click()
     expect(page.locator("#delivery-now")).to_contain_text("The receiver took it: it answered 2")
     page.click("a:text-is('Replay')")
@@ -109,7 +109,7 @@ def test_a_span_is_replayed_to_its_end_on_a_page_that_shows_how_far_it_is(
     page, subjects = visitor.page, {f"Spanned {n}" for n in range(4)}
     for subject in sorted(subjects):
         installation.send(simple_mail(subject))
-    installation.wait_until_received(subjects, within_s=30)
+    installation.wait_until_received(subjects, within_s=60)
     open_webhook(visitor, "The built-in receiver")
     page.click("text=Replay deliveries")
     page.check("input[value=delivered]")
@@ -163,4 +163,4 @@ def test_stopping_all_is_said_on_every_page_and_nothing_goes_out_until_the_start
     page.click(SEND)
     expect(page.locator("#main")).to_contain_text("Outgoing webhooks are sent again.")
     assert banner.count() == 0
-    installation.wait_until_received({"While stopped"}, within_s=30)
+    installation.wait_until_received({"While stopped"}, within_s=60)

@@ -96,7 +96,7 @@ def test_two_who_make_a_form_at_once_get_the_same_octets(settings: Any) -> None:
 
     def make() -> None:
         try:
-            together.wait(10)
+            together.wait(60)
             body = bodies.body_of(Event.objects.get(pk=event.pk), "full")
             made.append((body.pk, bytes(body.body)))
         finally:

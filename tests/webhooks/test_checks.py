@@ -103,6 +103,7 @@ CELERY = [sys.executable, *COMMANDS["dispatcher"].split()[1:]]
         ([sys.executable, "manage.py", "up"], "WEBHOOK_TIMEOUT_S", "soon", "WEBHOOK_TIMEOUT_S is 'soon'"),
     ],
 )
+@pytest.mark.on_both
 def test_no_part_starts_with_a_wrong_setting(
     command: list[str], name: str, value: str, said: str, settings: Settings, tmp_path: Path
 ) -> None:

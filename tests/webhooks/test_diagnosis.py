@@ -181,7 +181,7 @@ def test_nothing_that_is_pasted_takes_long_or_fails(make: Callable[[int], bytes]
     began = time.monotonic()
     headers = sent() | {"webhook-signature": " ".join(["v1," + "A" * 44] * 100_000), "x-webhook-signature": "é\ud800"}
     assert code(headers, make(diagnosis.MAX_BODY_BYTES)) not in ("valid", "body_too_large")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # it tells linear from quadratic
     assert code(headers, make(diagnosis.MAX_BODY_BYTES + 6) + b"xxxxxx") == "body_too_large"
     assert code("\n" * 100_000 + "webhook-id", "\ud800") == "header_missing"
 

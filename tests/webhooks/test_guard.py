@@ -242,12 +242,12 @@ def test_a_name_server_that_does_not_answer_holds_a_save_only_so_long(monkeypatc
     monkeypatch.setattr(guard, "DNS_TIMEOUT_S", 0.2)
 
     def slow(host: str, port: int) -> list[str]:
-        time.sleep(1)
+        time.sleep(3)
         return ["127.0.0.1"]
 
     began = time.monotonic()
     assert refusal("https://slow.example/", slow) is None
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2.5
 
 
 @given(st.text(max_size=40) | st.from_regex(r"https?://[^\s]{0,40}", fullmatch=True))

@@ -34,9 +34,9 @@ from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
 from webhooks.services.queue.taking import take
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed"), pytest.mark.long]
 
-HANGS_AFTER_S = 5
+HANGS_AFTER_S = 60  # a deadlock is noticed by the database long before
 SEEN_TO_WAIT_S = 0.05  # longer than most of these take if nothing stands in their way
 STOPS = 2
 WRITES = ("INSERT", "UPDATE", "DELETE")

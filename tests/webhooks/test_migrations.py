@@ -14,7 +14,11 @@ from tests.factories import make_alias, make_delivery, make_webhook
 from webhooks.models import Delivery, Webhook
 from webhooks.services.queue import upkeep
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed", "_to_the_latest")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("loopback_allowed", "_to_the_latest"),
+    pytest.mark.long,
+]
 
 LATEST = "0011"
 OWN_LISTS = {"delivery_of_webhook", "delivery_undelivered"}
@@ -119,7 +123,7 @@ def test_a_table_in_use_is_not_waited_for_long_and_the_next_try_gets_it(start: s
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
     try:
         with pytest.raises(OperationalError, match="lock timeout"):
             migrate(to)

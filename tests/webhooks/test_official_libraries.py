@@ -22,7 +22,7 @@ from tests.webhooks.mails import made_mails
 from webhooks import signing
 from webhooks.models import EventBody, Webhook
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed"), pytest.mark.long]
 
 HERE = Path(__file__).parent
 COUNT = 1000

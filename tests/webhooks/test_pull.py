@@ -283,13 +283,13 @@ def test_a_mail_that_commits_late_gets_a_later_position() -> None:
                 # locks what a mail that is being stored locks: the webhook's key
                 slow.append(store())
                 stored.set()
-                assert pulled_once.wait(20)
+                assert pulled_once.wait(60)
         finally:
             connection.close()
 
     thread = threading.Thread(target=store_slowly)
     thread.start()
-    assert stored.wait(20)
+    assert stored.wait(60)
     quick = make_delivery_in(mailbox, webhook)
     assert quick.pk > slow[0].pk
     first = pull(webhook, after=0, limit=10)

@@ -43,7 +43,7 @@ def at_once(*calls: Callable[[], Any]) -> list[BaseException]:
 
     def run(call: Callable[[], Any]) -> None:
         try:
-            start.wait(10)
+            start.wait(60)
             call()
         except BaseException as error:  # noqa: BLE001 - handed to the test
             raised.append(error)
@@ -377,5 +377,5 @@ def test_storing_mail_for_a_webhook_does_not_wait_while_it_is_changed() -> None:
         webhooks._locked(webhook)
         thread = threading.Thread(target=store)
         thread.start()
-        assert stored.wait(5)
+        assert stored.wait(60)
     thread.join(10)

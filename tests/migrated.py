@@ -1,0 +1,76 @@
+"""Databases that were migrated once, to begin with: starting an installation is mostly migrating otherwise."""
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from tests import environment
+from tests.shell import ROOT
+
+SQLITE_NAME = "emailgistics.sqlite3"
+SECRETS = {
+    "SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests-0123456789",
+    "API_KEY_PEPPERS": "1:cGVwcGVyLXBlcHBlci1wZXBwZXItcGVwcGVyLTEyMzQ=",
+    "ENCRYPTION_KEYS": "1:ZW5jcnlwdGlvbi1lbmNyeXB0aW9uLWVuY3J5cHQtMTI=",
+}
+
+
+def copy_sqlite(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    shutil.copy(_sqlite() / SQLITE_NAME, data_dir)
+
+
+def create_postgres(name: str, *, is_migrated: bool) -> None:
+    template = f' TEMPLATE "{_postgres()}"' if is_migrated else ""
+    with admin_connection() as connection:
+        connection.execute(f'CREATE DATABASE "{name}"{template}')
+
+
+def drop_postgres(name: str) -> None:
+    with admin_connection() as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def url_of(name: str) -> str:
+    return urlunsplit(urlsplit(environment.POSTGRES_URL)._replace(path=f"/{name}"))
+
+
+def admin_connection() -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(environment.POSTGRES_URL, autocommit=True)
+
+
+@cache
+def _sqlite() -> Path:
+    """The data folder of it."""
+    folder = Path(tempfile.mkdtemp(prefix="emailgistics-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _migrate(folder, {})
+    return folder
+
+
+@cache
+def _postgres() -> str:
+    name = f"emailgistics_migrated_{os.getpid()}"
+    create_postgres(name, is_migrated=False)
+    atexit.register(drop_postgres, name)
+    with tempfile.TemporaryDirectory() as folder:
+        _migrate(Path(folder), {"DATABASE_URL": url_of(name), **SECRETS})
+    return name
+
+
+def _migrate(data_dir: Path, variables: Mapping[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir), **variables},
+        check=True,
+    )
