@@ -161,7 +161,7 @@ class Installation:
 
     def _popen_other(self, command: Any) -> subprocess.Popen[bytes]:
         with (self._folder / "others.log").open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL, stderr=log)
+            return subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
 
     def cut_database_connections(self) -> int:
         """Ends every connection to this installation's database, as a restart of PostgreSQL does; says how many."""
