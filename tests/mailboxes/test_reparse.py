@@ -234,6 +234,23 @@ def test_with_a_raw_that_is_not_what_was_accepted_it_stays_as_it_is_too() -> Non
     assert everything() == before
 
 
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_a_fault_of_the_parser_of_today_takes_nothing_away(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    make_mailbox()
+    ask(make_email())
+    Message.objects.update(parse_status=status)
+    before = everything()
+    broken = replace(mime.parse(RAW), status="failed", defects=(mime.Defect.INTERNAL_ERROR,), text="")
+    monkeypatch.setattr(reparse.mime, "parse", lambda _: broken)
+    assert work() == 1
+    (report,) = Reparse.objects.get().report
+    if status == "ok":
+        assert (report["outcome"], report["reason"]) == ("failed", "internal_error")
+        assert everything() == before
+    else:  # of what could not be read before, some of the header is more than nothing
+        assert report["outcome"] == "changed"
+
+
 # --- workers that die, come late, or meet others
 
 

@@ -9,11 +9,14 @@ import pytest
 from django.utils import timezone
 
 from emailgistics.common import leases
+from emailgistics.common.access import Scope
 from mailboxes.models import Alias, Attachment, Email, EmailContent, Mailbox, Message, Reparse
 from mailboxes.services import process, provision, reparse
+from tests.apikeys.factories import make_client
 from tests.factories import make_alias, make_email, make_mailbox, make_message
 from tests.mailboxes.test_process import dead_lease
 from tests.mailboxes.test_reparse import TWO_FILES
+from tests.webhooks.asking import call, one, problem
 from tests.webhooks.events import octets_of
 from tests.webhooks.rows import again, move
 from tests.webhooks.test_schemas import CONTENT, HEADER, LINKED, OF_FORM, check, real_mails, schema_of
@@ -165,8 +168,8 @@ def test_an_attachment_that_stays_keeps_its_id_and_the_links_that_were_sent_open
     assert now["changed"] == ["attachments"]
     assert [one["id"] for one in now["attachments"]] == [one["id"] for one in sent]
     received = Event.objects.get(type="email.received")
-    for one in sent:
-        *_, event, part, token = one["url"].split("/")
+    for attachment in sent:
+        *_, event, part, token = attachment["url"].split("/")
         assert links.verified(event, part, token) == received.pk
         found = links.opened(received.pk, now=timezone.now())
         assert found is not None
@@ -268,3 +271,39 @@ def test_every_form_of_every_mail_is_what_the_schema_says() -> None:
             assert data.keys() == names - ((CONTENT | HEADER) - said), form
             assert set(data["changed"]) <= names
             assert "subject" in data["changed"]
+
+
+# --- asking for it
+
+
+def test_a_webhook_asks_for_it_in_the_api_and_gets_the_usual_events_otherwise() -> None:
+    mailbox, client = make_mailbox(), make_client()
+    body = {"mailbox_id": mailbox.public_id, "url": "http://127.0.0.1:9/"}
+    made = call(client, "POST", "/webhooks", body).json()
+    assert made["events"] == ["email.received", "webhook.disabled"]
+    assert one(client, "PATCH", made["id"], {"events": BOTH}).json()["events"] == BOTH
+    assert call(client, "POST", "/webhooks", body | {"events": ["email.reparsed"]}).json()["events"] == [BOTH[1]]
+
+
+def test_a_key_without_content_does_not_have_a_full_webhook_told_of_what_is_read_otherwise() -> None:
+    mailbox = make_mailbox()
+    client = make_client(mailboxes=[mailbox], scopes=[Scope.WEBHOOKS_WRITE])
+    for events in (["webhook.disabled"], ["email.received"]):
+        webhook = make_curious(mailbox=mailbox, events=events)
+        lacks = one(client, "PATCH", webhook, {"events": [*events, "email.reparsed"]})
+        assert problem(lacks) == (403, "insufficient_scope")
+        assert Webhook.objects.get(pk=webhook.pk).events == events
+    lean = make_curious(mailbox=mailbox, payload="metadata", events=["webhook.disabled"])
+    assert one(client, "PATCH", lean, {"events": BOTH}).status_code == 200
+
+
+def test_the_log_and_the_report_hold_names_and_no_content(caplog: pytest.LogCaptureFixture) -> None:
+    make_curious(mailbox=make_mailbox())
+    email = make_email()
+    with caplog.at_level("INFO"):
+        read_otherwise(email, subject="a secret of old")
+    logged = caplog.text + json.dumps(Reparse.objects.get().report)
+    assert email.public_id in logged
+    assert "'changed': ['subject']" in logged
+    for content in ("secret", "Broken engine", "ada@example.net"):
+        assert content not in logged
