@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tests import migrated
+from tests import environment, migrated
 from tests.shell import ROOT, Shell
 
 SAMPLE_ALIAS = "help@example.com"

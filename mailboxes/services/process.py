@@ -19,8 +19,9 @@ from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
-from mailboxes.mime import NameAddress, ParsedMail
+from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
+from mailboxes.services import derived
 from mailboxes.signals import email_processed
 
 log = get_logger(__name__)
@@ -126,52 +127,19 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
             recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
             attachments=attachments,
             octets=octets,
+            changed=None,
         )
     return True
 
 
 def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:
-    found = {
-        "status": status,
-        "kind": parsed.kind,
-        "subject": parsed.subject,
-        "from_name": parsed.from_.name if parsed.from_ else "",
-        "from_address": parsed.from_.address if parsed.from_ else "",
-        "date": parsed.date,
-        "message_id_header": parsed.message_id,
-        "has_attachment": any(not attachment.is_inline for attachment in parsed.attachments),
-    }
+    found = derived.email_columns(parsed) | {"status": status}
     for name, value in found.items():
         setattr(email, name, value)
     email.save(update_fields=found)
-    EmailContent.objects.create(
-        email=email,
-        in_reply_to=parsed.in_reply_to,
-        references=list(parsed.references),
-        addresses=_addresses(parsed),
-        headers=[list(field) for field in parsed.headers],
-        text=parsed.text,
-        text_truncated=parsed.text_truncated,
-        html=parsed.html,
-        html_truncated=parsed.html_truncated,
-        preview=parsed.preview,
-    )
+    EmailContent.objects.create(email=email, **derived.content_columns(parsed))
     return Attachment.objects.bulk_create(
-        Attachment(
-            email=email,
-            position=position,
-            part=attachment.part,
-            filename=attachment.filename,
-            content_type=attachment.content_type,
-            is_inline=attachment.is_inline,
-            content_id=attachment.content_id,
-            size=attachment.size,
-            sha256=attachment.sha256,
-            encoding=attachment.encoding,
-            offset=attachment.offset,
-            length=attachment.length,
-        )
-        for position, attachment in enumerate(parsed.attachments)
+        Attachment(email=email, **columns) for columns in derived.attachment_columns(parsed)
     )
 
 
@@ -220,15 +188,3 @@ def unparsed(defect: str) -> ParsedMail:
         attachments=(),
         kind="normal",
     )
-
-
-def _addresses(parsed: ParsedMail) -> dict[str, object]:
-    def entry(one: NameAddress) -> dict[str, str]:
-        return {"name": one.name, "address": one.address}
-
-    return {
-        "sender": entry(parsed.sender) if parsed.sender else None,
-        "reply_to": [entry(one) for one in parsed.reply_to],
-        "to": [entry(one) for one in parsed.to],
-        "cc": [entry(one) for one in parsed.cc],
-    }

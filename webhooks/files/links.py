@@ -81,6 +81,11 @@ def revoke_links(email: Email) -> datetime | None:
     Since when; None if there was never an event with links to it. Twice is as good as once.
     """
     Event.objects.filter(email=email, links_revoked_at=None).update(links_revoked_at=timezone.now())
+    return revoked_at(email)
+
+
+def revoked_at(email: Email) -> datetime | None:
+    """Since when its links open nothing, which holds for those of later events as well. None: they may."""
     return Event.objects.filter(email=email).order_by("id").values_list("links_revoked_at", flat=True).first()
 
 

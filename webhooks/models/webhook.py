@@ -49,8 +49,9 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.live().filter(Q(mailbox__in=allowed) | Q(alias__mailbox__in=allowed))
 
 
-def all_event_types() -> list[str]:
-    return list(Webhook.EventType.values)
+def usual_event_types() -> list[str]:
+    """What a webhook is told of unless somebody says otherwise: that mail is read otherwise, only who asks for it."""
+    return [name for name in Webhook.EventType.values if name != Webhook.EventType.EMAIL_REPARSED]
 
 
 class Webhook(TypedIdModel):
@@ -75,6 +76,7 @@ class Webhook(TypedIdModel):
         """What a webhook can be told of; see `Event.Type` for all there are."""
 
         EMAIL_RECEIVED = "email.received"
+        EMAIL_REPARSED = "email.reparsed"
         WEBHOOK_DISABLED = "webhook.disabled"
 
     alias = models.ForeignKey(Alias, models.PROTECT, null=True, blank=True, related_name="webhooks")
@@ -114,7 +116,7 @@ class Webhook(TypedIdModel):
         max_length=10, choices=Attachments, default=Attachments.LINKS, db_default=Attachments.LINKS
     )
     events = models.JSONField(
-        default=all_event_types,
+        default=usual_event_types,
         db_default=models.Value(["email.received", "webhook.disabled"], models.JSONField()),
         help_text="what it is told of",
     )

@@ -54,7 +54,7 @@ def store_bodies(
 
     The event was made in the caller's transaction, so nobody else renders it.
     """
-    full = payloads.email_received(event, stored)
+    full = _full(event, stored)
     made = {form: _octets(full, form, stored, octets) for form in sorted(set(forms))}
     rows = (EventBody(event=event, form=form, body=body, size=len(body)) for form, body in made.items())
     return {body.form: body for body in EventBody.objects.bulk_create(rows)}
@@ -94,7 +94,7 @@ def _rendered_now(event: Event, form: str) -> EventBody | None:
         recipients=list(Recipient.objects.filter(email=email).select_related("alias__domain")),
         attachments=list(Attachment.objects.filter(email=email).order_by("position")),
     )
-    return _store(event, form, _octets(payloads.email_received(event, stored), form, stored, None))
+    return _store(event, form, _octets(_full(event, stored), form, stored, None))
 
 
 def _cut_down(event: Event, form: str) -> EventBody | None:
@@ -109,6 +109,13 @@ def _cut_down(event: Event, form: str) -> EventBody | None:
         log.exception("event.body_unreadable", event_id=event.public_id)
         return None
     return _store(event, form, octets)
+
+
+def _full(event: Event, stored: StoredEmail) -> Json:
+    if event.type != Event.Type.EMAIL_REPARSED:
+        return payloads.email_received(event, stored)
+    received = Event.objects.filter(type=Event.Type.EMAIL_RECEIVED, email=stored.email).first()
+    return payloads.email_reparsed(event, stored, received=received)
 
 
 def _store(event: Event, form: str, octets: bytes) -> EventBody:

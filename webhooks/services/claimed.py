@@ -158,7 +158,7 @@ def _claimed(row: Row, endpoint: Endpoint) -> Claimed:
         is_suspicious=row.lease_losses >= ALONE_FROM_LOSSES,
         is_test=row.is_test,
         form=form,
-        is_about_mail=row.event_type == Event.Type.EMAIL_RECEIVED,
+        is_about_mail=row.mailbox_id is not None,
         max_in_flight=endpoint.webhook.max_in_flight,
     )
 
@@ -170,7 +170,7 @@ def _body(row: Row, webhook: Webhook) -> tuple[bytes | None, str]:
     """
     wanted = webhook.form
     if row.body is not None and row.form is not None:
-        is_fit = row.event_type != Event.Type.EMAIL_RECEIVED or row.form in SAYS_NO_MORE_THAN[Form(wanted)]
+        is_fit = row.mailbox_id is None or row.form in SAYS_NO_MORE_THAN[Form(wanted)]
         if is_fit:
             return bytes(row.body), row.form
     try:
