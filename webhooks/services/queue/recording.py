@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -113,32 +114,44 @@ def _record_bare(result: Result, lease_id: UUID) -> None:
 
 @transaction.atomic
 def _record(results: Sequence[Result], lease_id: UUID) -> None:
-    ours, in_trouble = _locked(results, lease_id)
-    insert_attempts([result for result in results if not result.is_own_fault])
+    there, ours, in_trouble = _locked(results, lease_id)
+    insert_attempts([result for result in there if not result.is_own_fault])
     _write_successes([result for result in ours if result.is_success])
     _write_failures([result for result in ours if not result.is_success])
     _judge([result for result in ours if not (result.claimed.is_test or result.is_own_fault)], in_trouble)
     if len(ours) < len(results):
-        # taken over meanwhile, which is on record, or ended by somebody: what was answered decides nothing any more
+        # taken over meanwhile, which is on record, ended by somebody or erased: what was answered decides nothing
         log.warning("delivery.stale_results", count=len(results) - len(ours))
 
 
-def _locked(results: Sequence[Result], lease_id: UUID) -> tuple[list[Result], set[UUID]]:
-    """Those whose delivery is still ours, locked; and the webhooks of which something is known.
+class Locked(NamedTuple):
+    there: list[Result]  # their delivery was not erased
+    ours: list[Result]  # of these
+    in_trouble: set[UUID]  # webhooks of which something is known
+
+
+def _locked(results: Sequence[Result], lease_id: UUID) -> Locked:
+    """Those whose delivery is there, and still ours: locked, so that both stay so.
 
     The fence: whoever took one over has ended our lease on it. Locked before anything is written, and in the order of
     their ids, as everybody does.
     """
     ids = [result.claimed.delivery_id for result in results]
-    rows = Delivery.objects.filter(among(ids), lease_id=lease_id).order_by("id")
-    locked = rows.select_for_update(of=("self",), no_key=True).values_list("pk", "attempts", "webhook", *SAYS_SOMETHING)
-    numbers: dict[UUID, int] = {}
+    rows = Delivery.objects.filter(among(ids)).order_by("id").select_for_update(of=("self",), no_key=True)
+    there: set[UUID] = set()
+    ours: set[tuple[UUID, int]] = set()
     in_trouble: set[UUID] = set()
-    for pk, n, webhook, *known in locked:
-        numbers[pk] = n
+    for pk, n, lease, webhook, *known in rows.values_list("pk", "attempts", "lease_id", "webhook", *SAYS_SOMETHING):
+        there.add(pk)
+        if lease == lease_id:
+            ours.add((pk, n))
         if any(known):
             in_trouble.add(webhook)
-    return [result for result in results if numbers.get(result.claimed.delivery_id) == result.claimed.n], in_trouble
+    return Locked(
+        [result for result in results if result.claimed.delivery_id in there],
+        [result for result in results if (result.claimed.delivery_id, result.claimed.n) in ours],
+        in_trouble,
+    )
 
 
 def _judge(results: Iterable[Result], in_trouble: set[UUID]) -> None:
