@@ -88,12 +88,18 @@ def release(ids: Sequence[UUID], lease_id: UUID) -> None:
 
 def process_message(message_id: UUID, lease_id: UUID) -> bool:
     """Opens one claimed message and stores what is in it. False if the claim was lost meanwhile: nothing changed."""
-    message = Message.objects.get(pk=message_id)
+    message = Message.objects.filter(pk=message_id).first()
+    if message is None:
+        return _is_lost(message_id)
     if message.losses > PARK_FROM_LOSSES:
         log.error("message.parked", message=message.public_id, losses=message.losses - 1)
         return store(message, unparsed("processing_lost"), None, lease_id=lease_id, state=Message.State.PARKED)
     try:
         octets = raw.read_raw(message)
+    except raw.RawGoneError:
+        if Message.objects.filter(pk=message_id).exists():
+            raise
+        return _is_lost(message_id)
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
@@ -113,8 +119,7 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
         "parse_version": mime.VERSION,
     }
     if not ours.update(**fate):
-        log.warning("message.claim_lost", message=message.public_id)
-        return False
+        return _is_lost(message.pk)
     for name, value in fate.items():  # the rest of a message never changes, so it need not be read again
         setattr(message, name, value)
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
@@ -130,6 +135,12 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
             changed=None,
         )
     return True
+
+
+def _is_lost(message_id: UUID) -> bool:
+    """Somebody took the message over, or erased it: what we make of it changes nothing any more."""
+    log.warning("message.claim_lost", message=encode_id(Message.ID_PREFIX, message_id))
+    return False
 
 
 def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:

@@ -9,17 +9,14 @@ import base64
 import hmac
 import re
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from emailgistics.common.crypto import KEY_BYTES, KeyRing
+from emailgistics.common.crypto import KeyRing, derived
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Attachment, Email, RawMessage
 from webhooks.models import Delivery, Event
@@ -90,10 +87,5 @@ def revoked_at(email: Email) -> datetime | None:
 
 
 def _mac(key: bytes, event_id: UUID, part: str) -> str:
-    digest = hmac.digest(_derived(key), event_id.bytes + part.encode(), sha256)
+    digest = hmac.digest(derived(key, purpose=PURPOSE), event_id.bytes + part.encode(), sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-
-
-@lru_cache(maxsize=16)
-def _derived(key: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE).derive(key)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterable
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
-from mailboxes.models import Attachment, Email, EmailContent, RawMessage, Recipient
+from mailboxes.models import Attachment, Email, EmailContent, Recipient
 from webhooks import payloads
 from webhooks.models import Event, EventBody, Webhook
 from webhooks.payloads import Json, StoredEmail
@@ -84,9 +85,9 @@ def store_disabled_event(webhook: Webhook, *, reason: str) -> EventBody:
 
 
 def _rendered_now(event: Event, form: str) -> EventBody | None:
-    email = Email.objects.select_related("message", "mailbox__domain").get(events=event)
+    email = Email.objects.select_related("message", "mailbox__domain").filter(events=event).first()
     content = EmailContent.objects.filter(email=email).first()
-    if content is None:
+    if email is None or content is None:
         return None
     stored = StoredEmail(
         email=email,
@@ -120,7 +121,12 @@ def _full(event: Event, stored: StoredEmail) -> Json:
 
 def _store(event: Event, form: str, octets: bytes) -> EventBody:
     """Who comes second gets what the first one stored: two renderings may name different keys in their links."""
-    body, _ = EventBody.objects.get_or_create(event=event, form=form, defaults={"body": octets})
+    try:
+        body, _ = EventBody.objects.get_or_create(event=event, form=form, defaults={"body": octets})
+    except IntegrityError as error:
+        if Event.objects.filter(pk=event.pk).exists():
+            raise
+        raise ContentExpiredError("What this event told was erased.") from error
     return body
 
 
@@ -139,6 +145,6 @@ def _octets(full: Json, form: str, stored: StoredEmail, octets: bytes | None) ->
 def _raw(email: Email) -> bytes | None:
     try:
         return raw.read_raw(email.message)
-    except (RawMessage.DoesNotExist, raw.CorruptRawError) as error:
+    except (raw.RawGoneError, raw.CorruptRawError) as error:
         log.warning("event.raw_unavailable", email=email.public_id, error=type(error).__name__)
         return None

@@ -45,7 +45,7 @@ class Result:
 
 
 def write_ended(results: Sequence[Result], lease_id: UUID) -> tuple[list[Result], set[UUID]]:
-    """Writes down all attempts, and as delivered those that went well.
+    """Writes down all attempts, but of what was erased meanwhile, and as delivered those that went well.
 
     Returns the results whose delivery is still ours, and is locked from now on; and the webhooks of those of which
     something is known. The fence: whoever took a delivery over has ended our lease on it. They are locked before
@@ -74,30 +74,31 @@ COLUMNS = {
 }
 NAMES = ", ".join(COLUMNS)
 
-# `ours` is read to its end, and all of it locked, before the first attempt is written: that is what is counted for
+# `there` is read to its end, and all of it locked, before the first attempt is written
 STATEMENT = f"""
 WITH ended AS MATERIALIZED (
     SELECT {", ".join(f"{read} AS {name}" for name, read in COLUMNS.items())},
            (one->>13)::boolean AS is_success, (one->>14)::boolean AS is_own_fault
       FROM jsonb_array_elements(%(ended)s::jsonb) AS one
-), ours AS MATERIALIZED (
-    SELECT id, attempts, webhook_id FROM webhooks_delivery
-     WHERE id = ANY(ARRAY(SELECT delivery_id FROM ended)) AND lease_id = %(lease)s
+), there AS MATERIALIZED (
+    SELECT id, attempts, webhook_id, COALESCE(lease_id = %(lease)s, false) AS is_ours FROM webhooks_delivery
+     WHERE id = ANY(ARRAY(SELECT delivery_id FROM ended))
      ORDER BY id FOR NO KEY UPDATE
 ), written AS (
     INSERT INTO webhooks_attempt ({NAMES})
-    SELECT {NAMES} FROM ended WHERE NOT is_own_fault AND (SELECT count(*) FROM ours) >= 0
+    SELECT {NAMES} FROM ended WHERE NOT is_own_fault AND delivery_id IN (SELECT id FROM there)
     ON CONFLICT DO NOTHING
 ), delivered AS (
     UPDATE webhooks_delivery d
        SET state = 'delivered', reason = '', delivered_at = statement_timestamp(), last_status = ended.status,
            last_error = '', last_attempt_at = statement_timestamp(), lease_id = NULL, lease_losses = 0,
            deferred_since = NULL
-      FROM ours JOIN ended ON ended.delivery_id = ours.id AND ended.n = ours.attempts
-     WHERE d.id = ours.id AND ended.is_success
+      FROM there JOIN ended ON ended.delivery_id = there.id AND ended.n = there.attempts
+     WHERE d.id = there.id AND there.is_ours AND ended.is_success
 )
-SELECT ours.id, ours.attempts, ours.webhook_id, {", ".join(f"h.{name}" for name in SAYS_SOMETHING)}
-  FROM ours LEFT JOIN webhooks_webhookhealth h ON h.webhook_id = ours.webhook_id
+SELECT there.id, there.attempts, there.webhook_id, {", ".join(f"h.{name}" for name in SAYS_SOMETHING)}
+  FROM there LEFT JOIN webhooks_webhookhealth h ON h.webhook_id = there.webhook_id
+ WHERE there.is_ours
 """  # noqa: S608 - made of constants of ours
 
 
@@ -132,10 +133,11 @@ def _one_after_the_other(results: Sequence[Result], lease_id: UUID) -> tuple[dic
     """For SQLite, where a transaction has the only write lock from its start."""
     ids = [result.claimed.delivery_id for result in results]
     health = [f"webhook__health__{name}" for name in SAYS_SOMETHING]
-    rows = Delivery.objects.filter(pk__in=ids, lease_id=lease_id).values_list("pk", "attempts", "webhook", *health)
-    numbers, in_trouble = _known(rows)
-    attempts = (_attempt(result) for result in results if not result.is_own_fault)
-    Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
+    rows = Delivery.objects.filter(pk__in=ids)
+    numbers, in_trouble = _known(rows.filter(lease_id=lease_id).values_list("pk", "attempts", "webhook", *health))
+    there = set(rows.values_list("pk", flat=True))
+    ended = (result for result in results if not result.is_own_fault and result.claimed.delivery_id in there)
+    Attempt.objects.bulk_create(map(_attempt, ended), ignore_conflicts=True)
     _write_delivered(one for one in results if one.is_success and numbers.get(one.claimed.delivery_id) == one.claimed.n)
     return numbers, in_trouble
 

@@ -75,7 +75,7 @@ def _record(results: Sequence[Result], lease_id: UUID) -> None:
     _write_failures([result for result in ours if not result.is_success])
     _judge([result for result in ours if not (result.claimed.is_test or result.is_own_fault)], in_trouble)
     if len(ours) < len(results):
-        # taken over meanwhile, which is on record, or ended by somebody: what was answered decides nothing any more
+        # taken over meanwhile, which is on record, ended by somebody or erased: what was answered decides nothing
         log.warning("delivery.stale_results", count=len(results) - len(ours))
 
 
