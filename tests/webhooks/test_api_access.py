@@ -260,7 +260,7 @@ def test_each_route_wants_its_scope(route: tuple[str, str], webhook: Webhook) ->
     lacking = make_client(scopes=[scope for scope in Scope if scope not in (READ, WRITE)])
     refused = call(lacking, method, path)
     assert problem(refused) == (403, "insufficient_scope")
-    assert refused.json()["required_scopes"] == [wanted, *also]
+    assert refused.json()["required_scopes"] == [*also, wanted]
     if method != "GET":
         assert problem(call(make_client(scopes=[READ, CONTENT]), method, path)) == (403, "insufficient_scope")
     assert problem(call(Client(), method, path)) == (401, "missing_credentials")

@@ -376,8 +376,8 @@ def test_pulling_reads_mail_so_it_needs_content_whatever_the_webhook_is_told(pay
         for public_id in (webhook.public_id, Webhook(pk=uuid7()).public_id):
             lacking = one(make_client(mailboxes=[mailbox], scopes=[write]), method, public_id, sent, verb=verb)
             assert problem(lacking) == LACKS_CONTENT
-            assert lacking.json()["required_scopes"] == [scope, Scope.EMAILS_CONTENT]
-            assert f'scope="{scope} emails:content"' in lacking["WWW-Authenticate"]
+            assert lacking.json()["required_scopes"] == [Scope.EMAILS_CONTENT, scope]
+            assert f'scope="emails:content {scope}"' in lacking["WWW-Authenticate"]
         may = [scope, Scope.EMAILS_CONTENT]
         elsewhere = make_client(mailboxes=[make_mailbox(address=f"{verb}@example.com")], scopes=may)
         assert problem(one(elsewhere, method, webhook, sent, verb=verb)) == NOT_FOUND

@@ -25,8 +25,8 @@ MAX_POSITION = 2**53 - 1  # what JSON numbers hold exactly everywhere
 
 class PullViewSet(WebhookViews):
     required_scopes: ClassVar = {
-        "pull": (Scope.WEBHOOKS_READ, Scope.EMAILS_CONTENT),
-        "ack": (Scope.WEBHOOKS_WRITE, Scope.EMAILS_CONTENT),
+        "pull": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_READ),
+        "ack": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
     }
 
     @extend_schema(
