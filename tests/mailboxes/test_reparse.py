@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -479,7 +480,7 @@ def test_no_more_are_asked_for_than_the_rate_allows(monkeypatch: pytest.MonkeyPa
     for _ in range(3):
         make_email()
     slept: list[float] = []
-    monkeypatch.setattr(reparse.time, "sleep", slept.append)
+    monkeypatch.setattr(reparse, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
     assert len(again(rate_per_minute=6)) == 3
     # one by one, and each counts ten seconds from where it was begun
     assert [round(pause) for pause in slept] == [10, 10]
@@ -497,7 +498,8 @@ def test_who_stops_asking_takes_back_what_was_not_begun_and_may_ask_again(monkey
     make_mailbox()
     email = make_email()
     make_stale(email)
-    monkeypatch.setattr(reparse.time, "sleep", interrupt)
+    monkeypatch.setattr(reparse, "nudge", lambda _: None)
+    monkeypatch.setattr(reparse, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         again()
     assert not Reparse.objects.exists()
