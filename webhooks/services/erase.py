@@ -83,9 +83,9 @@ def erase_address(address: str, *, by: str, wait_for: timedelta = OPENED_WITHIN)
     return ErasedAddress(erased, unopened)
 
 
-def are_erased(deliveries: Collection[UUID], *, of: Webhook) -> bool:
+def are_erased(deliveries: Collection[UUID], *, of: UUID) -> bool:
     """Whether all of them were deliveries to that webhook."""
-    names = {_name(of.pk, pk) for pk in deliveries}
+    names = {_name(of, pk) for pk in deliveries}
     return tombstones.buried(DELIVERY, names) == names
 
 

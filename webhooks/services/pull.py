@@ -88,7 +88,7 @@ def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: 
         locked = own.order_by("id").select_for_update(of=("self",), no_key=True)
         missing = wanted.difference(locked.values_list("pk", flat=True))
         # whoever pulled one that was erased since has to get rid of it, too, and of those he names with it
-        if missing and not are_erased(missing, of=webhook):
+        if missing and not are_erased(missing, of=webhook.pk):
             raise NotFoundError("One of these is no delivery of this webhook.")
         return Delivery.objects.filter(pk__in=wanted, state__in=MAY_ARRIVE).update(
             state=State.DELIVERED,
