@@ -289,7 +289,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVERS": [{"url": BASE_URL}],
-    "WEBHOOKS": [f"emailgistics.docs.events.{name}" for name in ("EMAIL_RECEIVED", "WEBHOOK_TEST", "WEBHOOK_DISABLED")],
+    "WEBHOOKS": [
+        f"emailgistics.docs.events.{name}"
+        for name in ("EMAIL_RECEIVED", "EMAIL_REPARSED", "WEBHOOK_TEST", "WEBHOOK_DISABLED")
+    ],
     "SCHEMA_PATH_PREFIX": "/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     # ours last: it looks at what the others have made

@@ -73,6 +73,15 @@ def local_key(local_part: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local_part).casefold())
 
 
+def address_key(text: str) -> str:
+    """What the spellings of one address have in common; texts that are none come in mail, too, and are case-folded."""
+    try:
+        parsed = ParsedAddress.parse(text)
+    except InvalidAddressError:
+        return text.strip().casefold()
+    return f"{parsed.local_key}@{parsed.domain}"
+
+
 def domain_key(name: str) -> str:
     """The A-label form (RFC 5891) of a domain, lower case, no trailing dot. Raises InvalidAddressError."""
     bare = name.strip().removesuffix(".")

@@ -209,6 +209,31 @@ class Message(TypedIdModel):
         )
 
 
+class Reparse(models.Model):
+    """Somebody asked for a message to be opened again: how far that is, and what came of it.
+
+    Who asked deletes it once it has ended. Apart from Message, so that asking changes nothing of a mail.
+    """
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="reparses")
+    is_dry_run = models.BooleanField(default=False, help_text="say what would change, and leave it")
+    asked_at = models.DateTimeField()
+    lease_id = models.UUIDField(null=True, editable=False)
+    losses = models.PositiveSmallIntegerField(default=0, help_text="claims whose worker never came back")
+    ended_at = models.DateTimeField(null=True)
+    report = models.JSONField(default=list, help_text="of each of its emails: id, outcome, changed, reason")
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(condition=Q(ended_at=None) | Q(lease_id=None), name="reparse_lease_only_unfinished"),
+        )
+        indexes = (models.Index(fields=["losses", "id"], condition=Q(ended_at=None), name="reparse_unfinished"),)
+
+    def __str__(self) -> str:
+        return f"reparse of {self.message_id}"
+
+
 class RawMessage(models.Model):
     """The octets between 354 and the terminator, dots unstuffed, closing CRLF included; see `raw.py`.
 

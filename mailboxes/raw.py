@@ -4,6 +4,7 @@ import hashlib
 
 import zstandard
 
+from emailgistics.common.errors import NotFoundError
 from mailboxes.mime.transfer import decoded_chunks
 from mailboxes.models import Attachment, Message, RawMessage
 
@@ -15,14 +16,20 @@ class CorruptRawError(Exception):
     """The stored octets are not the ones that were accepted."""
 
 
+class RawGoneError(NotFoundError):
+    """The octets are not kept any longer; who read of them a moment ago finds nothing any more."""
+
+
 def new_raw(message: Message, octets: bytes) -> RawMessage:
     """The unsaved row that keeps octets for message."""
     return RawMessage(message=message, codec=CODEC, data=zstandard.ZstdCompressor(level=LEVEL).compress(octets))
 
 
 def read_raw(message: Message) -> bytes:
-    """The accepted octets, checked against size and sha256. Raises CorruptRawError."""
-    stored = RawMessage.objects.get(pk=message.pk)
+    """The accepted octets, checked against size and sha256. Raises RawGoneError, CorruptRawError."""
+    stored = RawMessage.objects.filter(pk=message.pk).first()
+    if stored is None:
+        raise RawGoneError("The raw of this mail is not kept any longer.")
     if stored.codec != CODEC:
         raise CorruptRawError(f"{message.public_id}: unknown codec {stored.codec}")
     try:
@@ -35,7 +42,7 @@ def read_raw(message: Message) -> bytes:
 
 
 def attachment_octets(attachment: Attachment) -> bytes:
-    """The decoded content of an attachment. Raises CorruptRawError."""
+    """The decoded content of an attachment. Raises RawGoneError, CorruptRawError."""
     return decoded(attachment, read_raw(attachment.email.message))
 
 

@@ -1,12 +1,17 @@
 """Celery's way in: what a nudge or a sweep starts. Twice is as good as once."""
 
+import time
+
 from celery import shared_task
 
 from mailboxes.services import process as processing
+from mailboxes.services import reparse
 
 PROCESS = "mailboxes.tasks.process"
 
 
 @shared_task(name=PROCESS)
 def process() -> None:
+    ends_at = time.monotonic() + processing.SLICE.total_seconds()  # both together have the time of one slice
     processing.drain()
+    reparse.drain(until=ends_at)

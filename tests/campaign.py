@@ -2,8 +2,8 @@
 
     python -m tests.campaign [--kills 1000] [--rate 30] [--on postgres] [--seed 1] [--record docs/reliability.md]
 
-Bounded, on loopback, in a folder, database and Redis of its own. Prints a report, and the same as JSON; exit 1 if a
-promise was broken, and then everything is kept to be looked into. docs/reliability.md says what is promised.
+Bounded, on loopback, in a folder, with a PostgreSQL and a Redis of its own. Prints a report, and the same as JSON; exit
+1 if a promise was broken, and then everything is kept to be looked into. docs/reliability.md says what is promised.
 """
 
 import argparse
@@ -25,29 +25,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests import campaign_report
+from tests import campaign_report, postgres_server
 from tests.campaign_faults import (
     AWAY_FOR_S,
+    DISPATCHER,
+    DISPATCHERS_BESIDE,
     Killer,
+    Outage,
     all_stand,
-    bring_redis_back,
     manage_until_done,
+    outages,
     quick_faults,
-    take_redis_away,
 )
 from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare
 from tests.campaign_receiver import MOODS, Receiver, Record
-from tests.installation import ROOT, Installation, answers, send_octets, simple_mail, wait_for
+from tests.installation import (
+    ROOT,
+    Installation,
+    NotAcceptedError,
+    answers,
+    send_octets,
+    simple_mail,
+    wait_for,
+)
+from tests.postgres_server import PostgresServer
 
-KILL_EVERY_S = (0.2, 0.9)
+KILL_EVERY_S = (0.2, 1.0)
 FAULT_EVERY_KILLS = 10
+OUTAGES, OUTAGE_EVERY_KILLS = 16, 10  # so many in a run, and at the most every so many kills
 PAUSE_EVERY_S = 25
 PAUSED_FOR_S = 8
 SENDERS = 4
 RECIPIENTS, RECIPIENT_WEIGHTS = ((HELP,), (ORDERS,), (HELP, ORDERS)), (6, 3, 1)
-RATE_WHILE_REDIS_IS_AWAY = 2  # mails a second: it is the delay that is measured, not how fast a backlog is worked off
+# Mails a second while one is away by itself: it is the delay that is measured, not how fast a backlog is worked off. A
+# backlog grows without Redis only: without PostgreSQL nothing is accepted.
+RATE_WITHOUT = {"Redis": 2, "PostgreSQL": 10}
+FLOWS_FOR_S = 3
 DOWN_AT_MOST_S = 15
-BACK_WITHIN_S = 5  # R2: after Redis is back
+BACK_WITHIN_S = 5  # R2: after it is back
 AT_ONCE_S, RECENT = 1.5, 50
 WORKED_OFF_WITHIN_S = 600
 SETTLE_WITHIN_S = 600  # most of the retry schedule's first hour would be too long, its first steps are not
@@ -62,7 +77,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     moods: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
-    refused_for_now: int = 0
+    refused_for_now: Counter[str] = field(default_factory=Counter)
     owed: int = 0
     delivered: int = 0
     duplicates: int = 0
@@ -72,7 +87,7 @@ class Report:
     settled_after_s: float = 0
     longest_without_process_s: dict[str, float] = field(default_factory=dict)
     longest_without_answer_s: dict[str, float] = field(default_factory=dict)
-    back_after_s: list[float] = field(default_factory=list)
+    back_after_s: dict[str, list[float]] = field(default_factory=dict)
     neighbour_received: int = 0
     neighbour_foreign: int = 0
     broken: Broken = field(default_factory=Broken)
@@ -84,7 +99,7 @@ class Report:
             or any(self.unfinished.values())
             or self.delivered != self.owed
             or self.neighbour_foreign
-            or max(self.back_after_s, default=0) > BACK_WITHIN_S
+            or any(max(after_s) > BACK_WITHIN_S for after_s in self.back_after_s.values())
             or max(self.longest_without_process_s.values(), default=0) > DOWN_AT_MOST_S
         )
 
@@ -92,17 +107,26 @@ class Report:
 class Campaign:
     """One installation, its senders and receivers, and what is done to it."""
 
-    def __init__(self, one: Installation, receiver: Receiver, *, rate: float, chance: random.Random) -> None:
-        self.one, self.receiver = one, receiver
+    def __init__(
+        self,
+        one: Installation,
+        receiver: Receiver,
+        server: PostgresServer | None,
+        *,
+        rate: float,
+        chance: random.Random,
+    ) -> None:
+        self.one, self.receiver, self.server = one, receiver, server
         self.report, self.ledger, self.over = Report(), Ledger(), threading.Event()
-        self.killer = Killer(one, chance)
+        self.killer = Killer(one, receiver, chance)
         self.rate = self.full_rate = rate
         self.chance = chance
         self.webhooks_of, self.pausable = provide_webhooks(one, receiver)
         (sink,) = self.webhooks_of[HELP]
         self.record = Record(one, sink)
         self._quick: list[str] = []
-        self._outages: list[tuple[str, bool]] = []
+        self._kinds_of_outage = outages(one, server)
+        self._outages: list[tuple[Outage, bool]] = []
 
     # --- what is done
 
@@ -118,13 +142,21 @@ class Campaign:
             try:
                 client = client or self.one.smtp()
                 message = send_octets(client, simple_mail(subject), to=list(to))
-            except (OSError, AssertionError, smtplib.SMTPException):
-                self.ledger.refuse()
+            except (OSError, AssertionError, smtplib.SMTPException) as error:
+                self._note_refusal(error)
                 close(client)
                 client = None
             else:
                 self.ledger.accept(message, subject, to)
         close(client)
+
+    def _note_refusal(self, error: Exception) -> None:
+        if isinstance(error, NotAcceptedError):
+            self.ledger.refuse(error.code, error.answer)
+        elif isinstance(error, smtplib.SMTPResponseException):  # to the connection, or to EHLO
+            self.ledger.refuse(error.smtp_code, str(error.smtp_error).encode())
+        else:
+            self.ledger.refuse()
 
     def watch(self) -> None:
         """How long was each part without a process, and each door without an answer?"""
@@ -154,7 +186,7 @@ class Campaign:
             self.report.faults["webhook paused and resumed"] += 1
 
     def kill_and_break(self, *, kills: int, outage_every: int) -> None:
-        """Returns after so many kills. On PostgreSQL Redis goes away after every `outage_every` of them."""
+        """Returns after so many kills. On PostgreSQL, that or Redis goes away after every `outage_every` of them."""
         quick = quick_faults(self.one)
         fault_at, outage_at = FAULT_EVERY_KILLS, outage_every
         while self.killer.total < kills:
@@ -165,47 +197,60 @@ class Campaign:
                 name = self._quick.pop()
                 quick[name]()
                 self.report.faults[name] += 1
-            if self.one.redis is not None and self.killer.total >= outage_at:
+            if self._kinds_of_outage and self.killer.total >= outage_at:
                 outage_at += outage_every
-                self._redis_away(kills=kills)
+                self._outage(kills=kills)
+        self.killer.hold_fire()
 
     def _kill_one(self) -> None:
         time.sleep(self.chance.uniform(*KILL_EVERY_S))
         self.killer.kill_one()
         self.one.start_others_again()
 
-    def _redis_away(self, *, kills: int) -> None:
-        """Four kinds in turn: stopped or hanging; by itself, to measure the delay afterwards, or among kills."""
+    def _outage(self, *, kills: int) -> None:
+        """Each kind in turn: by itself, to measure the delay afterwards, and later among kills."""
         self._outages = self._outages or [
-            ("hanging", True), ("stopped", True), ("hanging", False), ("stopped", False),
-        ]  # fmt: skip
-        how, is_among_kills = self._outages.pop()
-        self.report.faults[f"Redis {how}{', parts killed meanwhile' if is_among_kills else ''}"] += 1
+            (kind, is_among_kills) for is_among_kills in (True, False) for kind in self._kinds_of_outage
+        ]
+        kind, is_among_kills = self._outages.pop()
+        self.report.faults[f"{kind.what} {kind.how}{', parts killed meanwhile' if is_among_kills else ''}"] += 1
         if is_among_kills:
-            take_redis_away(self.one, how)
+            kind.begin()
             until = time.monotonic() + self.chance.uniform(*AWAY_FOR_S)
             while time.monotonic() < until and self.killer.total < kills:
                 self._kill_one()
-            bring_redis_back(self.one, how)
+            kind.end()
         else:
-            self.rate = min(self.full_rate, RATE_WHILE_REDIS_IS_AWAY)
+            self.rate = min(self.full_rate, RATE_WITHOUT[kind.what])
             try:
-                self.report.back_after_s.append(self._measure_return(how))
+                self.report.back_after_s.setdefault(kind.what, []).append(self._measure_return(kind))
             finally:
                 self.rate = self.full_rate
 
-    def _measure_return(self, how: str) -> float:
-        """Seconds from Redis' return until the last mail of the outage was at the receiver that is always there."""
+    def _measure_return(self, kind: Outage) -> float:
+        """Seconds from the return until all mail accepted before it, and some accepted after it, has arrived.
+
+        At the receiver that is always there.
+        """
+        self.killer.hold_fire()
+        self.one.start_others_again()
         all_stand(self.one)
         # what the kills have piled up is worked off first, however long that takes on a busy machine
         wait_for(self._flows, within_s=WORKED_OFF_WITHIN_S, what=f"mail; {self.one.tail()}")
-        began = time.monotonic()
-        take_redis_away(self.one, how)
+        flowing = time.monotonic()
+        time.sleep(FLOWS_FOR_S)
+        kind.begin()
         time.sleep(self.chance.uniform(*AWAY_FOR_S))
-        bring_redis_back(self.one, how)
+        kind.end()
         back = time.monotonic()
-        owed = {mail.subject for mail in list(self.ledger.accepted) if began < mail.at < back and HELP in mail.to}
-        wait_for(lambda: owed <= self._arrived(), within_s=120, what=f"mail after Redis was {how}; {self.one.tail()}")
+
+        def is_all_there() -> bool:
+            arrived = self._arrived()
+            ours = [mail for mail in list(self.ledger.accepted) if mail.at > flowing and HELP in mail.to]
+            before, after = ({mail.subject for mail in ours if (mail.at < back) is is_} for is_ in (True, False))
+            return before <= arrived and not after.isdisjoint(arrived)
+
+        wait_for(is_all_there, within_s=120, what=f"mail after {kind.what} was {kind.how}; {self.one.tail()}")
         return round(time.monotonic() - back, 2)
 
     def _flows(self) -> bool:
@@ -240,12 +285,13 @@ class Campaign:
         report.accepted, report.refused_for_now = len(self.ledger.accepted), self.ledger.refused
         report.owed, report.delivered, report.duplicates = found.owed, found.delivered, found.duplicates
         report.unfinished, report.broken = rows["unfinished"], found.broken
+        report.broken.refused_for_good = self.ledger.refused_for_good
         report.lost_attempts, report.parked = rows["lost_attempts"], rows["parked"]
 
     def keep_evidence(self, folder: Path) -> None:
         """Ledgers and rows, beside the logs and the database."""
         evidence = {
-            "database": self.one.database_name,
+            "database": str(self.server.folder) if self.server else self.one.database_name,
             "accepted": [dataclasses.asdict(mail) for mail in self.ledger.accepted],
             "arrivals": [dataclasses.asdict(one) for one in (*self.receiver.arrivals, *self.record.look())],
             "rows": self._rows(),
@@ -289,23 +335,29 @@ def run(
     folder: Path,
     on_postgres: bool,
     seed: int = 1,
-    outage_every: int = 60,
+    outage_every: int | None = None,
     moods: dict[str, float] = MOODS,
     settle_within_s: float = SETTLE_WITHIN_S,
     keeps_database: bool = False,
 ) -> Report:
     """The campaign proper: rate is in mails a second over all senders.
 
-    If a promise was broken it leaves evidence.json in the folder, and on PostgreSQL, if asked to, the database.
+    outage_every: how many kills apart; otherwise OUTAGES of them in the whole run. If a promise was broken it leaves
+    evidence.json in the folder, and on PostgreSQL, if asked to, the database.
     """
     chance = random.Random(seed)
     with ExitStack() as stack:
         receiver = stack.enter_context(Receiver(chance=random.Random(seed), moods=moods))
-        one = start(stack, folder / "one", on_postgres=on_postgres, also_port=receiver.port)
+        server = own_server(stack) if on_postgres else None
+        one = start(stack, folder / "one", on_postgres=on_postgres, server=server, also_port=receiver.port)
+        for number in range(DISPATCHERS_BESIDE):
+            one.start_other(*DISPATCHER, "-n", f"beside{number}@%h")
         # an installation beside it that nobody breaks: on SQLite they share the machine's folders for temporary files
         two = None if on_postgres else start(stack, folder / "two")
         one.keeps_database = keeps_database  # until all is well
-        campaign = Campaign(one, receiver, rate=rate, chance=chance)
+        if server is not None:
+            one.keeps_database, server.keeps_folder = True, keeps_database  # it goes with its server
+        campaign = Campaign(one, receiver, server, rate=rate, chance=chance)
         jobs: list[Callable[[], None]] = [campaign.watch, campaign.pause_and_resume]
         jobs += [lambda number=number: campaign.send_steadily(number) for number in range(SENDERS)]  # type: ignore[misc]
         if two is not None:
@@ -315,32 +367,57 @@ def run(
         for thread in threads:
             thread.start()
         try:
-            campaign.kill_and_break(kills=kills, outage_every=outage_every)
+            every = outage_every or max(OUTAGE_EVERY_KILLS, kills // OUTAGES)
+            campaign.kill_and_break(kills=kills, outage_every=every)
         finally:
             campaign.over.set()
             for thread in threads:
                 thread.join()
         report = campaign.report
-        report.on, report.seed = ("PostgreSQL and Redis" if on_postgres else "SQLite, embedded"), seed
+        report.on, report.seed = database(server, on_postgres=on_postgres), seed
         report.seconds = round(time.monotonic() - started, 1)
         campaign.settle(within_s=settle_within_s)
         if two is not None:
             report.neighbour_received = len(two.received())
             report.neighbour_foreign = sum(not entry["subject"].startswith("Neighbour") for entry in two.received())
-        if report.is_clean:
-            one.keeps_database = False
-        else:
+        if not report.is_clean:
             campaign.keep_evidence(folder)
+        elif server is not None:
+            server.keeps_folder = False
+        else:
+            one.keeps_database = False
     return report
 
 
-def start(stack: ExitStack, folder: Path, *, on_postgres: bool = False, also_port: int | None = None) -> Installation:
+def own_server(stack: ExitStack) -> PostgresServer | None:
+    """None, and says so, where PostgreSQL's programs are not installed."""
+    if postgres_server.binaries() is None:
+        print("No initdb here: PostgreSQL is the one at TEST_DATABASE_URL, and is not stopped.", file=sys.stderr)  # noqa: T201
+        return None
+    return stack.enter_context(PostgresServer())
+
+
+def database(server: PostgresServer | None, *, on_postgres: bool) -> str:
+    """As the report names it."""
+    if not on_postgres:
+        return "SQLite, embedded"
+    return "PostgreSQL and Redis" if server else "PostgreSQL (somebody else's server, so never stopped) and Redis"
+
+
+def start(
+    stack: ExitStack,
+    folder: Path,
+    *,
+    on_postgres: bool = False,
+    server: PostgresServer | None = None,
+    also_port: int | None = None,
+) -> Installation:
     folder.mkdir(parents=True)
-    installation = stack.enter_context(Installation(folder, on_postgres=on_postgres))
+    url = server.url if server else None
+    installation = stack.enter_context(Installation(folder, on_postgres=on_postgres, postgres_url=url))
     if also_port is not None:
-        given = installation.env.get("WEBHOOK_ALLOW_NETWORKS")
-        allowed = [network for network in (given, f"127.0.0.1/32:{also_port}") if network]
-        installation.env["WEBHOOK_ALLOW_NETWORKS"] = ",".join(allowed)
+        ports = (installation.sink_port, also_port)
+        installation.env["WEBHOOK_ALLOW_NETWORKS"] = ",".join(f"127.0.0.1/32:{port}" for port in ports)
     installation.start()
     return installation
 

@@ -13,6 +13,9 @@ from tests.campaign_receiver import Arrival
 HELP, ORDERS = "help@example.com", "orders@example.com"
 
 
+NO_ANSWER, FOR_GOOD = "no answer", 500  # RFC 5321 section 4.2.1: from 500 on a sender gives up, and tells its author
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A mail that was answered 250: from then on it is owed to every webhook that matches."""
@@ -28,22 +31,27 @@ class Ledger:
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []
-        self.refused = 0  # perhaps stored, but no 250: nothing may be claimed
+        self.refused: Counter[str] = Counter()  # perhaps stored, but no 250: nothing may be claimed. By reply
+        self.refused_for_good: list[str] = []
         self._lock = threading.Lock()
 
     def accept(self, message: str, subject: str, to: tuple[str, ...]) -> None:
         with self._lock:
             self.accepted.append(Accepted(message, subject, to, time.monotonic()))
 
-    def refuse(self) -> None:
+    def refuse(self, code: int | None = None, answer: bytes = b"") -> None:
+        """code: None if there was no answer."""
         with self._lock:
-            self.refused += 1
+            self.refused[str(code or NO_ANSWER)] += 1
+            if code is not None and code >= FOR_GOOD:
+                self.refused_for_good.append(f"{code} {answer.decode(errors='replace')}")
 
 
 @dataclass
 class Broken:
     """Broken promises, each with what is needed to look into it. All empty: all kept."""
 
+    refused_for_good: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_verified: list[str] = field(default_factory=list)
     duplicates_with_another_id: list[str] = field(default_factory=list)

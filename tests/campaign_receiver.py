@@ -6,14 +6,18 @@ It verifies with the library that receivers use, not with the code that signed.
 import asyncio
 import hashlib
 import json
+import os
 import random
+import signal
 import socket
 import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import standardwebhooks
@@ -25,6 +29,7 @@ HANGS_FOR_S = 20  # longer than an attempt may take
 # of a delivery's first requests; afterwards it is answered, so that no schedule is exhausted and the end can be awaited
 MOODS = {"500": 0.04, "503": 0.02, "hangs": 0.02, "resets": 0.04}
 MOODY_REQUESTS = 2
+BEFORE_THE_ANSWER, AFTER_THE_ANSWER = "before the answer", "after the answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,15 @@ class Arrival:
     is_answered: bool  # with yes: the sender has nothing more to do, if it hears of it
     subject: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """At the first of these processes whose conversation with the receiver comes to that moment."""
+
+    moment: str
+    pids: frozenset[int]
+    is_taken: threading.Event = field(default_factory=threading.Event)  # the shot follows at once
 
 
 class Receiver:
@@ -53,6 +67,9 @@ class Receiver:
         self._chance = chance
         self._moods = moods
         self._seen: Counter[tuple[str, str]] = Counter()
+        self._aim: Aim | None = None
+        self._lock = threading.Lock()
+        self._shot_over: set[str] = set()  # once an event: an unlucky one is put aside, as it should be
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         self._ready = threading.Event()
@@ -70,6 +87,11 @@ class Receiver:
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
+
+    def take_aim(self, aim: Aim | None) -> None:
+        """Instead of the last one, whose shot has been fired by now or never will be."""
+        with self._lock:
+            self._aim = aim
 
     def _run(self) -> None:
         asyncio.run(self._serve())  # and whatever hangs is canceled at its end
@@ -95,7 +117,10 @@ class Receiver:
             self._note(webhook, secret, request, body, is_answered=False)
             await asyncio.sleep(HANGS_FOR_S)
             return web.Response(status=204)
-        self._note(webhook, secret, request, body, is_answered=not mood)
+        moment, pid = self._target(request, event) if not mood else ("", 0)
+        self._note(webhook, secret, request, body, is_answered=not mood and moment != BEFORE_THE_ANSWER)
+        if pid:
+            return await shoot(request, pid, is_answered=moment == AFTER_THE_ANSWER)
         if mood == "resets":
             reset(request)
         if mood == "503":
@@ -112,6 +137,20 @@ class Receiver:
                 self.moods[mood] += 1
                 return mood
         return ""
+
+    def _target(self, request: web.Request, event: str) -> tuple[str, int]:
+        """The moment to wait for and whom to kill then; 0 is nobody."""
+        with self._lock:
+            aim = self._aim
+            if aim is None or event in self._shot_over or request.transport is None:
+                return "", 0
+            pid = owner_of(request.transport.get_extra_info("peername")[1], aim.pids)
+            if not pid:
+                return "", 0
+            self._aim = None
+            self._shot_over.add(event)
+            aim.is_taken.set()
+            return aim.moment, pid
 
     def _note(self, webhook: str, secret: str, request: web.Request, body: bytes, *, is_answered: bool) -> None:
         try:
@@ -130,6 +169,33 @@ class Receiver:
                 at=time.monotonic(),
             )
         )
+
+
+async def shoot(request: web.Request, pid: int, *, is_answered: bool) -> web.StreamResponse:
+    """What is answered, if at all, has been written to the socket before the kill."""
+    answer = web.Response(status=204)
+    try:
+        if is_answered:
+            await answer.prepare(request)
+            await answer.write_eof()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return answer
+
+
+def owner_of(port: int, pids: frozenset[int]) -> int:
+    """Which of these processes has a connection from this port of loopback; 0 if none."""
+    local = f"0100007F:{port:04X}"  # as the kernel writes 127.0.0.1, on machines whose low byte comes first
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+    sockets = {f"socket:[{fields[9]}]" for fields in lines if fields[1] == local}
+    for pid in pids:
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    if str(descriptor.readlink()) in sockets:
+                        return pid
+    return 0
 
 
 def reset(request: web.Request) -> None:

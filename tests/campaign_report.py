@@ -27,10 +27,11 @@ def section(facts: Mapping[str, Any]) -> str:
 
 def outcome(facts: Mapping[str, Any]) -> dict[str, object]:
     broken = {name.replace("_", " "): len(found) for name, found in facts["broken"].items()}
-    back = facts["back_after_s"]
+    refused = facts["refused_for_now"]
     measured = {
         "mails accepted (250)": facts["accepted"],
-        "refused for now, or cut off before the answer": facts["refused_for_now"],
+        "refused for now, or cut off before the answer": sum(refused.values()),
+        "of these, by answer": ", ".join(f"{reply}: {count}" for reply, count in most_first(refused)) or "none",
         "deliveries owed for what was accepted": facts["owed"],
         "of these arrived, verified": facts["delivered"],
         "arrived once more, under the same webhook-id and with the same octets": facts["duplicates"],
@@ -41,9 +42,9 @@ def outcome(facts: Mapping[str, Any]) -> dict[str, object]:
         "longest without a process": longest(facts["longest_without_process_s"]),
         "longest without an answer": longest(facts["longest_without_answer_s"]),
     }
-    if back:
+    for what, back in facts["back_after_s"].items():
         times = ", ".join(f"{s:.1f}" for s in back)
-        measured["all mail of an outage delivered after Redis was back, after"] = f"{times} s"
+        measured[f"all that waited for {what} delivered after it was back, after"] = f"{times} s"
     return broken | measured
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tests import migrated
+from tests import environment, migrated
 from tests.shell import ROOT, Shell
 
 SAMPLE_ALIAS = "help@example.com"
@@ -39,8 +39,13 @@ PARTS = {
 class Installation:
     """`make run` without make. Use as a context manager; leaving it ends every process and takes the database along."""
 
-    def __init__(self, folder: Path, *, on_postgres: bool = False, is_migrated: bool = False) -> None:
-        """is_migrated: it begins with empty tables. Sooner, where a first start is not the point."""
+    def __init__(
+        self, folder: Path, *, on_postgres: bool = False, is_migrated: bool = False, postgres_url: str | None = None
+    ) -> None:
+        """is_migrated: it begins with empty tables. Sooner, where a first start is not the point.
+
+        postgres_url: the server where it makes its database; otherwise where all tests do.
+        """
         self.data_dir = folder / "data"
         self.http_port, self.smtp_port, self.sink_port = free_ports(3)
         self.env = {
@@ -53,6 +58,7 @@ class Installation:
             "LOG_FORMAT": "json",
         }
         self.on_postgres = on_postgres
+        self._server = postgres_url or environment.POSTGRES_URL
         self.supervisor: subprocess.Popen[bytes] | None = None
         self.redis: RedisServer | None = None
         self._folder = folder
@@ -66,11 +72,12 @@ class Installation:
     def __enter__(self) -> Self:
         if self.on_postgres:
             self._database = f"emailgistics_{os.getpid()}_{self.http_port}"
-            migrated.create_postgres(self._database, is_migrated=self._is_migrated)
+            is_migrated = self._is_migrated and self._server == environment.POSTGRES_URL
+            migrated.create_postgres(self._database, is_migrated=is_migrated, server=self._server)
             self.redis = RedisServer(self._folder)
             self.redis.start()
             self.env |= {
-                "DATABASE_URL": migrated.url_of(self._database),
+                "DATABASE_URL": migrated.url_of(self._database, server=self._server),
                 "REDIS_URL": self.redis.url,
                 "WEBHOOK_ALLOW_NETWORKS": f"127.0.0.1/32:{self.sink_port}",
                 **migrated.SECRETS,
@@ -85,7 +92,7 @@ class Installation:
         if self.redis is not None:
             self.redis.stop()
         if self.on_postgres and not self.keeps_database:
-            migrated.drop_postgres(self._database)
+            migrated.drop_postgres(self._database, server=self._server)
 
     # --- running
 
@@ -146,19 +153,27 @@ class Installation:
                 found[name] = [pid, *descendants_of(pid)]
         return found
 
-    def others(self) -> dict[str, list[int]]:
-        """As `pids`: what runs beside the supervisor, and is not started again by it (the receiver on PostgreSQL)."""
-        running = (process.pid for process in self._others if process.poll() is None)
-        return {name: [pid] for pid in running if (name := part_of(pid))}
+    def processes(self, name: str) -> list[list[int]]:
+        """As `pids`, every one of that name: also what runs beside the supervisor."""
+        running = [process.pid for process in self._others if process.poll() is None]
+        return [*filter(None, [self.pids().get(name)]), *([pid] for pid in running if part_of(pid) == name)]
+
+    def start_other(self, *command: str) -> None:
+        """Python with these arguments, beside the supervisor, which does not start it again."""
+        self._others.append(self._popen_other([sys.executable, *command]))
 
     def start_others_again(self) -> None:
         for index, process in enumerate(self._others):
             if process.poll() is not None:
-                self._others[index] = subprocess.Popen(process.args, cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL)
+                self._others[index] = self._popen_other(process.args)
+
+    def _popen_other(self, command: Any) -> subprocess.Popen[bytes]:
+        with (self._folder / "others.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
 
     def cut_database_connections(self) -> int:
         """Ends every connection to this installation's database, as a restart of PostgreSQL does; says how many."""
-        with migrated.admin_connection() as connection:
+        with migrated.admin_connection(self._server) as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._database]
             )
@@ -235,10 +250,15 @@ class Installation:
         key = self.manage("apikeys", "create", "--name", "Sample", "--expires", "30d", "--all-mailboxes")["key"]
         (self._folder / "sample.json").write_text(json.dumps({"key": key, "secret": secret}))
         self.data_dir.mkdir(exist_ok=True)
-        command = ["manage.py", "webhook_sink", "--secret", secret, "--record", str(self._record)]
-        self._others.append(
-            subprocess.Popen([sys.executable, *command], cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL)
-        )
+        self.start_other("manage.py", "webhook_sink", "--secret", secret, "--record", str(self._record))
+
+
+class NotAcceptedError(AssertionError):
+    """A reply other than the one that was wanted."""
+
+    def __init__(self, code: int, answer: bytes) -> None:
+        super().__init__(code, answer)
+        self.code, self.answer = code, answer
 
 
 class RedisServer:
@@ -281,22 +301,26 @@ class RedisServer:
 
 
 def send_octets(client: smtplib.SMTP, raw: bytes, *, to: list[str], sender: str = "ada@example.net") -> str:
-    """One mail over an open connection; returns the message's id. smtplib's own sender would rewrite line ends."""
+    """One mail over an open connection; returns the message's id. smtplib's own sender would rewrite line ends.
+
+    Raises NotAcceptedError with the first reply that does not take it.
+    """
     client.ehlo_or_helo_if_needed()
-    code, answer = client.mail(sender)
-    assert code == 250, (code, answer)
+    _expect(250, client.mail(sender))
     for address in to:
-        code, answer = client.rcpt(address)
-        assert code == 250, (code, answer)
-    code, answer = client.docmd("DATA")
-    assert code == 354, (code, answer)
+        _expect(250, client.rcpt(address))
+    _expect(354, client.docmd("DATA"))
     if not raw.endswith(b"\r\n"):
         raw += b"\r\n"
     stuffed = (b"." if raw.startswith(b".") else b"") + raw.replace(b"\r\n.", b"\r\n..")
     client.send(stuffed + b".\r\n")
-    code, answer = client.getreply()
-    assert code == 250, (code, answer)
-    return found_in(r"msg_\w+", answer.decode())
+    return found_in(r"msg_\w+", _expect(250, client.getreply()).decode())
+
+
+def _expect(code: int, reply: tuple[int, bytes]) -> bytes:
+    if reply[0] != code:
+        raise NotAcceptedError(*reply)
+    return reply[1]
 
 
 def simple_mail(subject: str, *, body: str = "Hello.") -> bytes:

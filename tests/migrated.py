@@ -29,23 +29,24 @@ def copy_sqlite(data_dir: Path) -> None:
     shutil.copy(_sqlite() / SQLITE_NAME, data_dir)
 
 
-def create_postgres(name: str, *, is_migrated: bool) -> None:
+def create_postgres(name: str, *, is_migrated: bool, server: str = environment.POSTGRES_URL) -> None:
+    """is_migrated: on the server of all tests only, where the template is."""
     template = f' TEMPLATE "{_postgres()}"' if is_migrated else ""
-    with admin_connection() as connection:
+    with admin_connection(server) as connection:
         connection.execute(f'CREATE DATABASE "{name}"{template}')
 
 
-def drop_postgres(name: str) -> None:
-    with admin_connection() as connection:
+def drop_postgres(name: str, *, server: str = environment.POSTGRES_URL) -> None:
+    with admin_connection(server) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def url_of(name: str) -> str:
-    return urlunsplit(urlsplit(environment.POSTGRES_URL)._replace(path=f"/{name}"))
+def url_of(name: str, *, server: str = environment.POSTGRES_URL) -> str:
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
 
-def admin_connection() -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(environment.POSTGRES_URL, autocommit=True)
+def admin_connection(server: str = environment.POSTGRES_URL) -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(server, autocommit=True)
 
 
 @cache

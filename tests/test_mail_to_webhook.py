@@ -77,6 +77,15 @@ def test_every_mail_of_the_standard_librarys_own_tests_goes_through(installation
     assert sorted(octets) == sorted(mail if mail.endswith(b"\r\n") else mail + b"\r\n" for mail in mails)
 
 
+def test_stored_mail_is_opened_again_by_a_worker(installation: Installation) -> None:
+    installation.send(simple_mail("Opened twice"))
+    installation.wait_until_received({"Opened twice"}, within_s=20)
+    stored = installation.get_json("/v1/emails?limit=1")["pagination"]["total"]
+    done = installation.manage("emails", "reparse", "--since", "1h", "--rate", "6000")
+    assert done["data"] == []
+    assert done["counts"]["unchanged"] == stored
+
+
 def test_200_mails_survive_the_death_of_each_process_in_turn(installation: Installation) -> None:
     """Each part's first process, and each of those that it has forked or spawned."""
     sender = Sender(installation, at_least=200)

@@ -13,6 +13,7 @@ from emailgistics.common import leases
 MAX_TIMEOUT_S = 30  # of receivers, and of those who wait for a worker to stop
 WRITE_DOWN_WITHIN_S = 3  # what a webhook in flight came to, after its deadline
 RENEWALS_IN_A_LEASE = 4  # so that one that comes late loses nothing
+TAKE_OVER_EVERY = timedelta(seconds=2)  # a dispatcher looks for what a dead one held
 TAKEN_OVER_WITHIN = timedelta(seconds=20)
 
 
@@ -62,4 +63,10 @@ def times_that_do_not_fit() -> Iterator[tuple[str, str]]:
         yield (
             f"A lease of {leases.LEASE_FOR} that is renewed every {leases.RENEW_EVERY} is lost by one late renewal.",
             f"Let emailgistics.common.leases.LEASE_FOR be {leases.RENEW_EVERY * RENEWALS_IN_A_LEASE} or more.",
+        )
+    taken_over_within = leases.LEASE_FOR + TAKE_OVER_EVERY + settings.SWEEP_EVERY
+    if taken_over_within > TAKEN_OVER_WITHIN:
+        yield (
+            f"What a dead dispatcher held waits for {taken_over_within}, longer than {TAKEN_OVER_WITHIN}.",
+            "Let LEASE_FOR (emailgistics.common.leases), TAKE_OVER_EVERY (webhooks.checks) and SWEEP_EVERY be less.",
         )

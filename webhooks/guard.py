@@ -1,7 +1,7 @@
 """Which addresses webhooks may be sent to: one judgement for saving, testing and sending.
 
 What counts is the address about to be dialled, not the text of a URL. `check_url` judges when a webhook is saved, for
-an early and clear message; `VettingResolver` and `guarded_socket` judge again at every connection, which is what
+an early and clear message; `judged_addresses` and `guarded_socket` judge again at every connection, which is what
 protects: a name may lead elsewhere by then. The ranges are listed here because `ipaddress.is_global` is true for
 several that lead back inside (`::127.0.0.1`, `64:ff9b::7f00:1`, `2002:7f00:1::`, `fec0::1`, multicast).
 """
@@ -9,21 +9,20 @@ several that lead back inside (`::127.0.0.1`, `64:ff9b::7f00:1`, `2002:7f00:1::`
 import errno
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohappyeyeballs import AddrInfoType
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from yarl import URL
 
 from emailgistics.common.errors import RefusedError
-from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, address_text, in_thread, system_lookup
+from webhooks.lookups import DNS_TIMEOUT_S, Lookup, address_text, in_thread, system_lookup
 
 VARIABLE = "WEBHOOK_ALLOW_NETWORKS"
 MAX_URL_LENGTH = 2000  # webhooks.models.Webhook.url
@@ -354,47 +353,26 @@ def _remedy(error: ForbiddenAddressError, *, host: str, written: str | None, por
     return f"{address} is {error.reason}; an operator can allow it with {VARIABLE}={entry}."
 
 
-class VettingResolver(AbstractResolver):
-    """Names for aiohttp. One forbidden address among several refuses them all: which is dialled is chance."""
+def judged_addresses(ips: Sequence[str], port: int, *, judged_by: Judge = judge) -> list[AddrInfoType]:
+    """What may be dialled, in this order; raises ForbiddenAddressError.
 
-    def __init__(self, lookups: Lookups, *, judged_by: Judge = judge) -> None:
-        self._lookups = lookups
-        self._judge = judged_by
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Raises ForbiddenAddressError, or OSError for a name without addresses."""
-        ips = await self._lookups.addresses(host, port)
-        for ip in ips:
-            self._judge(ip, port)
-        of_family = [ip for ip in ips if family in (socket.AF_UNSPEC, _family(ip))]
-        if not of_family:
-            raise OSError(errno.EADDRNOTAVAIL, "the name has no address")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=ip,
-                port=port,
-                family=_family(ip),
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for ip in of_family
-        ]
-
-    async def close(self) -> None:
-        self._lookups.close()
+    One forbidden address among several refuses them all: which of them is dialled is chance.
+    """
+    for ip in ips:
+        judged_by(ip, port)
+    return [_addr_info(ip, port) for ip in ips]
 
 
-def _family(ip: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+def _addr_info(ip: str, port: int) -> AddrInfoType:
+    if ":" in ip:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ip, port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ip, port)
 
 
-def guarded_socket(info: aiohttp.AddrInfoType, *, judged_by: Judge = judge) -> socket.socket:
-    """A socket for TCPConnector(socket_factory=…), which asks for one just before it dials exactly this address.
+def guarded_socket(info: AddrInfoType, *, judged_by: Judge = judge) -> socket.socket:
+    """A socket for start_connection(socket_factory=…), which asks for one just before it dials exactly this address.
 
-    The last judgement, and the only one for IP literals, which never come to a resolver. Raises ForbiddenAddressError.
+    The last judgement, whoever made the list of addresses and however. Raises ForbiddenAddressError.
     """
     family, kind, protocol, _, sockaddr = info
     judged_by(address_text(sockaddr), int(sockaddr[1]))

@@ -8,8 +8,7 @@ mail: what may not go out now waits.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from webhooks import retry
 
@@ -27,14 +26,11 @@ DISABLED_FROM_FAILURES = 20
 ALERTS_AT_PERCENT = (50, 70, 90)
 
 FIRST_CAP = 1  # requests at once, after a pause or an open circuit; doubles with each success
-# a receiver that answers so is there, and says what it thinks of this mail: no reason to spare it the others
-BUSY_OR_LOST = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class Outcome(Enum):
     SUCCESS = "success"
-    REFUSED = "refused"  # an answer, but not yes: counts on the way to being disabled
-    BROKEN = "broken"  # no answer, or 5xx, or too busy: counts for the circuit breaker as well
+    FAILURE = "failure"
 
 
 class News(NamedTuple):
@@ -54,6 +50,8 @@ class Health:
     window_started_at: datetime | None = None
     window_results: int = 0
     window_failures: int = 0
+    before_results: int = 0  # of the window before it
+    before_failures: int = 0
     open_until: datetime | None = None
     open_for_s: int = 0
     cap: int | None = None
@@ -65,28 +63,58 @@ class Health:
 
 
 SPOTLESS = Health()
+NOTHING_COUNTED: dict[str, Any] = {
+    "window_started_at": None, "window_results": 0, "window_failures": 0, "before_results": 0, "before_failures": 0
+}  # fmt: skip
 
 
 def outcome_of(status: int | None) -> Outcome:
     """Of an answer's HTTP status; None: there was none."""
-    if retry.is_success(status):
-        return Outcome.SUCCESS
-    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY_OR_LOST:
-        return Outcome.BROKEN
-    return Outcome.REFUSED
+    return Outcome.SUCCESS if retry.is_success(status) else Outcome.FAILURE
 
 
 def after(health: Health, outcome: Outcome, *, now: datetime, at_most: int) -> tuple[Health, list[News]]:
     """The health after one more result. at_most: requests at once that the webhook allows."""
     if outcome is Outcome.SUCCESS:
-        return _after_success(health, now=now, at_most=at_most)
+        return _after_success(health, at_most=at_most, now=now)
     health = replace(health, failing_since=health.failing_since or now, failures=health.failures + 1)
-    if outcome is Outcome.REFUSED:
-        health, news = _answered(health, now=now, at_most=at_most)
-    else:
-        health, news = _after_break(health, now=now, at_most=at_most)
+    health, news = _after_failure(health, now=now, at_most=at_most)
     way, more = _on_the_way(health, now=now)
     return way, news + more
+
+
+def counted(health: Health, *, results: int, failures: int, now: datetime) -> Health:
+    """With so many results more in the window, which begins anew when it is over."""
+    started = health.window_started_at
+    if started is None or now - started >= 2 * WINDOW:
+        health = replace(health, **(NOTHING_COUNTED | {"window_started_at": now}))
+    elif now - started >= WINDOW:
+        health = replace(
+            health,
+            window_started_at=started + WINDOW,
+            window_results=0,
+            window_failures=0,
+            before_results=health.window_results,
+            before_failures=health.window_failures,
+        )
+    return replace(
+        health, window_results=health.window_results + results, window_failures=health.window_failures + failures
+    )
+
+
+def with_successes(health: Health, known: Health) -> Health:
+    """A window that is not yet kept begins with the successes that somebody remembers (`known`, of them alone).
+
+    Otherwise the first few failures among thousands of successes would be all that counts.
+    """
+    if health.window_started_at is not None:
+        return health
+    return replace(
+        health,
+        window_started_at=known.window_started_at,
+        window_results=known.window_results,
+        before_results=known.before_results,
+    )
 
 
 def room(health: Health, *, in_flight: int, now: datetime, at_most: int) -> int:
@@ -123,40 +151,30 @@ def way_to_disabling(health: Health, *, now: datetime) -> float:
 
 
 def _after_success(health: Health, *, now: datetime, at_most: int) -> tuple[Health, list[News]]:
-    news = [News("recovered")] if health.alerted_percent else []
-    health, more = _answered(health, now=now, at_most=at_most)
-    return replace(health, failing_since=None, failures=0, alerted_percent=0), news + more
-
-
-def _answered(health: Health, *, now: datetime, at_most: int) -> tuple[Health, list[News]]:
     """It is there: the circuit closes, and more may go out at once."""
-    news = [News("closed")] if health.open_for_s else []
+    news = [News("recovered")] if health.alerted_percent else []
     if health.open_for_s:
-        health = replace(health, window_started_at=None, window_results=0, window_failures=0)
-    if health.window_started_at is not None:
-        is_over = now - health.window_started_at > WINDOW
-        health = (
-            replace(health, window_started_at=None, window_results=0, window_failures=0)
-            if is_over
-            else replace(health, window_results=health.window_results + 1)
-        )
+        news.append(News("closed"))
+        health = replace(health, **NOTHING_COUNTED)
+    elif health.window_started_at is not None:
+        health = counted(health, results=1, failures=0, now=now)
+        if not (health.window_failures or health.before_failures):
+            health = replace(health, **NOTHING_COUNTED)
     cap = None if health.cap is None or 2 * health.cap >= at_most else 2 * health.cap
-    return replace(health, open_until=None, open_for_s=0, cap=cap), news
+    return replace(
+        health, failing_since=None, failures=0, alerted_percent=0, open_until=None, open_for_s=0, cap=cap
+    ), news
 
 
-def _after_break(health: Health, *, now: datetime, at_most: int) -> tuple[Health, list[News]]:
-    cap = max(FIRST_CAP, (health.cap or at_most) // 2)
+def _after_failure(health: Health, *, now: datetime, at_most: int) -> tuple[Health, list[News]]:
     if health.open_for_s:
         if health.open_until is not None and now < health.open_until:
             return health, []  # it was begun before the circuit opened, and says nothing new
         wait = min(timedelta(seconds=2 * health.open_for_s), OPEN_AT_MOST_FOR)
         return replace(health, open_until=now + wait, open_for_s=int(wait.total_seconds())), []
-    started, results, failures = health.window_started_at, health.window_results, health.window_failures
-    if started is None or now - started > WINDOW:
-        started, results, failures = now, 0, 0
-    results, failures = results + 1, failures + 1
-    health = replace(health, window_started_at=started, window_results=results, window_failures=failures, cap=cap)
-    if results < OPENS_FROM_RESULTS or failures < OPENS_AT_SHARE * results:
+    cap = max(FIRST_CAP, (health.cap or at_most) // 2)
+    health = replace(counted(health, results=1, failures=1, now=now), cap=cap)
+    if not _opens(health, now=now):
         return health, []
     opened = replace(
         health,
@@ -165,6 +183,15 @@ def _after_break(health: Health, *, now: datetime, at_most: int) -> tuple[Health
         cap=FIRST_CAP,
     )
     return opened, [News("opened")]
+
+
+def _opens(health: Health, *, now: datetime) -> bool:
+    """Of the window before, as large a part counts as reaches into the WINDOW up to now."""
+    started = health.window_started_at or now
+    part = 1 - (now - started) / WINDOW
+    results = health.window_results + part * health.before_results
+    failures = health.window_failures + part * health.before_failures
+    return results >= OPENS_FROM_RESULTS and failures >= OPENS_AT_SHARE * results
 
 
 def _on_the_way(health: Health, *, now: datetime) -> tuple[Health, list[News]]:

@@ -81,6 +81,13 @@ def email_received(event: Event, stored: StoredEmail) -> Json:
     )
 
 
+def email_reparsed(event: Event, stored: StoredEmail, *, received: Event | None) -> Json:
+    """The full form of `email.reparsed`: the mail as it is read now, what differs, and the event of when it came."""
+    payload = email_received(event, stored)
+    payload["data"] |= {"changed": event.changed or [], "received_event_id": received.public_id if received else None}
+    return payload
+
+
 def webhook_test(event: Event, webhook: Webhook) -> Json:
     return _payload(
         event,
@@ -125,6 +132,8 @@ def in_form(payload: Json, form: str) -> Json:
     if form == EventBody.Form.METADATA:
         data = _without(data, CONTENT_HEADER_FIELDS)
         data["raw"] = _without(data["raw"], {"url"})
+        if "changed" in data:
+            data["changed"] = [name for name in data["changed"] if name not in CONTENT_FIELDS | CONTENT_HEADER_FIELDS]
     return payload | {"data": data}
 
 

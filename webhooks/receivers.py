@@ -8,5 +8,9 @@ from webhooks.services import fan_out
 def on_email_processed(**news: Any) -> None:
     """Runs inside the transaction that stores the parsed email: both happen, or neither."""
     fan_out.fan_out_email(
-        email=news["email"], recipients=news["recipients"], attachments=news["attachments"], octets=news["octets"]
+        email=news["email"],
+        recipients=news["recipients"],
+        attachments=news["attachments"],
+        octets=news["octets"],
+        changed=news["changed"],
     )

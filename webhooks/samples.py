@@ -76,6 +76,13 @@ EMAIL_RECEIVED: dict[str, Any] = {
     },
 }
 
+EMAIL_REPARSED: dict[str, Any] = {
+    "type": "email.reparsed",
+    "timestamp": "2030-02-28T18:00:01.250Z",
+    "data": EMAIL_RECEIVED["data"]
+    | {"changed": ["subject", "text"], "received_event_id": "evt_01jcz7q4v1c8e2g6j0m4p8s2w5"},
+}
+
 WEBHOOK_TEST: dict[str, Any] = {
     "type": "webhook.test",
     "timestamp": "2030-01-31T18:00:01.250Z",
@@ -102,5 +109,5 @@ WEBHOOK_DISABLED: dict[str, Any] = {
 }
 
 EVENTS: Mapping[str, Mapping[str, Any]] = {
-    sample["type"]: sample for sample in (EMAIL_RECEIVED, WEBHOOK_TEST, WEBHOOK_DISABLED)
+    sample["type"]: sample for sample in (EMAIL_RECEIVED, EMAIL_REPARSED, WEBHOOK_TEST, WEBHOOK_DISABLED)
 }

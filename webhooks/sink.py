@@ -23,7 +23,7 @@ from webhooks import signing
 KEPT = 100  # shown on the page; the file has all
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
-KNOWS = "This receiver knows one secret; start `manage.py webhook_sink` with --port and --secret for another webhook."
+KNOWS = "This receiver knows one secret; start `manage.py webhook_sink` with --port and --secret-file for another."
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Webhook receiver</title>

@@ -8,50 +8,43 @@ are OpenSSL's way of saying where the system's authorities are.
 
 import asyncio
 import errno
-import inspect
-import io
 import os
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import NamedTuple, Self
 
-import aiohttp
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from yarl import URL
 
 from emailgistics.common.logs import get_logger
 from webhooks import guard
-from webhooks.exchange import Connections, Exchange, Response, exchange_now, stopwatch
+from webhooks.dialling import ConnectTimeoutError, Dialler, Origin, UnresolvedError
+from webhooks.exchange import Exchange
 from webhooks.headers import NAME
-from webhooks.lookups import DNS_TIMEOUT_S, Lookup, Lookups, system_lookup
+from webhooks.idle import IdleWires
+from webhooks.lookups import BusyError, Lookup, Lookups, system_lookup
 from webhooks.retry import is_success
-from webhooks.tunnel import ProxyError, ReceiverAwayError, TunnelConnector, parse_proxy
+from webhooks.tunnel import ProxyError, ReceiverAwayError, parse_proxy
+from webhooks.wire import MAX_EXCERPT_BYTES, ClosedError, FloodError, ProtocolError, Wire
 
 log = get_logger(__name__)
 
 TOTAL_S: float = settings.WEBHOOK_TIMEOUT_S  # resolve, connect, send, read
 CONNECT_S: float = settings.WEBHOOK_CONNECT_TIMEOUT_S  # TCP and TLS, after the name is resolved
-KEEP_ALIVE_S = 15.0
-DNS_CACHE_S = 10
-MAX_EXCERPT_BYTES = 16 * 1024
-MAX_HEADERS_BYTES = 8 * 1024  # kept; what is read is bounded by the three below
-MAX_HEADER_LINE_BYTES = 8190
-MAX_HEADER_LINES = 100
-READ_BUFFER_BYTES = 16 * 1024
-SMALL_BODY_BYTES = 64 * 1024
+MAX_HEADERS_BYTES = 8 * 1024  # kept; what is read is bounded in webhooks.wire
 MAX_DETAIL = 300  # webhooks.models.Attempt.detail
 CUT = "…"  # at the end of one that was longer
 NOT_FOLLOWED = "Redirects are not followed: update the webhook's URL"
 
 # codes of what no receiver can be blamed for
-OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal"})
+OWN_FAULTS: frozenset[str] = frozenset({"proxy", "egress", "internal", "late"})
 NO_EGRESS = frozenset(
     {
         errno.ENETUNREACH,
@@ -66,15 +59,15 @@ NO_EGRESS = frozenset(
 )
 NO_LOOKUP = frozenset({socket.EAI_SYSTEM, socket.EAI_MEMORY})
 
-if "socket_factory" not in inspect.signature(aiohttp.TCPConnector).parameters:
-    raise ImportError("this aiohttp has no TCPConnector(socket_factory=…), without which IP literals are not judged")
-
-
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
+class LateError(Exception):
+    """The request may not begin any more."""
+
+
 class InvalidHeaderError(ValueError):
-    """A header that is no token, or whose value is not visible ASCII. aiohttp lets some of them through."""
+    """A header that is no token, or whose value is not visible ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +108,18 @@ class Answer:
         return cls(started_at=datetime.now(UTC), error=error, detail=one_line(detail))
 
 
+class Target(NamedTuple):
+    """Of a URL: where it leads, and how a request there begins."""
+
+    origin: Origin
+    start: str
+
+
 class Transport:
     """Sends requests from one event loop. `async with Transport() as transport: await transport.post(outgoing)`.
 
-    The number of requests at once is the caller's to bound. http and https have sessions of their own, because plain
-    http is judged more strictly where the socket is made, and never goes through a proxy.
+    The number of requests at once is the caller's to bound.
     """
-
-    JUDGES: ClassVar[Mapping[str, guard.Judge]] = {"https": guard.judge, "http": guard.judge_plain}
 
     def __init__(
         self, *, total_s: float = TOTAL_S, connect_s: float = CONNECT_S, lookup: Lookup = system_lookup
@@ -132,161 +129,136 @@ class Transport:
         self._lookup = lookup
         self._tls = tls_context()
         self._proxy = parse_proxy(settings.WEBHOOK_PROXY)
-        self._connections = Connections()
-
-    @property
-    def opened(self) -> int:
-        """Connections that were made, TLS included."""
-        return self._connections.opened
-
-    @property
-    def reused(self) -> int:
-        """Requests for which an open connection was taken."""
-        return self._connections.reused
+        self._idle = IdleWires()
+        self.opened = 0  # connections that were made, TLS included
+        self.reused = 0  # requests for which an open connection was taken
 
     async def __aenter__(self) -> Self:
         self._lookups = Lookups(self._lookup)
-        self._pooled = {scheme: self._session(scheme, keepalive_timeout=KEEP_ALIVE_S) for scheme in self.JUDGES}
-        self._fresh = {scheme: self._session(scheme, force_close=True) for scheme in self.JUDGES}
+        self._dialler = Dialler(lookups=self._lookups, tls=self._tls, proxy=self._proxy, connect_s=self._connect_s)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for session in (*self._pooled.values(), *self._fresh.values()):
-            await session.close()
+        self._idle.abort_all()
         self._lookups.close()
+        await asyncio.sleep(0)  # the loop closes what was aborted
 
-    async def post(self, outgoing: Outgoing) -> Answer:
-        """Never raises but CancelledError; ends within total_s."""
+    async def post(self, outgoing: Outgoing, *, may_begin: Callable[[], bool] = lambda: True) -> Answer:
+        """Never raises but CancelledError; ends within total_s.
+
+        may_begin is asked just before a request is written, on whatever connection: looking up and dialling take their
+        time, and a process that was stopped meanwhile may have lost the delivery to another.
+        """
         exchange = Exchange()
-        token = exchange_now.set(exchange)
         try:
             async with asyncio.timeout(self._total_s):
-                await self._exchange(outgoing, exchange)
+                await self._exchange(outgoing, exchange, may_begin)
         except Exception as error:  # noqa: BLE001 - each becomes a code; those without one are logged
-            exchange.fail(*self._failure(error, exchange))
-        finally:
-            exchange_now.reset(token)
-            if exchange.wire is not None:
-                exchange.wire.end(exchange)
+            exchange.fail(*self._failure(error, exchange, outgoing.url))
         return answer_of(exchange)
 
-    async def _exchange(self, outgoing: Outgoing, exchange: Exchange) -> None:
-        url = guard.parse_url(outgoing.url)
-        check_headers(outgoing.headers)
-        response = await self._send(url, outgoing, exchange)
-        try:
-            exchange.status = response.status
-            exchange.detail = remark(response, url)
-            exchange.retry_after = response.headers.get("Retry-After")
-            exchange.response_headers = b"\r\n".join(b"%b: %b" % pair for pair in response.raw_headers)
-            async for chunk in response.content.iter_any():
-                exchange.excerpt += chunk
-                if len(exchange.excerpt) > MAX_EXCERPT_BYTES:
-                    break
-        finally:
-            # read to its end, the connection is in the pool again by now; else it is of no more use
-            if not response.content.at_eof():
-                response.close()
+    async def _exchange(self, outgoing: Outgoing, exchange: Exchange, may_begin: Callable[[], bool]) -> None:
+        target = target_of(outgoing.url)
+        head = head_of(target, outgoing)
 
-    async def _send(self, url: URL, outgoing: Outgoing, exchange: Exchange) -> aiohttp.ClientResponse:
-        request: dict[str, Any] = {"headers": outgoing.headers, "allow_redirects": False}
-        try:
-            return await self._pooled[url.scheme].post(url, data=payload(outgoing.body), **request)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not exchange.is_reused or exchange.received_bytes:
-                raise
-        # An idle connection that the receiver closed as we wrote to it, not one octet came: once more on a new one.
-        # aiohttp does so for idempotent methods only. Ours may be repeated: the receiver knows it by its webhook-id.
-        exchange.is_reused = False
-        return await self._fresh[url.scheme].post(url, data=payload(outgoing.body), **request)
+        async def carry(wire: Wire) -> None:
+            if not may_begin():
+                wire.abort()
+                raise LateError
+            try:
+                may_stay = await wire.carry(head, outgoing.body, exchange)
+            finally:
+                exchange.detail = remark(exchange, outgoing.url)
+            if may_stay:
+                self._idle.keep(target.origin, wire)
 
-    def _session(self, scheme: str, **connector: Any) -> aiohttp.ClientSession:
-        judged_by = self.JUDGES[scheme]
-        make_connector: Any = aiohttp.TCPConnector
-        if self._proxy is not None and scheme == "https":
-            make_connector = partial(TunnelConnector, proxy=self._proxy, lookups=self._lookups)
-        return aiohttp.ClientSession(
-            connector=make_connector(
-                limit=0,
-                ssl=self._tls,
-                resolver=guard.VettingResolver(self._lookups, judged_by=judged_by),
-                socket_factory=partial(guard.guarded_socket, judged_by=judged_by),
-                ttl_dns_cache=DNS_CACHE_S,
-                **connector,
-            ),
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            # the deadline of the whole is ours, in post
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=DNS_TIMEOUT_S + self._connect_s, sock_connect=self._connect_s
-            ),
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            response_class=Response,
-            read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=MAX_HEADER_LINE_BYTES,
-            max_field_size=MAX_HEADER_LINE_BYTES,
-            max_headers=MAX_HEADER_LINES,
-            trace_configs=[stopwatch(self._connections)],
-        )
+        if wire := self._idle.take(target.origin):
+            self.reused += 1
+            exchange.is_reused = True
+            try:
+                return await carry(wire)
+            except ClosedError:
+                if exchange.received_bytes:
+                    raise
+            # An idle connection that the receiver closed as we wrote to it, not one octet came: once more on a new one.
+            # Clients do so for idempotent methods only. Ours may be repeated: the receiver knows it by its webhook-id.
+            exchange.is_reused = False
+        wire = await self._dialler.dial(target.origin, exchange, on_lost=self._idle.forget)
+        self.opened += 1
+        return await carry(wire)
 
-    def _failure(self, error: Exception, exchange: Exchange) -> tuple[str, str]:  # noqa: PLR0911 - a table
-        """(code, detail) of what ended a request."""
+    def _failure(self, error: Exception, exchange: Exchange, url: str) -> tuple[str, str]:  # noqa: C901, PLR0911 - a table
+        """(code, detail) of what ended a request, in words of ours: those of the libraries hold the address."""
         match error:
-            case guard.RefusedUrlError() | aiohttp.InvalidURL():
-                return "invalid_url", getattr(error, "message", "The URL cannot be dialled.")
+            case guard.RefusedUrlError():
+                return "invalid_url", error.message
             case InvalidHeaderError():
                 return "invalid_headers", str(error)
             case ProxyError():
                 return "proxy", str(error)
-            case aiohttp.ClientConnectorError():
-                return connect_failure(error)
-            case aiohttp.ConnectionTimeoutError():
+            case LateError():
+                return "late", "A fault of ours: it was not sent in time, and is somebody else's to send by now."
+            case ConnectTimeoutError():
                 return "timeout", f"No connection within {self._connect_s:g} s."
             case TimeoutError():
                 what = "answer" if exchange.peer_ip else "connection"
                 return "timeout", f"No {what} within {self._total_s:g} s."
-            case aiohttp.ServerDisconnectedError() if exchange.is_flooded:
+            case FloodError():
                 return "protocol", "The receiver sent without end, and no answer."
-            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            case ClosedError():
                 return "closed", "The receiver closed the connection without an answer."
-            case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-                why = str(getattr(error, "message", "")).partition("\n")[0]
-                return "protocol", f"What the receiver answered is not HTTP as we read it: {why}"
+            case ProtocolError():
+                return "protocol", f"What the receiver answered is not HTTP as we read it: {error}"
+            case UnresolvedError() | OSError():
+                return connect_failure(error, guard.parse_url(url).raw_host or "")
             case _:
                 log.error("transport.failed", exc_info=error)
                 return "internal", f"A fault of ours: {type(error).__name__}."
 
 
-def connect_failure(error: aiohttp.ClientConnectorError) -> tuple[str, str]:  # noqa: PLR0911 - a table
-    """(code, detail), in words of ours: those of the libraries hold the address."""
-    reason = error.os_error
+def connect_failure(error: UnresolvedError | OSError, host: str) -> tuple[str, str]:  # noqa: PLR0911 - a table
+    """(code, detail) of a connection that did not come about."""
     match error:
-        case aiohttp.ClientConnectorError(os_error=guard.ForbiddenAddressError() as forbidden):
-            return "forbidden_address", forbidden_detail(forbidden)
-        case aiohttp.ClientConnectorError(os_error=ReceiverAwayError() as away):
-            return "connect", f"No connection to {error.host}: {away}."
-        case aiohttp.ClientConnectorDNSError(os_error=socket.gaierror()) if reason.errno in NO_LOOKUP:
+        case UnresolvedError(reason=BusyError() as busy):
+            return "egress", f"A fault of ours: {busy.strerror}."
+        case UnresolvedError(reason=socket.gaierror(errno=number)) if number in NO_LOOKUP:
             return "egress", "A fault of ours: names cannot be looked up."
-        case aiohttp.ClientConnectorDNSError():
-            return "dns", f"{error.host} could not be resolved: {reason.strerror}."
-        case aiohttp.ClientConnectorCertificateError():
-            why = getattr(error.certificate_error, "verify_message", "") or "unknown reason"
-            return "tls", f"The certificate of {error.host} is not valid: {why}."
-        case aiohttp.ClientSSLError():
-            return "tls", f"No TLS connection to {error.host}: {getattr(reason, 'reason', '') or 'handshake failed'}."
-        case _ if reason.errno in NO_EGRESS:
-            return "egress", f"A fault of ours: {os.strerror(reason.errno)}."
+        case UnresolvedError(reason=reason):
+            return "dns", f"{host} could not be resolved: {reason.strerror}."
+        case guard.ForbiddenAddressError():
+            return "forbidden_address", forbidden_detail(error)
+        case ReceiverAwayError():
+            return "connect", f"No connection to {host}: {error}."
+        case ssl.SSLCertVerificationError():
+            return "tls", f"The certificate of {host} is not valid: {error.verify_message or 'unknown reason'}."
+        case ssl.SSLError():
+            return "tls", f"No TLS connection to {host}: {error.reason or 'handshake failed'}."
+        case OSError(errno=number) if number in NO_EGRESS:
+            return "egress", f"A fault of ours: {os.strerror(number)}."
+        case OSError(errno=number):
+            return (
+                "connect",
+                f"No connection to {host}: {os.strerror(number) if number else 'no address of it answers'}.",
+            )
         case _:
-            why = os.strerror(reason.errno) if reason.errno else "no address of it answers"
-            return "connect", f"No connection to {error.host}: {why}."
+            raise TypeError(error)
 
 
-def payload(body: bytes) -> bytes | io.BytesIO:
-    """A small body is written in one piece; a large one in several, without copies of it."""
-    return body if len(body) <= SMALL_BODY_BYTES else io.BytesIO(body)
+@lru_cache(maxsize=1024)
+def target_of(url: str) -> Target:
+    """Raises guard.RefusedUrlError."""
+    parsed = guard.parse_url(url)
+    start = f"POST {parsed.raw_path_qs} HTTP/1.1\r\nHost: {parsed.host_port_subcomponent}\r\n"
+    return Target(Origin(parsed.scheme, parsed.raw_host or "", parsed.port or 0), start)
+
+
+def head_of(target: Target, outgoing: Outgoing) -> bytes:
+    """All that stands before the body (RFC 9112 section 3). Raises InvalidHeaderError."""
+    check_headers(outgoing.headers)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in outgoing.headers.items())
+    return f"{target.start}{lines}Content-Length: {len(outgoing.body)}\r\n\r\n".encode("ascii")
 
 
 def answer_of(exchange: Exchange) -> Answer:
@@ -295,13 +267,13 @@ def answer_of(exchange: Exchange) -> Answer:
         status=exchange.status,
         error=exchange.error,
         detail=one_line(exchange.detail),
-        retry_after=exchange.retry_after,
+        retry_after=exchange.header(b"retry-after"),
         dns_ms=exchange.dns_ms,
         connect_ms=exchange.connect_ms,
         first_byte_ms=exchange.first_byte_ms,
         total_ms=exchange.ms(exchange.clock),
         peer_ip=exchange.peer_ip,
-        response_headers=exchange.response_headers[:MAX_HEADERS_BYTES],
+        response_headers=b"\r\n".join(b"%b: %b" % pair for pair in exchange.headers)[:MAX_HEADERS_BYTES],
         response_excerpt=bytes(exchange.excerpt[:MAX_EXCERPT_BYTES]),
     )
 
@@ -323,8 +295,13 @@ def tls_context() -> ssl.SSLContext:
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raises InvalidHeaderError, which names the header and not its value."""
     for name, value in headers.items():
-        if not (NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)):
+        if not (is_token(name) and HEADER_VALUE.fullmatch(value)):
             raise InvalidHeaderError(f"The header {name!r} cannot be sent.")
+
+
+@lru_cache(maxsize=1024)
+def is_token(name: str) -> bool:
+    return NAME.fullmatch(name) is not None
 
 
 def forbidden_detail(error: guard.ForbiddenAddressError) -> str:
@@ -333,17 +310,20 @@ def forbidden_detail(error: guard.ForbiddenAddressError) -> str:
     return f"The URL leads to {error.reason}."
 
 
-def remark(response: aiohttp.ClientResponse, url: URL) -> str:
+def remark(exchange: Exchange, url: str) -> str:
     """What a person has to know about an answer; nothing about a success."""
-    if is_success(response.status):
+    status = exchange.status
+    if status is None or is_success(status):
         return ""
-    answered = f"The receiver answered {response.status}"
-    location = response.headers.get("Location")
-    if not (300 <= response.status < 400 and location):  # noqa: PLR2004
+    answered = f"The receiver answered {status}"
+    if not 300 <= status < 400:  # noqa: PLR2004
         return f"{answered}."
+    location = exchange.header(b"location")
+    if not location:
+        return f"{answered}. {NOT_FOLLOWED}."
     try:
         # no more of it: the rest is the receiver's answer, which may repeat what the mail says
-        origin = url.join(URL(location)).origin()
+        origin = guard.parse_url(url).join(URL(location)).origin()
     except ValueError:
         return f"{answered}. {NOT_FOLLOWED}."
     return f"{answered}. {NOT_FOLLOWED}; it leads to {origin}"

@@ -2,38 +2,28 @@
 
 The proxy is told an IP literal. Told a name it would look that up itself, and nobody would judge what it finds. Its own
 address is the operator's choice and not judged; whatever is dialled there hears CONNECT and a judged address first.
-aiohttp's own `proxy=` tells it the name of the URL, and cannot tell a proxy that is down from a receiver that is.
+A proxy that is down is told apart from a receiver that is.
 """
 
 import asyncio
 import base64
-import inspect
 import os
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
 from django.core.exceptions import ImproperlyConfigured
 
 from webhooks import guard
-from webhooks.exchange import exchange_now
-from webhooks.lookups import Lookups, address_text
+from webhooks.lookups import Lookups
 
 VARIABLE = "WEBHOOK_PROXY"
 MAX_REPLY_BYTES = 8 * 1024
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |\r\n)")
 # the proxy works and the receiver does not answer it: as if we had dialled in vain ourselves
 RECEIVER_AWAY = frozenset({502, 503, 504})
-
-DIAL = inspect.signature(aiohttp.TCPConnector._wrap_create_connection)  # noqa: SLF001 - there is no other way in
-if not {"addr_infos", "req", "timeout"} <= DIAL.parameters.keys():
-    raise ImportError("this aiohttp dials in another way, and WEBHOOK_PROXY would be passed by")
 
 
 class ProxyError(Exception):
@@ -71,42 +61,6 @@ def parse_proxy(text: str) -> Proxy | None:
         return Proxy(host, port)
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
     return Proxy(host, port, f"Basic {base64.b64encode(credentials).decode()}")
-
-
-class TunnelConnector(aiohttp.TCPConnector):
-    """Dials what WEBHOOK_ALLOW_NETWORKS lists directly, and everything else through the proxy."""
-
-    def __init__(self, *, proxy: Proxy, lookups: Lookups, **connector: Any) -> None:
-        super().__init__(**connector)
-        self._proxy = proxy
-        self._proxy_lookups = lookups
-
-    async def _wrap_create_connection(
-        self,
-        *args: Any,
-        addr_infos: list[aiohttp.AddrInfoType],
-        req: ClientRequest,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-        **kwargs: Any,
-    ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Called for the addresses of a URL, and again without the first one while that fails."""
-        where = [(address_text(sockaddr), int(sockaddr[1])) for *_, sockaddr in addr_infos]
-        exchange = exchange_now.get()
-        exchange.tunnel_to = None
-        try:
-            for ip, port in where:
-                guard.judge(ip, port)
-            if all(guard.is_listed(ip, port) for ip, port in where):
-                return await super()._wrap_create_connection(
-                    *args, addr_infos=addr_infos, req=req, timeout=timeout, **kwargs
-                )
-            opened = await open_tunnel(
-                self._proxy, *where[0], lookups=self._proxy_lookups, connect_s=timeout.sock_connect
-            )
-        except (guard.ForbiddenAddressError, ReceiverAwayError) as error:
-            raise aiohttp.ClientConnectorError(req.connection_key, error) from error
-        exchange.tunnel_to = where[0][0]
-        return await self._wrap_existing_connection(*args, req=req, timeout=timeout, sock=opened, **kwargs)
 
 
 async def open_tunnel(proxy: Proxy, ip: str, port: int, *, lookups: Lookups, connect_s: float | None) -> socket.socket:

@@ -26,7 +26,11 @@ def main() -> None:
         statements += 1
         return execute(*rest)
 
-    connection_created.connect(lambda connection, **_: connection.execute_wrappers.append(count), weak=False)
+    def watch(connection: Any, **_: Any) -> None:
+        if count not in connection.execute_wrappers:  # it is told again each time a thread's connection is made anew
+            connection.execute_wrappers.append(count)
+
+    connection_created.connect(watch)
     print("ready", flush=True)
     for _ in sys.stdin:
         before = Attempt.objects.count()

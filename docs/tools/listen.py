@@ -4,9 +4,9 @@
     EMAILGISTICS_API_KEY=emgk_… python3 listen.py https://mail.example.com wh_… http://127.0.0.1:3000/hook
 
 For trying things out, and for receivers that nothing can reach from outside. The same octets are posted with the same
-signed headers as if they had been sent, and acknowledged once the program has answered with a 2xx; what it refuses
-comes again. The key needs webhooks:write, and emails:content unless the webhook has `payload: metadata`. It is read
-from the environment, because arguments are seen by every user of a machine.
+signed headers as if they had been sent, and acknowledged once the program has answered with a 2xx, several in one
+call; what it refuses comes again. The key needs webhooks:write and emails:content. It is read from the environment,
+because arguments are seen by every user of a machine.
 
 Needs Python 3.11 and nothing else. Ends with Ctrl-C or SIGTERM, after the request in hand.
 """
@@ -26,7 +26,8 @@ import urllib.request
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-PULL_AT_ONCE = 25
+PULL_AT_ONCE = 100  # as many as are acknowledged in one call
+ACKNOWLEDGE_WITHIN_S = 2.0  # so that little comes twice, whatever ends this program
 LOOK_AFTER_S = (1.0, 5.0, 10.0)  # while nothing comes, the last again and again: a key has so many calls an hour
 TIMEOUT_S = 30
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -62,7 +63,10 @@ local = urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler({})
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="The API key is read from EMAILGISTICS_API_KEY. It needs the scopes webhooks:write and emails:content.",
+    )
     parser.add_argument("server", help="the address of Emailgistics, such as https://mail.example.com")
     parser.add_argument("webhook", help="the id of the webhook: wh_…")
     parser.add_argument("target", help="where to post what comes, such as http://127.0.0.1:3000/hook")
@@ -110,16 +114,31 @@ def pass_on(base: str, key: str, target: str) -> tuple[int, int]:
         waiting = call(f"{base}/pull?after={after}&limit={PULL_AT_ONCE}", key)["data"]
         if not waiting:
             break
-        for delivery in waiting:
-            if stopped.is_set():
-                break
-            came, after = came + 1, delivery["position"]
-            if post(target, delivery):
-                # one by one: whatever ends this program, little comes twice
-                call(f"{base}/ack", key, {"ids": [delivery["delivery_id"]]})
-            else:
-                refused += 1
+        taken: list[str] = []
+        since = time.monotonic()
+        try:
+            for delivery in waiting:
+                if stopped.is_set():
+                    break
+                came, after = came + 1, delivery["position"]
+                if post(target, delivery):
+                    taken.append(delivery["delivery_id"])
+                else:
+                    refused += 1
+                if time.monotonic() - since >= ACKNOWLEDGE_WITHIN_S:
+                    acknowledge(base, key, taken)
+                    since = time.monotonic()
+        finally:
+            acknowledge(base, key, taken)
     return came, refused
+
+
+def acknowledge(base: str, key: str, taken: list[str]) -> None:
+    """Empties taken: what cannot be acknowledged comes again."""
+    ids = taken[:]
+    taken.clear()
+    if ids:
+        call(f"{base}/ack", key, {"ids": ids})
 
 
 def post(target: str, delivery: dict[str, Any]) -> bool:

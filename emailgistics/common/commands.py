@@ -6,6 +6,7 @@ found, 2 wrong usage.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
@@ -70,11 +71,15 @@ class RecordCommand(BaseCommand, Generic[Row]):
         if options["json"]:
             self.stdout.write(json.dumps(thing, indent=2))
             return
+        self.print_thing(thing)
+        for name in once:
+            self.stdout.write(f"\nCopy the {name} now: it is not shown again.")
+
+    def print_thing(self, thing: Json) -> None:
+        """For people, out of the JSON."""
         width = max(map(len, thing))
         for name, value in thing.items():
             self.stdout.write(f"{name:<{width}}{GAP}{readable(value)}")
-        for name in once:
-            self.stdout.write(f"\nCopy the {name} now: it is not shown again.")
 
     def json_of(self, row: Row) -> dict[str, Any]:
         return dict(self.serializer(row).data)
@@ -187,6 +192,14 @@ class Verbs:
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=run)
         return parser
+
+
+def read_secret(path: Path) -> str:
+    """What the file of a flag `--secret-file` holds, without its line end. Raises CommandError."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").rstrip("\r\n")
+    except OSError as error:
+        raise CommandError(f"--secret-file: cannot read {path}: {error.strerror}.") from error
 
 
 def readable(value: Any) -> str:

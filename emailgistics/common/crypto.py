@@ -9,11 +9,14 @@ import binascii
 import hmac
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -84,3 +87,9 @@ def peppered_digest(secret: str, *, pepper: int | None = None) -> tuple[int, byt
     ring: KeyRing = settings.API_KEY_PEPPERS
     number = ring.primary if pepper is None else pepper
     return number, hmac.digest(ring.keys[number], secret.encode(), sha256)
+
+
+@lru_cache(maxsize=16)
+def derived(key: bytes, *, purpose: bytes) -> bytes:
+    """A key of its own for that purpose, which tells nothing of `key` (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)

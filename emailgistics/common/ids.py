@@ -12,6 +12,7 @@ from django.db import models
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 SUFFIX_LENGTH = 26
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]  # by ten bits: half the steps of one by one
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 
 
@@ -22,7 +23,7 @@ def uuid7() -> UUID:
 
 def encode_id(prefix: str, value: UUID) -> str:
     number = value.int
-    return f"{prefix}_" + "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def decode_id(prefix: str, text: str) -> UUID | None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
@@ -28,13 +28,15 @@ log = get_logger(__name__)
 
 RENEW_EVERY = timedelta(seconds=3)
 LEASE_FOR = timedelta(seconds=15)  # longer than several renewals, shorter than anybody wants to wait for a mail
+END_AGAIN_AFTER = timedelta(seconds=0.2)  # a database that is away; its return is not to be missed by much
 
 
 @contextmanager
 def held(kind: str) -> Iterator["HeldLease"]:
     """A lease for the time of the block, renewed from a thread of its own. Ends when the block ends.
 
-    The lease ends with the block, and what its holder did not let go of is free at once.
+    The lease ends with the block, and what its holder did not let go of is free at once. If the database is away just
+    then, that is so as soon as it is back.
     """
     row = Lease(kind=kind, host=socket.gethostname()[:255], pid=os.getpid())
     row.seen_at = Now()
@@ -47,7 +49,31 @@ def held(kind: str) -> Iterator["HeldLease"]:
     finally:
         lease.stop()
         renewing.join()
-        Lease.objects.filter(pk=row.pk).delete()
+        _end(row.pk)
+
+
+def _end(pk: UUID) -> None:
+    try:
+        Lease.objects.filter(pk=pk).delete()
+    except Error as error:
+        # its rows would wait until it has run out, long after the database is back
+        log.warning("lease.not_ended", lease=str(pk), error=type(error).__name__)
+        threading.Thread(target=_end_later, args=(pk,), name="lease-end", daemon=True).start()
+
+
+def _end_later(pk: UUID) -> None:
+    runs_out_at = time.monotonic() + LEASE_FOR.total_seconds()
+    try:
+        while time.monotonic() < runs_out_at:
+            try:
+                Lease.objects.filter(pk=pk).delete()
+            except Error:
+                connections.close_all()
+                time.sleep(END_AGAIN_AFTER.total_seconds())
+            else:
+                return
+    finally:
+        connections.close_all()
 
 
 class HeldLease:
@@ -74,7 +100,7 @@ class HeldLease:
                 try:
                     # a lease that has run out stays run out, even if nobody has noticed yet
                     renewed = alive().filter(pk=self.id).update(seen_at=Now())
-                except DatabaseError as error:
+                except Error as error:
                     log.warning("lease.not_renewed", lease=str(self.id), error=type(error).__name__)
                     connections.close_all()
                     continue

@@ -1,4 +1,4 @@
-"""The tables under every app: which worker is alive, and which forms were sent."""
+"""The tables under every app: which worker is alive, which forms were sent, and what was erased."""
 
 from uuid import UUID
 
@@ -37,3 +37,21 @@ class SpentFormToken(models.Model):
 
     def __str__(self) -> str:
         return self.nonce
+
+
+class Tombstone(models.Model):
+    """That there was a row, when nothing of it may be left; see `tombstones.py`. Never changed, never deleted."""
+
+    id = models.BigAutoField(primary_key=True)
+    of = models.CharField(max_length=20, help_text="what it was: email, recipient, delivery")
+    key = models.PositiveIntegerField(help_text="number of the encryption key that the mark's key comes from")
+    mark = models.BinaryField(max_length=32, help_text="HMAC-SHA256 of what it was known by")
+    erased_at = models.DateTimeField()
+    erased_by = models.CharField(max_length=200)
+
+    class Meta:
+        # not unique: a recipient may have been given twice
+        indexes = (models.Index(fields=["of", "mark"], name="tombstone_mark"),)
+
+    def __str__(self) -> str:
+        return f"tombstone of {self.of}"

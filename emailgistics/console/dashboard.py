@@ -25,6 +25,7 @@ from webhooks.models import STAYED, Delivery, Webhook
 SCANNED = 100_000
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 NONE = "none"
+PARKED = "Mail that could not be opened. It is stored as it came, and its webhooks were told just that."
 DISABLED = "Nothing is sent to them, and their mail is held, until somebody resumes them."
 
 
@@ -88,7 +89,7 @@ def _mail(now: datetime) -> tuple[list[Figure], int]:
             "Parked",
             _shown(found["parked"]),
             _list("mailboxes_email", status__exact=Email.Status.PARKED.value),
-            worry=_if(found["parked"], "Mail that could not be read. It is stored, and no webhook was told of it."),
+            worry=_if(found["parked"], PARKED),
         ),
     ]
     return figures, found["scanned"]
@@ -100,7 +101,8 @@ def _sent(now: datetime) -> tuple[list[Figure], int]:
     found = newest.aggregate(
         scanned=Count("pk"),
         delivered=Count("pk", filter=Q(state=delivered, delivered_at__gte=now - DAY)),
-        failed=Count("pk", filter=Q(state=failed, created_at__gte=now - WEEK)),
+        # not of tests: those are tried once, and nobody waits for them
+        failed=Count("pk", filter=Q(state=failed, is_test=False, created_at__gte=now - WEEK)),
     )
     figures = [
         Figure(
@@ -111,7 +113,9 @@ def _sent(now: datetime) -> tuple[list[Figure], int]:
         Figure(
             "Failed in 7 days",
             _shown(found["failed"]),
-            _list("webhooks_delivery", state__exact=failed, created_at__gte=(now - WEEK).isoformat()),
+            _list(
+                "webhooks_delivery", state__exact=failed, is_test__exact="0", created_at__gte=(now - WEEK).isoformat()
+            ),
             worry=_if(found["failed"], "Given up after all attempts. Replay them once their receivers work again."),
         ),
     ]

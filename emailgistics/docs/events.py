@@ -151,6 +151,22 @@ class EmailReceivedSerializer(serializers.Serializer[Any]):
     data = EmailReceivedDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
 
 
+class EmailReparsedDataSerializer(EmailReceivedDataSerializer):
+    changed = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="the names in `data` of what differs from before; in the form metadata, of what that has",
+    )
+    received_event_id = serializers.CharField(
+        allow_null=True, help_text="the email.received of this email; null if no webhook wanted that"
+    )
+
+
+class EmailReparsedSerializer(serializers.Serializer[Any]):
+    type = constant("email.reparsed")()
+    timestamp = serializers.DateTimeField(help_text="of the event")
+    data = EmailReparsedDataSerializer()  # type: ignore[assignment]  # DRF takes it off the class
+
+
 class TestedWebhookSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     description = serializers.CharField()
@@ -218,6 +234,17 @@ EMAIL_RECEIVED = described(
         "Message-ID."
     ),
 )
+EMAIL_REPARSED = described(
+    samples.EMAIL_REPARSED,
+    EmailReparsedSerializer,
+    summary="A stored email was opened again and is read otherwise now",
+    description=(
+        "Sent after an operator had mail opened again, as after an upgrade, or once what could not be opened can be; "
+        "only where something differs, and only to webhooks with email.reparsed among their `events`, which is not "
+        "usual. The email has kept its id, and so has each attachment that has the same octets in the same part. In "
+        "the same forms as email.received."
+    ),
+)
 WEBHOOK_TEST = described(
     samples.WEBHOOK_TEST,
     WebhookTestSerializer,
@@ -230,7 +257,7 @@ WEBHOOK_DISABLED = described(
     summary="A webhook was disabled",
     description="Sent to the other webhooks that are bound to the same alias, mailbox or domain.",
 )
-EVENTS = (EMAIL_RECEIVED, WEBHOOK_TEST, WEBHOOK_DISABLED)
+EVENTS = (EMAIL_RECEIVED, EMAIL_REPARSED, WEBHOOK_TEST, WEBHOOK_DISABLED)
 
 # of each attempt: name -> what it is, and an example
 HEADERS: Mapping[str, tuple[str, str]] = {

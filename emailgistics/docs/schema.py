@@ -54,6 +54,7 @@ def event_schema(event_type: str) -> bytes | None:
     _gather(content["schema"], made["components"]["schemas"], definitions)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"/v1/schemas/{event_type}.json",  # of whatever installation: they are the same everywhere
         "title": event_type,
         "description": webhook["post"]["description"],
         **content["schema"],

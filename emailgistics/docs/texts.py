@@ -117,9 +117,10 @@ The secret of a webhook is shown when it is made. Verify the raw body, before an
 
 The body has one of four forms: whole; with `attachments: inline`, where attachments come in base64 (up to 5 MiB in
 all); thin, once the receiver has answered 413; and with `payload: metadata`, without what the mail says. The JSON
-Schemas are at `/v1/schemas/email.received.json` and likewise for `webhook.test` and `webhook.disabled`.
+Schemas are at `/v1/schemas/email.received.json` and likewise for `email.reparsed`, `webhook.test` and
+`webhook.disabled`.
 
 The links in an event (`attachments[].url`, `raw.url`) need no key: whoever has one reads the file. They open while a
-delivery of the event is on its way or held and for a while after its last attempt (72 hours, unless the operator chose
-otherwise), and end with the email or by `POST /v1/emails/{{id}}/revoke-links`.
+delivery of the event is on its way or held and for a while after its last attempt or replay (72 hours, unless the
+operator chose otherwise), and end with the email or by `POST /v1/emails/{{id}}/revoke-links`.
 """

@@ -173,6 +173,8 @@ class EmailAdmin(HistoryAdmin):
     def _file(self, request: HttpRequest, file: File) -> HttpResponseBase:
         try:
             return download(request, file)
+        except raw.RawGoneError as error:
+            raise Http404 from error
         except raw.CorruptRawError as error:
             log.error("email.raw_unreadable", error=str(error))  # noqa: TRY400 - all is said
             self.message_user(request, f"The stored mail cannot be read: {error}.", messages.ERROR)

@@ -19,8 +19,9 @@ from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
-from mailboxes.mime import NameAddress, ParsedMail
+from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
+from mailboxes.services import derived
 from mailboxes.signals import email_processed
 
 log = get_logger(__name__)
@@ -46,7 +47,7 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
         done += _work_off(claim(lease.id, alone=True), lease, until)
         idle_since = time.monotonic()
         while time.monotonic() < until and not lease.is_lost:
-            if claimed := claim(lease.id) or claim(lease.id, alone=True):
+            if claimable().exists() and (claimed := claim(lease.id) or claim(lease.id, alone=True)):
                 done += _work_off(claimed, lease, until)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > linger.total_seconds():
@@ -87,12 +88,18 @@ def release(ids: Sequence[UUID], lease_id: UUID) -> None:
 
 def process_message(message_id: UUID, lease_id: UUID) -> bool:
     """Opens one claimed message and stores what is in it. False if the claim was lost meanwhile: nothing changed."""
-    message = Message.objects.get(pk=message_id)
+    message = Message.objects.filter(pk=message_id).first()
+    if message is None:
+        return _is_lost(message_id)
     if message.losses > PARK_FROM_LOSSES:
         log.error("message.parked", message=message.public_id, losses=message.losses - 1)
         return store(message, unparsed("processing_lost"), None, lease_id=lease_id, state=Message.State.PARKED)
     try:
         octets = raw.read_raw(message)
+    except raw.RawGoneError:
+        if Message.objects.filter(pk=message_id).exists():
+            raise
+        return _is_lost(message_id)
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
@@ -103,17 +110,18 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
 def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_id: UUID, state: Message.State) -> bool:
     """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
-    if not ours.update(
-        state=state,
-        lease_id=None,
-        processed_at=timezone.now(),
-        parse_status=parsed.status,
-        parse_defects=list(parsed.defects),
-        parse_version=mime.VERSION,
-    ):
-        log.warning("message.claim_lost", message=message.public_id)
-        return False
-    message.refresh_from_db()
+    fate = {
+        "state": state,
+        "lease_id": None,
+        "processed_at": timezone.now(),
+        "parse_status": parsed.status,
+        "parse_defects": list(parsed.defects),
+        "parse_version": mime.VERSION,
+    }
+    if not ours.update(**fate):
+        return _is_lost(message.pk)
+    for name, value in fate.items():  # the rest of a message never changes, so it need not be read again
+        setattr(message, name, value)
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
     for email in Email.objects.filter(message=message).select_related("mailbox__domain"):
         email.message = message
@@ -124,48 +132,25 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
             recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
             attachments=attachments,
             octets=octets,
+            changed=None,
         )
     return True
 
 
+def _is_lost(message_id: UUID) -> bool:
+    """Somebody took the message over, or erased it: what we make of it changes nothing any more."""
+    log.warning("message.claim_lost", message=encode_id(Message.ID_PREFIX, message_id))
+    return False
+
+
 def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:
-    email.status = status
-    email.kind = parsed.kind
-    email.subject = parsed.subject
-    email.from_name = parsed.from_.name if parsed.from_ else ""
-    email.from_address = parsed.from_.address if parsed.from_ else ""
-    email.date = parsed.date
-    email.message_id_header = parsed.message_id
-    email.has_attachment = any(not attachment.is_inline for attachment in parsed.attachments)
-    email.save()
-    EmailContent.objects.create(
-        email=email,
-        in_reply_to=parsed.in_reply_to,
-        references=list(parsed.references),
-        addresses=_addresses(parsed),
-        headers=[list(field) for field in parsed.headers],
-        text=parsed.text,
-        text_truncated=parsed.text_truncated,
-        html=parsed.html,
-        html_truncated=parsed.html_truncated,
-        preview=parsed.preview,
-    )
+    found = derived.email_columns(parsed) | {"status": status}
+    for name, value in found.items():
+        setattr(email, name, value)
+    email.save(update_fields=found)
+    EmailContent.objects.create(email=email, **derived.content_columns(parsed))
     return Attachment.objects.bulk_create(
-        Attachment(
-            email=email,
-            position=position,
-            part=attachment.part,
-            filename=attachment.filename,
-            content_type=attachment.content_type,
-            is_inline=attachment.is_inline,
-            content_id=attachment.content_id,
-            size=attachment.size,
-            sha256=attachment.sha256,
-            encoding=attachment.encoding,
-            offset=attachment.offset,
-            length=attachment.length,
-        )
-        for position, attachment in enumerate(parsed.attachments)
+        Attachment(email=email, **columns) for columns in derived.attachment_columns(parsed)
     )
 
 
@@ -214,15 +199,3 @@ def unparsed(defect: str) -> ParsedMail:
         attachments=(),
         kind="normal",
     )
-
-
-def _addresses(parsed: ParsedMail) -> dict[str, object]:
-    def entry(one: NameAddress) -> dict[str, str]:
-        return {"name": one.name, "address": one.address}
-
-    return {
-        "sender": entry(parsed.sender) if parsed.sender else None,
-        "reply_to": [entry(one) for one in parsed.reply_to],
-        "to": [entry(one) for one in parsed.to],
-        "cc": [entry(one) for one in parsed.cc],
-    }

@@ -1,15 +1,17 @@
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.models.functions import Now
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
+from tests.installation import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,6 +82,17 @@ def test_who_could_not_renew_for_too_long_counts_the_lease_as_lost_before_others
         wait(timedelta(seconds=0.2))
         # the database is back, and the row may still be alive: what counts then is what it says
         assert lease.is_lost is not leases.alive().filter(pk=lease.id).exists()
+
+
+def test_a_lease_that_could_not_be_ended_ends_when_the_database_is_back() -> None:
+    def refuse(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if sql.startswith("DELETE"):
+            raise OperationalError("server closed the connection")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse), pytest.raises(ZeroDivisionError), leases.held("mail"):
+        raise ZeroDivisionError  # it is the block's fault that is told, not the lease's
+    wait_for(lambda: not Lease.objects.exists(), within_s=5, what="the end of the lease")
 
 
 def test_leases_do_not_know_each_other() -> None:

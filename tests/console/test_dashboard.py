@@ -16,7 +16,16 @@ from emailgistics.console import dashboard
 from mailboxes.models import Email
 from mailboxes.services import provision
 from tests.apikeys.factories import make_key
-from tests.factories import in_days, make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
+from tests.factories import (
+    in_days,
+    make_alias,
+    make_delivery,
+    make_domain,
+    make_email,
+    make_mailbox,
+    make_message,
+    make_webhook,
+)
 from webhooks.models import Delivery, Webhook, WebhookHealth
 
 State = Delivery.State
@@ -80,6 +89,7 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
     make_delivery(webhook, state=State.DELIVERED, delivered_at=now)
     make_delivery(webhook, state=State.DELIVERED, delivered_at=now - timedelta(days=3))
     make_delivery(webhook, state=State.FAILED)
+    make_delivery(webhook, state=State.FAILED, is_test=True)  # nobody waits for that, and it is not replayed
     pending = [make_delivery(webhook) for _ in range(2)]
     Delivery.objects.filter(pk=pending[0].pk).update(created_at=now - timedelta(hours=5, minutes=10))
     make_delivery(paused, state=State.HELD)
@@ -93,8 +103,8 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
     revoked, _ = make_key(expires_at=in_days(2))
     revoke_api_key(revoked, by=None, reason="no longer used")
     assert figures(administrator) == {
-        "Received in 24 hours": ("5", False),
-        "Received in 7 days": ("6", False),
+        "Received in 24 hours": ("6", False),
+        "Received in 7 days": ("7", False),
         "Parked": ("1", True),
         "Delivered in 24 hours": ("1", False),
         "Failed in 7 days": ("1", True),
@@ -129,6 +139,16 @@ def test_what_is_wrong_is_said_first_with_what_comes_of_it(administrator: Client
     text = administrator.get("/admin/").content.decode()
     assert '<a href="/admin/webhooks/webhook/?health=failing">Webhooks failing: 1</a>' in text
     assert "After some days of that they are disabled." in text
+
+
+def test_of_parked_mail_it_is_said_that_its_webhooks_were_told(administrator: Client) -> None:
+    make_mailbox()
+    make_message()
+    Email.objects.update(status="parked")
+    (alarm,) = seen_by(administrator)["alarms"]
+    assert (alarm.label, alarm.worry) == (
+        "Parked", "Mail that could not be opened. It is stored as it came, and its webhooks were told just that.",
+    )  # fmt: skip
 
 
 def test_what_is_deleted_or_over_does_not_count(administrator: Client, loopback_allowed: None) -> None:

@@ -1,22 +1,24 @@
 """What holds of the delivery tables whoever did what to them in which order, and dispatchers without HTTP to do it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from emailgistics.common.models import Lease
+from emailgistics.common import tombstones
+from emailgistics.common.models import Lease, Tombstone
 from mailboxes.models import Email, Message, Recipient
+from mailboxes.services import erase as mailboxes_erase
 from mailboxes.services import process
 from webhooks.models import Attempt, Delivery, ReplayJob, Webhook, WebhookHealth
-from webhooks.services import queue, replay_jobs, stop, webhooks
+from webhooks.services import erase, queue, replay_jobs, stop, webhooks
 from webhooks.services.queue import Claimed, Result
 from webhooks.services.queue.upkeep import CONFIRMED, KEPT_BACK
 from webhooks.transport import Answer
@@ -25,6 +27,19 @@ State = Delivery.State
 UNFINISHED = (State.PENDING, State.HELD)
 LONGEST_WAIT = timedelta(hours=24, minutes=16)  # of the retry schedule, with its jitter
 ENOUGH = 60  # rounds, in which everything that can go out does
+
+Accepted = tuple[UUID, str]  # a message, and a recipient that got 250 for it
+
+
+class Count(NamedTuple):
+    """What is counted of a delivery."""
+
+    webhook: UUID
+    generation: int
+    attempts: int
+
+
+Counts = dict[UUID, Count]
 
 
 def answer(status: int | None = 204, **fields: Any) -> Answer:
@@ -88,6 +103,8 @@ def check(*, forgotten: Iterable[tuple[UUID, int]] = ()) -> None:
     """Holds at any moment. forgotten: attempts whose dispatcher died after their delivery was taken from it."""
     assert not Recipient.objects.exclude(email__message=F("message")).exists()
     assert not Message.objects.filter(emails=None).exists()
+    assert not Email.objects.filter(recipients=None).exists()
+    assert not Delivery.objects.filter(body__isnull=False).exclude(body__event=F("event")).exists()
     leased = Delivery.objects.filter(lease_id__isnull=False)
     assert not leased.exclude(state=State.PENDING).exists()
     assert not Delivery.objects.filter(state=State.DELIVERED, delivered_at=None).exists()
@@ -117,25 +134,36 @@ def _check_jobs() -> None:
         assert done == job.total if job.state == ReplayJob.State.DONE else done <= job.total
 
 
+def check_accepted(accepted: Collection[Accepted]) -> None:
+    """Each recipient that got a 250 has one row, or one tombstone."""
+    rows = Counter(Recipient.objects.values_list("message", "address"))
+    names = {one: mailboxes_erase.recipient_name(*one) for one in accepted if not rows[one]}
+    buried = tombstones.buried(mailboxes_erase.RECIPIENT, set(names.values()))
+    assert set(names.values()) == buried, "a recipient is lost"
+    assert Tombstone.objects.filter(of=mailboxes_erase.RECIPIENT).count() == len(names)
+    assert max(rows.values(), default=1) == 1
+
+
 def check_told(expected: Iterable[tuple[UUID, UUID]]) -> None:
-    """Each of these emails has one delivery for that webhook, and one event."""
+    """Each of these emails has one delivery for that webhook, and one event; or it was erased, with all of them."""
     found = Counter(Delivery.objects.exclude(event__email=None).values_list("event__email", "webhook"))
     wrong = {pair: found[pair] for pair in expected if found[pair] != 1}
-    assert not wrong, f"not one delivery: {wrong}"
+    left = {pair: count for pair, count in wrong.items() if count or not mailboxes_erase.was_erased(pair[0])}
+    assert not left, f"not one delivery: {left}"
 
 
-def counts() -> dict[UUID, tuple[int, int]]:
-    """Of each delivery: generation and attempts."""
-    rows = Delivery.objects.values_list("pk", "generation", "attempts")
-    return {pk: (generation, attempts) for pk, generation, attempts in rows}
+def counts() -> Counts:
+    return {pk: Count(*rest) for pk, *rest in Delivery.objects.values_list("pk", "webhook", "generation", "attempts")}
 
 
-def check_counts(before: dict[UUID, tuple[int, int]], now: dict[UUID, tuple[int, int]]) -> None:
-    """No delivery disappears, and no number goes down but by the one that a deferral hands back."""
-    for pk, (generation, attempts) in before.items():
-        assert pk in now
-        assert now[pk][0] >= generation
-        assert now[pk][1] >= attempts - 1
+def check_counts(before: Counts, now: Counts) -> None:
+    """No delivery disappears unless it is erased, and no number goes down but by the one that a deferral hands back."""
+    for pk, count in before.items():
+        if pk not in now:
+            assert erase.are_erased([pk], of=count.webhook), f"{pk} is lost"
+            continue
+        assert now[pk].generation >= count.generation
+        assert now[pk].attempts >= count.attempts - 1
 
 
 def let_time_pass(span: timedelta) -> None:
@@ -207,5 +235,5 @@ def empty_tables() -> None:
             if connection.vendor == "sqlite":
                 cursor.execute("PRAGMA defer_foreign_keys=ON")
             for name in names:
-                if name.startswith(("webhooks_", "mailboxes_", "common_lease")):
+                if name.startswith(("webhooks_", "mailboxes_", "common_lease", "common_tombstone")):
                     cursor.execute(f"DELETE FROM {connection.ops.quote_name(name)}")

@@ -181,8 +181,8 @@ def test_a_delivery_tells_when_the_next_attempt_is_and_why(admin: Client) -> Non
         "after 3 failed attempts": make_delivery(webhook, due_at=soon, failures=3, attempts=3),
         "the first one": make_delivery(webhook),
         "being made": make_delivery(webhook, lease_id=LEASE, attempts=1),
-        "when the webhook is active again": make_delivery(webhook, state="held", reason="the webhook is off"),
-        "the webhook is off": make_delivery(webhook, state="held", reason="the webhook is off"),
+        "when the webhook is active again": make_delivery(webhook, state="held", reason="the webhook is paused"),
+        "the webhook is paused": make_delivery(webhook, state="held", reason="the webhook is paused"),
         "exhausted after 16 attempts": make_delivery(webhook, state="failed", reason="exhausted after 16 attempts"),
     }
     for text, delivery in told.items():

@@ -97,18 +97,22 @@ def make_row(webhook: Webhook, email: Email, row: dict[str, Any], *, number: int
 
 
 def reckoned() -> set[UUID]:
-    """Row by row, in Python."""
-    busy_or_late = []
-    for delivery in Delivery.objects.select_related("webhook__alias", "webhook__health"):
+    """Row by row, in Python: the oldest of each webhook, as many as it may have beside what is in flight."""
+    in_flight = Counter(Delivery.objects.exclude(lease_id=None).values_list("webhook", flat=True))
+    expected = []
+    for delivery in Delivery.objects.select_related("webhook__alias", "webhook__health").order_by("due_at"):
         webhook, now = delivery.webhook, timezone.now()
         health = getattr(webhook, "health", None)
         is_free = delivery.state == "pending" and delivery.lease_id is None and delivery.due_at <= now
         if not is_free or delivery.lease_losses >= 2 or health is None or webhook.deleted_at or not webhook.url:
             continue
         is_open = health.open_until is not None and health.open_until > now
-        if delivery.is_test or (webhook.current_state == "active" and not is_open):
-            busy_or_late.append(delivery.pk)
-    return set(busy_or_late)
+        if delivery.is_test:
+            expected.append(delivery.pk)
+        elif webhook.current_state == "active" and not is_open and in_flight[webhook.pk] < webhook.max_in_flight:
+            in_flight[webhook.pk] += 1
+            expected.append(delivery.pk)
+    return set(expected)
 
 
 def without_time(found: list[Candidate]) -> set[Candidate]:

@@ -54,6 +54,12 @@ WRONG_TIMES = {
 }
 
 
+def test_a_lease_that_keeps_work_of_the_dead_for_too_long_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LEASE_FOR", timedelta(seconds=17))
+    (told,) = found("webhooks.E003")
+    assert "waits for 0:00:21, longer than 0:00:20" in told
+
+
 @pytest.mark.parametrize(("times", "remedy"), WRONG_TIMES.values(), ids=WRONG_TIMES)
 def test_times_that_do_not_fit_stop_the_start_and_the_remedy_is_one(
     times: dict[str, int], remedy: str, settings: Settings

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_django import Settings
 from emailgistics.common import leases
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
+from webhooks import sink
 from webhooks.models import MOVED, Attempt, Webhook
 from webhooks.services import queue
 from webhooks.services.webhooks import headers_of, secrets_of
@@ -186,6 +188,65 @@ def test_a_webhook_is_changed_in_what_is_named() -> None:
 
 
 @pytest.mark.usefixtures("loopback_allowed")
+def test_what_a_webhook_is_told_of_can_be_chosen_and_changed() -> None:
+    make_alias()
+    made = run("create", "--url", URL, "--alias", "help@example.com", "--event", "email.received")
+    assert made["events"] == ["email.received"]
+    both = ("--event", "webhook.disabled", "--event", "email.received")
+    assert run("update", made["id"], *both)["events"] == ["email.received", "webhook.disabled"]
+    assert run("update", made["id"], "--event", "webhook.disabled")["events"] == ["webhook.disabled"]
+    with pytest.raises(CommandError, match=r"invalid choice: 'email\.lost'"):
+        run("update", made["id"], "--event", "email.lost")
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_secret_is_brought_along_in_a_file_which_no_list_of_processes_shows(tmp_path: Path) -> None:
+    make_alias()
+    file, url = tmp_path / "secret", ("--url", URL, "--alias", "help@example.com")
+    file.write_text(f"{SECRET}\n")
+    assert run("create", *url, "--secret-file", str(file))["secret"] == SECRET
+    with pytest.raises(CommandError, match="not allowed with argument"):
+        run("create", *url, "--secret-file", str(file), "--secret", SECRET)
+    for broken in (tmp_path / "none", tmp_path):
+        with pytest.raises(CommandError, match=f"--secret-file: cannot read {broken}"):
+            run("create", *url, "--secret-file", str(broken))
+    file.write_bytes(b"\xff")
+    with pytest.raises(CommandError, match="A webhook secret is whsec_"):
+        run("create", *url, "--secret-file", str(file))
+    assert Webhook.objects.count() == 1
+
+
+@pytest.fixture
+def sink_secrets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What each receiver that is started would verify with; none listens."""
+    secrets: list[str] = []
+
+    async def serve(receiver: Any, **_: Any) -> None:
+        secrets.append(receiver._secret)
+
+    monkeypatch.setattr(sink, "serve", serve)
+    return secrets
+
+
+def test_a_receiver_reads_its_secret_from_a_file_or_the_environment(
+    tmp_path: Path, settings: Settings, sink_secrets: list[str]
+) -> None:
+    settings.SINK_SECRET = "whsec_" + "A" * 32
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    for arguments in (["--secret-file", str(file)], ["--secret", SECRET], []):
+        call_command("webhook_sink", *arguments)
+    assert sink_secrets == [SECRET, SECRET, settings.SINK_SECRET]
+    for wrong in (["--secret-file", str(tmp_path)], ["--secret", "whsec_x"], ["--secret", ""]):
+        with pytest.raises(CommandError, match="--secret-file"):
+            call_command("webhook_sink", *wrong)
+    assert len(sink_secrets) == 3
+
+
+@pytest.mark.usefixtures("loopback_allowed")
 def test_a_secret_is_rotated_with_an_overlap() -> None:
     make_alias()
     made = run("create", "--url", URL, "--alias", "help@example.com")
@@ -223,6 +284,28 @@ def test_an_operator_sees_inner_addresses_and_answers() -> None:
     )
     (attempt,) = run_deliveries("show", delivery.public_id)["attempt_log"]
     assert (attempt["peer"], attempt["response"]) == ("10.0.0.7", {"headers": [], "body": "no\x1b[2J"})
+
+
+@pytest.mark.usefixtures("loopback_allowed")
+def test_attempts_are_shown_to_people_line_by_line() -> None:
+    delivery = make_delivery(make_webhook(), last_status=500)
+    at = timezone.now().replace(2030, 1, 31, 18, 0, 0, 123000)
+    log = Attempt.objects.create
+    log(delivery=delivery, n=1, started_at=at, error="dns", detail="hooks.example.net does not resolve.", total_ms=12)
+    log(
+        delivery=delivery, n=2, started_at=at, status=500, peer_ip="10.0.0.7", total_ms=340,
+        response_headers=b"X-A: b", response_excerpt=b"no\x1b[2J\nreally" + b"x" * 1000,
+    )  # fmt: skip
+    log(delivery=delivery, n=3, started_at=at, error="lost")
     out = StringIO()
     call_command("deliveries", "show", delivery.public_id, stdout=out)
-    assert "\x1b" not in out.getvalue()
+    fields, _, attempts = out.getvalue().partition("\n\n")
+    assert "attempt_log" not in fields
+    assert attempts.splitlines() == [
+        "attempt 1 at 2030-01-31T18:00:00.123Z: dns after 12 ms. hooks.example.net does not resolve.",
+        "attempt 2 at 2030-01-31T18:00:00.123Z: 500 after 340 ms, from 10.0.0.7.",
+        "    no\ufffd[2J\ufffdreally" + "x" * 187,
+        "attempt 3 at 2030-01-31T18:00:00.123Z: lost.",
+    ]
+    call_command("deliveries", "show", make_delivery(delivery.webhook).public_id, stdout=(out := StringIO()))
+    assert "attempt" not in out.getvalue().replace("attempts", "").replace("next_attempt_at", "")

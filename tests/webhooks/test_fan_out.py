@@ -105,6 +105,8 @@ def test_each_webhook_gets_the_form_that_it_wants() -> None:
         f"http://127.0.0.1:9/{form}": form for form in wanted
     }
     assert Event.objects.count() == 1
+    # the dispatcher bounds by it what is in flight
+    assert {body.size == len(body.body) for body in EventBody.objects.all()} == {True}
 
 
 def test_a_webhook_without_a_url_keeps_its_mail_to_be_pulled() -> None:

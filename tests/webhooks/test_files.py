@@ -20,6 +20,7 @@ from tests.factories import make_mailbox
 from tests.webhooks.events import data_of, email_of, make_event
 from webhooks.files import links, views
 from webhooks.models import Delivery, Event
+from webhooks.services import replay
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
 
@@ -245,6 +246,19 @@ def test_a_replay_opens_them_again(paths: dict[str, str], event: Event) -> None:
     refused(paths["raw"])
     Delivery.objects.filter(event=event).update(state="pending")
     assert Client().get(paths["raw"]).status_code == 200
+
+
+def test_a_replay_that_was_canceled_opens_them_for_link_ttl_as_well(
+    paths: dict[str, str], event: Event, settings: Any
+) -> None:
+    settings.LINK_TTL = timedelta(hours=10)
+    end_deliveries(event, hours_ago=24 * 365)
+    delivery = Delivery.objects.get(event=event)
+    replay.replay_delivery(delivery, by="Ada")
+    replay.cancel_delivery(delivery, by="Ada")
+    assert Client().get(paths["pdf"]).status_code == 200
+    Delivery.objects.update(begun_at=timezone.now() - timedelta(hours=10.1))
+    refused(paths["pdf"])
 
 
 def test_they_end_with_the_mailbox(paths: dict[str, str], event: Event) -> None:

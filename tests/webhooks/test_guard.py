@@ -2,11 +2,10 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
-import aiohttp
 import pytest
+from aiohappyeyeballs import AddrInfoType
 from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from tests.webhooks.answers import receiver
 from tests.webhooks.corpus import MALFORMED, NEVER, NOT_PUBLIC, PUBLIC, WRONG_ENTRIES
 from tests.webhooks.posting import resolving_to, unresolvable
 from webhooks import guard
-from webhooks.lookups import Lookup, Lookups, system_lookup
+from webhooks.lookups import Lookup, system_lookup
 from webhooks.transport import Outgoing, Transport
 
 EVERYTHING = [f"{first}.0.0.0/8" for first in range(256)] + [f"{first:x}00::/8" for first in range(256)]
@@ -314,7 +313,7 @@ def test_a_name_that_is_public_when_saved_and_private_when_dialled_is_refused() 
 
 @pytest.mark.parametrize("host", ["1.1.1.1", "public.example"])
 def test_plain_http_is_not_sent_to_a_public_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def judged_only(info: aiohttp.AddrInfoType, *, judged_by: guard.Judge) -> socket.socket:
+    def judged_only(info: AddrInfoType, *, judged_by: guard.Judge) -> socket.socket:
         judged_by(str(info[4][0]), 9)
         raise OSError(errno.ENETUNREACH, "would have been dialled")
 
@@ -329,34 +328,17 @@ def test_one_private_address_among_public_ones_refuses_the_name() -> None:
         assert there.connections == 0
 
 
-class Naive(aiohttp.abc.AbstractResolver):
-    """Lets everything through, as if the answer had been another when it was judged."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[aiohttp.abc.ResolveResult]:
-        found = aiohttp.abc.ResolveResult(
-            hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
-        )
-        return [found]
-
-    async def close(self) -> None: ...
-
-
-def test_the_socket_is_judged_though_the_resolver_was_deceived(settings: Settings) -> None:
-    async def status(url: str) -> int:
-        connector = aiohttp.TCPConnector(resolver=Naive(), socket_factory=guard.guarded_socket)
-        async with aiohttp.ClientSession(connector=connector) as session, session.post(url) as response:
-            return response.status
-
+def test_the_socket_is_judged_though_the_list_of_addresses_was_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a name had led elsewhere when it was judged."""
+    monkeypatch.setattr(guard, "judged_addresses", lambda ips, port, **_: [guard._addr_info(ip, port) for ip in ips])
     with receiver() as there:
         url = f"http://rebinding.example:{there.port}/"
-        with pytest.raises(aiohttp.ClientConnectorError) as caught:
-            asyncio.run(status(url))
-        assert isinstance(caught.value.os_error, guard.ForbiddenAddressError)
+        assert post(url, lookup=resolving_to("127.0.0.1")) == "forbidden_address"
         assert there.connections == 0
         settings.WEBHOOK_ALLOW_NETWORKS = [there.network]
-        assert asyncio.run(status(url)) == 200
+        assert post(url, lookup=resolving_to("127.0.0.1")) == ""
 
 
 def test_plain_http_to_a_public_address_makes_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,23 +357,14 @@ def test_a_scoped_socket_address_is_link_local() -> None:
         guard.guarded_socket((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("2606:4700::1111", 443, 0, 3)))
 
 
-def resolve(lookup: Lookup, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[tuple[str, int]]:
-    async def once() -> list[tuple[str, int]]:
-        resolver = guard.VettingResolver(Lookups(lookup))
-        found = await resolver.resolve("hooks.example.com", 443, family)
-        await resolver.close()
-        return [(result["host"], result["family"]) for result in found]
-
-    return asyncio.run(once())
-
-
-def test_the_resolver_answers_in_order_and_by_family() -> None:
-    both = resolving_to("2606:4700::1111", "1.1.1.1")
-    assert resolve(both) == [("2606:4700::1111", socket.AF_INET6), ("1.1.1.1", socket.AF_INET)]
-    assert resolve(both, socket.AF_INET) == [("1.1.1.1", socket.AF_INET)]
+def test_what_may_be_dialled_keeps_its_order_and_has_a_family_each() -> None:
+    infos = guard.judged_addresses(["2606:4700::1111", "1.1.1.1"], 443)
+    assert [(info[0], info[4]) for info in infos] == [
+        (socket.AF_INET6, ("2606:4700::1111", 443, 0, 0)),
+        (socket.AF_INET, ("1.1.1.1", 443)),
+    ]
 
 
 @pytest.mark.parametrize("lookup", [resolving_to(), unresolvable])
-def test_a_name_without_addresses_is_an_os_error(lookup: Callable[[str, int], list[str]]) -> None:
-    with pytest.raises(OSError, match=r"no address|not known"):
-        resolve(lookup)
+def test_a_name_without_addresses_is_told_as_that(lookup: Lookup) -> None:
+    assert post("https://hooks.example.com/", lookup=lookup) == "dns"

@@ -17,6 +17,7 @@ from pytest_django.fixtures import Settings
 from tests.webhooks.answers import answer, in_turn, receiver
 from tests.webhooks.corpus import ANSWERS, FORBIDDEN_ADDRESSES, LOCATIONS, PUBLIC, SPELLINGS, TRICKS
 from tests.webhooks.posting import HERE, outgoing, resolving_to
+from tests.webhooks.proxying import proxy
 from webhooks import guard
 from webhooks.lookups import Lookup
 from webhooks.transport import Answer, Transport
@@ -144,10 +145,24 @@ def test_a_name_that_was_public_when_it_was_saved_is_judged_again(trap: Trap, di
     assert (dialled, trap.came()) == ([], 0)
 
 
+def test_a_proxy_is_asked_for_nothing_that_is_forbidden(settings: Settings) -> None:
+    names = ANSWERED
+    literals = [f"https://{in_url(ip)}:8443/" for ip in FORBIDDEN_ADDRESSES]
+    spellings = [f"https://{host}:8443/" for host in SPELLINGS]
+    named = [f"https://{name}:8443/" for name in ANSWERED]
+    with proxy(reply=b"HTTP/1.1 503 Away\r\n\r\n") as between:
+        settings.WEBHOOK_PROXY = between.url
+        answers = post(*literals, *spellings, *named, lookup=lambda host, _port: names.get(host, ["127.0.0.1"]))
+        assert {told.error for told in answers} <= set(REFUSED)
+        assert between.asked == []
+        assert [told.error for told in post("https://public.example/", lookup=lambda *_: ["1.1.1.1"])] == ["connect"]
+        assert len(between.asked) == 1  # it would have been asked
+
+
 def test_a_name_that_changes_between_two_connections_is_judged_each_time(
     trap: Trap, dialled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.transport.DNS_CACHE_S", 0)
+    monkeypatch.setattr("webhooks.dialling.DNS_CACHE_S", 0)
     said = iter([["1.1.1.1"], ["127.0.0.1"], ["1.1.1.1"], ["::1"]])
     answers = post(*[f"https://flux.example:{trap.port}/"] * 4, lookup=lambda _host, _port: next(said))
     assert [told.error for told in answers] == ["connect", "forbidden_address"] * 2

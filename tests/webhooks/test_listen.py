@@ -1,5 +1,6 @@
 """docs/tools/listen.py as somebody runs it: a process of its own, a web process, and a program that verifies."""
 
+import asyncio
 import importlib.util
 import itertools
 import json
@@ -23,10 +24,11 @@ from mailboxes.models import Mailbox
 from tests.apikeys.factories import make_key
 from tests.factories import make_mailbox
 from tests.installation import wait_for
-from tests.webhooks.answers import Mode, Receiver, answer, closed_port, in_turn, receiver
+from tests.webhooks.answers import Mode, Received, Receiver, answer, closed_port, in_turn, receiver
 from tests.webhooks.rows import make_delivery_in, make_own_webhook
 from webhooks import signing
 from webhooks.models import Delivery
+from webhooks.services.pull import MAX_ACKNOWLEDGED
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
 
@@ -167,6 +169,12 @@ def test_controls_reach_no_terminal(tmp_path: Path) -> None:
     assert "\\x1b[2J\\n" in said.read_text()
 
 
+def test_its_help_says_what_the_key_needs_and_where_it_is_put() -> None:
+    done = subprocess.run([sys.executable, "-I", str(TOOL), "--help"], capture_output=True, text=True, check=True)
+    for told in ("EMAILGISTICS_API_KEY", "webhooks:write", "emails:content"):
+        assert told in done.stdout
+
+
 # --- how often it asks
 
 
@@ -194,20 +202,20 @@ def tool() -> ModuleType:
     return module
 
 
+def entry(n: int) -> dict[str, Any]:
+    return {
+        "position": n,
+        "delivery_id": f"dlv_{n}",
+        "event_id": f"evt_{n}",
+        "event_type": "t",
+        "headers": {"webhook-id": f"evt_{n}"},
+        "body": "{}",
+    }
+
+
 def page(*positions: int) -> Mode:
     """What the API answers to a pull."""
-    entries = [
-        {
-            "position": n,
-            "delivery_id": f"dlv_{n}",
-            "event_id": f"evt_{n}",
-            "event_type": "t",
-            "headers": {},
-            "body": "{}",
-        }
-        for n in positions
-    ]
-    return answer(200, json.dumps({"data": entries}).encode())
+    return answer(200, json.dumps({"data": [entry(n) for n in positions]}).encode())
 
 
 ACKNOWLEDGED = answer(200, b'{"acknowledged":1}')
@@ -262,3 +270,65 @@ def test_it_comes_back_when_the_api_says_so(waits: Callable[..., list[float]], s
 def test_a_hint_is_no_reason_to_hurry(waits: Callable[..., list[float]]) -> None:
     busy = [answer(429, b"{}", {"retry-after": "1"})]
     assert waits(*itertools.chain(busy * 7), count=7) == [1, 2, 4, 8, 16, 32, 60]
+
+
+# --- how it acknowledges
+
+
+def acknowledged(server: Receiver) -> list[list[str]]:
+    """What each call said to have arrived."""
+    return [json.loads(request.body)["ids"] for request in server.received if request.method == "POST"]
+
+
+async def taken_but_every_third(request: Received, writer: asyncio.StreamWriter) -> None:
+    third = int(request.headers["webhook-id"].removeprefix("evt_")) % 3 == 0
+    await answer(500 if third else 204)(request, writer)
+
+
+def test_what_was_taken_is_acknowledged_at_once_and_nothing_else_is(tool: Any) -> None:
+    numbers, tool.ACKNOWLEDGE_WITHIN_S = range(1, tool.PULL_AT_ONCE + 1), 60.0
+    with receiver(in_turn(page(*numbers), ACKNOWLEDGED, page())) as server, receiver(taken_but_every_third) as target:
+        assert tool.pass_on(server.url, "k", target.url) == (len(numbers), len(numbers) // 3)
+        assert acknowledged(server) == [[f"dlv_{n}" for n in numbers if n % 3]]
+    assert tool.PULL_AT_ONCE <= MAX_ACKNOWLEDGED
+
+
+def test_of_nothing_taken_nothing_is_said(tool: Any) -> None:
+    with receiver(in_turn(page(1, 2), page())) as server, receiver(answer(500)) as target:
+        assert tool.pass_on(server.url, "k", target.url) == (2, 2)
+        assert acknowledged(server) == []
+
+
+def test_a_slow_program_does_not_keep_back_what_it_has_taken(tool: Any) -> None:
+    tool.ACKNOWLEDGE_WITHIN_S = 0.0
+    with receiver(in_turn(page(1, 2, 3), *[ACKNOWLEDGED] * 3, page())) as server, receiver() as target:
+        tool.pass_on(server.url, "k", target.url)
+        assert acknowledged(server) == [["dlv_1"], ["dlv_2"], ["dlv_3"]]
+
+
+def test_what_was_taken_before_trouble_is_acknowledged(tool: Any) -> None:
+    broken = answer(200, json.dumps({"data": [entry(1), {"position": 2}]}).encode())
+    with receiver(in_turn(broken, ACKNOWLEDGED)) as server, receiver() as target:
+        with pytest.raises(LookupError):
+            tool.pass_on(server.url, "k", target.url)
+        assert acknowledged(server) == [["dlv_1"]]
+
+
+def test_what_was_taken_before_it_is_stopped_is_acknowledged(tool: Any) -> None:
+    async def taken_and_stopped(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.headers["webhook-id"] == "evt_2":
+            tool.stopped.set()
+        await answer(204)(request, writer)
+
+    with receiver(in_turn(page(1, 2, 3), ACKNOWLEDGED)) as server, receiver(taken_and_stopped) as target:
+        tool.pass_on(server.url, "k", target.url)
+        assert acknowledged(server) == [["dlv_1", "dlv_2"]]
+        assert len(target.received) == 2
+
+
+def test_what_could_not_be_acknowledged_comes_again(tool: Any) -> None:
+    with receiver(in_turn(page(1), answer(503, b"{}"), page(1), ACKNOWLEDGED, page())) as server, receiver() as target:
+        with pytest.raises(OSError, match="503"):
+            tool.pass_on(server.url, "k", target.url)
+        tool.pass_on(server.url, "k", target.url)
+        assert len(target.received) == 2

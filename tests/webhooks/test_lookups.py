@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from webhooks import lookups
-from webhooks.lookups import Lookups
+from webhooks.lookups import BusyError, Lookups
 
 
 class Directory:
@@ -117,3 +117,43 @@ def test_a_loop_may_end_while_a_lookup_runs() -> None:
     directory.may_answer.set()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_stalled_name_servers_of_many_names_take_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "MAX_LOOKUPS", 3)
+    monkeypatch.setattr(lookups, "DNS_TIMEOUT_S", 0.3)
+    directory = Directory()
+
+    def by_name(host: str, port: int) -> list[str]:
+        return directory(host, port) if host.startswith("stalled") else ["192.0.2.2"]
+
+    async def ask() -> list[str]:
+        names = Lookups(by_name)
+        stalled = [names.addresses(f"stalled{number}.example", 443) for number in range(3)]
+        assert {type(error) for error in await asyncio.gather(*stalled, return_exceptions=True)} == {TimeoutError}
+        found = await names.addresses("healthy.example", 443)  # while their threads still wait
+        directory.may_answer.set()
+        return found
+
+    assert asyncio.run(ask()) == ["192.0.2.2"]
+
+
+def test_who_is_not_even_asked_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "MAX_LOOKUPS", 1)
+    monkeypatch.setattr(lookups, "MAX_STALLED", 1)
+    monkeypatch.setattr(lookups, "DNS_TIMEOUT_S", 0.3)
+    directory = Directory()
+
+    async def ask() -> None:
+        names = Lookups(directory)
+        first = asyncio.create_task(names.addresses("one.example", 443))
+        await asyncio.sleep(0.1)
+        with pytest.raises(OSError, match="did not answer"):
+            await first
+        waiting = asyncio.create_task(names.addresses("two.example", 443))
+        with pytest.raises(BusyError, match="too many name servers do not answer"):
+            await waiting
+        directory.may_answer.set()
+
+    asyncio.run(ask())
+    assert directory.asked == ["one.example"]

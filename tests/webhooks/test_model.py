@@ -26,10 +26,10 @@ from mailboxes.models import Email, Message
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_mailbox, make_message, make_webhook
 from tests.webhooks import invariants
-from tests.webhooks.invariants import Dispatcher, answer
+from tests.webhooks.invariants import Accepted, Dispatcher, answer
 from tests.webhooks.rows import move
 from webhooks.models import Delivery, Notice, ReplayJob, Webhook, WebhookHealth
-from webhooks.services import announce, pull, queue, replay, replay_jobs, retention, stop, testing, webhooks
+from webhooks.services import announce, erase, pull, queue, replay, replay_jobs, retention, stop, testing, webhooks
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
 
@@ -60,6 +60,7 @@ class Mail(RuleBasedStateMachine):
         self.late: list[tuple[UUID, Claimed]] = []  # of dead dispatchers, which may still come back
         self.forgotten: set[tuple[UUID, int]] = set()
         self.told: set[tuple[UUID, UUID]] = set()
+        self.accepted: set[Accepted] = set()
         self.counts = invariants.counts()
         self.one, self.two = (make_mailbox(address=address) for address in ADDRESSES[:2])
         self.alias = make_alias(address="alias@example.com", mailbox=self.one)
@@ -92,7 +93,8 @@ class Mail(RuleBasedStateMachine):
     @rule(to=st.sets(st.sampled_from(ADDRESSES), min_size=1, max_size=3))
     def mail_comes(self, to: set[str]) -> None:
         with suppress(DomainError):
-            make_message(to=tuple(sorted(to)))
+            message = make_message(to=tuple(sorted(to)))
+            self.accepted |= {(message.pk, address) for address in to}
 
     @rule(to=st.sets(st.sampled_from(ADDRESSES[:4]), min_size=1, max_size=3))
     def mail_comes_and_is_processed(self, to: set[str]) -> None:
@@ -231,6 +233,12 @@ class Mail(RuleBasedStateMachine):
             replay_jobs.cancel_replay(job, by="ada")
 
     @rule(which=index)
+    def erase(self, which: int) -> None:
+        emails = list(Email.objects.order_by("id").values_list("pk", flat=True))
+        if emails:
+            erase.erase_email(emails[which % len(emails)], by="grace")
+
+    @rule(which=index)
     def cancel(self, which: int) -> None:
         for delivery in self.delivery(which):
             before = copy(delivery)  # canceling it reads it again
@@ -279,6 +287,7 @@ class Mail(RuleBasedStateMachine):
         self.counts = now
         invariants.check(forgotten=self.forgotten | {(one.delivery_id, one.n) for one in self.under_way()})
         invariants.check_told(self.told)
+        invariants.check_accepted(self.accepted)
         leases = {dispatcher.lease for dispatcher in self.dispatchers} | {lease for lease, _ in self.late}
         held = Delivery.objects.filter(lease_id__isnull=False).values_list("lease_id", flat=True)
         assert set(held) <= leases
@@ -292,6 +301,7 @@ class Mail(RuleBasedStateMachine):
         invariants.finish()
         invariants.check(forgotten=self.forgotten)
         invariants.check_told(self.told)
+        invariants.check_accepted(self.accepted)
 
     def under_way(self) -> list[Claimed]:
         return [one for dispatcher in self.dispatchers for one in dispatcher.under_way]

@@ -1,6 +1,7 @@
 """An alias that leads to another mailbox: its webhooks stop at once, and whose mail goes where afterwards."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -59,12 +60,12 @@ def going_out() -> list[Any]:
 
 
 @contextmanager
-def just_before(sql: str, act: Callable[[], object]) -> Iterator[None]:
-    """Something that happens in between: right before the first statement that begins so."""
+def just_before_writing(table: str, act: Callable[[], object]) -> Iterator[None]:
+    """Something that happens in between: right before the first statement that changes rows of the table."""
     left = [act]
 
     def wrapper(execute: Any, statement: str, *rest: Any) -> Any:
-        if left and statement.startswith(sql):
+        if left and re.search(rf'UPDATE "?{table}\b', statement):
             left.pop()()
         return execute(statement, *rest)
 
@@ -127,7 +128,7 @@ def test_a_move_between_choosing_a_delivery_and_reading_its_webhook_gives_it_bac
 ) -> None:
     delivery = make_delivery_in(old, webhook, attempts=2, failures=2)
     bystander = make_delivery_in(old, make_own_webhook(mailbox=old)[0])
-    with just_before('UPDATE "webhooks_delivery"', lambda: move(alias, new)):
+    with just_before_writing("webhooks_delivery", lambda: move(alias, new)):
         assert [one.delivery_id for one in claim()] == [bystander.pk]
     delivery.refresh_from_db()
     assert (delivery.state, delivery.reason, delivery.attempts, delivery.failures, delivery.lease_id) == (
@@ -142,7 +143,7 @@ def test_pointing_it_elsewhere_between_choosing_and_reading_sends_no_old_mail_th
     move(alias, new)
     webhooks.resume_webhook(again(webhook))
     delivery = make_delivery_in(old, webhook)
-    with just_before('UPDATE "webhooks_delivery"', lambda: webhooks.update_webhook(again(webhook), url=ELSEWHERE)):
+    with just_before_writing("webhooks_delivery", lambda: webhooks.update_webhook(again(webhook), url=ELSEWHERE)):
         assert claim() == []
     delivery.refresh_from_db()
     assert (delivery.state, delivery.reason, delivery.attempts) == ("held", OTHER_MAILBOX, 0)
@@ -279,7 +280,7 @@ def test_resuming_confirms_what_the_caller_saw_and_nothing_later(
 
 def test_settling_does_not_pause_what_was_confirmed_in_between(alias: Alias, new: Mailbox, webhook: Webhook) -> None:
     move(alias, new)
-    with just_before('UPDATE "webhooks_webhook"', lambda: webhooks.resume_webhook(again(webhook))):
+    with just_before_writing("webhooks_webhook", lambda: webhooks.resume_webhook(again(webhook))):
         queue.settle()
     assert (again(webhook).state, again(webhook).current_state) == ("active", "active")
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,9 +16,9 @@ from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
 from tests.factories import make_alias, make_delivery, make_mailbox, make_webhook
 from webhooks import retry
-from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.models import Attempt, Delivery, Webhook, WebhookHealth
 from webhooks.services import queue, webhooks
-from webhooks.services.queue import Claimed, Result, upkeep
+from webhooks.services.queue import Claimed, Result, recording, upkeep
 from webhooks.transport import Answer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("loopback_allowed")]
@@ -79,17 +79,52 @@ def test_a_webhook_gets_no_more_than_its_share_and_the_others_get_theirs() -> No
         assert queue.claim(lease.id, in_flight=full) == []
 
 
-def test_the_last_quarter_of_the_pool_is_kept_for_new_mail_of_webhooks_with_nothing_in_flight() -> None:
+def test_the_last_quarter_of_the_pool_is_kept_for_new_mail() -> None:
     webhook, other = make_webhook(), uuid4()
     make_delivery(webhook, attempts=5, failures=5)
-    fresh, next_one = make_delivery(webhook), make_delivery(webhook)
+    fresh = {make_delivery(webhook).pk for _ in range(6)}
+    crowded = {other: queue.MAX_IN_FLIGHT - queue.RESERVED}
     with leases.held("dispatch") as lease:
-        crowded = {other: queue.MAX_IN_FLIGHT - queue.RESERVED}
-        claimed = queue.claim(lease.id, in_flight=crowded)
-        assert [one.delivery_id for one in claimed] == [fresh.pk]
-        assert queue.claim(lease.id, in_flight=crowded | {webhook.pk: 1}) == []
-        assert [one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)] == [next_one.pk]
         assert queue.claim(lease.id, in_flight={other: queue.MAX_IN_FLIGHT}) == []
+        claimed = {one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)}
+        assert len(claimed) == 4
+        assert claimed < fresh
+        assert queue.claim(lease.id, in_flight=crowded | {webhook.pk: 4}) == []
+
+
+def test_half_of_that_is_for_webhooks_with_nothing_in_flight() -> None:
+    webhook, other = make_webhook(), uuid4()
+    fresh, next_one = make_delivery(webhook), make_delivery(webhook)
+    crowded = {other: queue.MAX_IN_FLIGHT - queue.RESERVED // 2}
+    with leases.held("dispatch") as lease:
+        assert queue.claim(lease.id, in_flight=crowded | {webhook.pk: 1}) == []
+        assert [one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)] == [fresh.pk]
+        assert [one.delivery_id for one in queue.claim(lease.id, in_flight=crowded)] == [next_one.pk]
+
+
+def test_what_has_ended_leaves_its_place_to_others_before_it_is_written_down() -> None:
+    webhook = make_webhook()
+    for _ in range(queue.MAX_IN_FLIGHT_PER_WEBHOOK + 5):
+        make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        first = queue.claim(lease.id, in_flight={})
+        under_way, ended = {webhook.pk: len(first) - 3}, {webhook.pk: 3}
+        assert queue.claim(lease.id, in_flight=under_way) == []
+        assert len(queue.claim(lease.id, in_flight=under_way, ended=ended)) == 3
+
+
+@pytest.mark.parametrize(("limits", "trouble", "more"), [({"max_in_flight": 2}, {}, 1), ({}, {"cap": 2}, 0)])
+def test_of_a_webhook_in_trouble_what_has_ended_is_judged_before_others_begin(
+    limits: dict[str, int], trouble: dict[str, int], more: int
+) -> None:
+    webhook = make_webhook()
+    Webhook.objects.update(**{"state": "active"} | limits)
+    WebhookHealth.objects.update(**{"cap": None} | trouble)
+    for _ in range(5):
+        make_delivery(webhook)
+    with leases.held("dispatch") as lease:
+        assert len(queue.claim(lease.id, in_flight={})) == 2
+        assert len(queue.claim(lease.id, in_flight={webhook.pk: 1}, ended={webhook.pk: 1})) == more
 
 
 def test_a_success_is_the_end_and_is_on_record() -> None:
@@ -213,6 +248,15 @@ def test_a_delivery_that_took_two_dispatchers_along_runs_with_nothing_beside_it(
     assert (claimed.delivery_id, claimed.is_suspicious) == (suspicious.pk, True)
 
 
+def test_what_has_ended_is_written_down_before_a_delivery_runs_alone() -> None:
+    webhook = make_webhook()
+    make_delivery(webhook, lease_losses=2)
+    with leases.held("dispatch") as lease:
+        for alone_first in (False, True):
+            assert queue.claim(lease.id, in_flight={}, ended={webhook.pk: 1}, alone_first=alone_first) == []
+        assert len(queue.claim(lease.id, in_flight={})) == 1
+
+
 def test_a_delivery_that_has_to_run_alone_does_not_wait_for_ever_for_a_quiet_moment() -> None:
     webhook = make_webhook()
     suspicious = make_delivery(webhook, lease_losses=2)
@@ -301,3 +345,30 @@ def test_a_secret_that_does_not_open_is_a_failed_attempt_and_not_a_crash() -> No
     make_delivery(webhook)
     with leases.held("dispatch") as lease:
         assert claim_one(lease).secrets is None
+
+
+def test_what_cannot_be_written_down_at_all_is_lost_and_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_delivery(make_webhook())
+
+    def refuse(*_: object) -> None:
+        raise DataError("whatever it is")
+
+    with leases.held("dispatch") as lease:
+        (one,) = queue.claim(lease.id, in_flight={})
+        monkeypatch.setattr(recording, "write_ended", refuse)
+        queue.record([queue.Result(one, answer())], lease.id)
+        delivery = Delivery.objects.get()
+        assert (delivery.state, delivery.lease_id, delivery.lease_losses, delivery.failures) == ("pending", None, 1, 0)
+        assert delivery.due_at > timezone.now()
+        assert list(Attempt.objects.values_list("n", "error")) == [(1, "lost")]
+
+
+def test_a_few_failures_among_many_successes_open_no_circuit() -> None:
+    webhook = make_webhook()
+    for said in [204] * 40 + [500] * 10:
+        make_delivery(webhook)
+        with leases.held("dispatch") as lease:
+            queue.record([queue.Result(one, answer(said)) for one in queue.claim(lease.id, in_flight={})], lease.id)
+    known = WebhookHealth.objects.get(webhook=webhook)
+    assert known.open_until is None
+    assert (known.window_results, known.window_failures) == (50, 10)

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.ids import uuid7
-from mailboxes.models import Email, Mailbox
-from mailboxes.services import provision
-from tests.factories import make_email, make_mailbox
+from mailboxes.models import Email, Mailbox, Message
+from mailboxes.services import process, provision
+from tests.factories import make_email, make_mailbox, make_message
 from tests.webhooks.rows import again, make_delivery_in, make_own_webhook
 from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.services import replay, stop, testing, webhooks
@@ -247,11 +247,27 @@ def test_an_email_that_nobody_wanted_when_it_came_can_be_sent_later(mailbox: Mai
     assert b"It does not turn" in bytes(delivery.body.body)
 
 
-def test_an_email_that_is_not_processed_has_nothing_to_tell(mailbox: Mailbox, webhook: Webhook) -> None:
+def test_an_email_that_waits_to_be_opened_has_nothing_to_tell_yet(mailbox: Mailbox, webhook: Webhook) -> None:
     delivery = make_delivery_in(mailbox, webhook, state="failed")
     assert delivery.event.email is not None
-    with pytest.raises(ConflictError, match="not processed"):
+    with pytest.raises(ConflictError, match="has not been opened yet"):
         replay_email(delivery.event.email, by="Ada", webhooks=ALL)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_parked_email_is_sent_again_like_every_other(webhook: Webhook) -> None:
+    message = make_message(to=("support@example.com",))
+    Message.objects.update(sha256="0" * 64)  # a raw that is not what was accepted is never opened
+    process.drain(linger=timedelta(0))
+    email = message.emails.get()
+    assert email.status == "parked"
+    told = Delivery.objects.get().body
+    assert told is not None
+    assert b'"defects":["raw_unreadable"]' in bytes(told.body)
+    Delivery.objects.update(state="failed")
+    done = replay_email(email, by="Ada", webhooks=ALL)
+    assert done == EmailReplay(replayed=1, made=0, on_their_way=0, content_expired=0)
+    assert Delivery.objects.get().state == "pending"
 
 
 def test_an_email_of_which_nothing_is_kept_is_told(mailbox: Mailbox, webhook: Webhook) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+import referencing
+import referencing.jsonschema
 from django.conf import settings as django_settings
 from django.core.management import call_command
 
@@ -66,6 +68,16 @@ def test_they_are_schemas_of_their_draft_and_stand_alone(event_type: str) -> Non
     text = json.dumps(schema)
     assert "components" not in text
     assert "additionalProperties" not in text, "receivers must take names that are added later"
+
+
+@pytest.mark.parametrize("event_type", EVENTS)
+def test_each_names_itself_by_where_it_is_served_whatever_the_host(event_type: str) -> None:
+    schema = schema_of(event_type)
+    served = f"/v1/schemas/{event_type}.json"
+    assert schema["$id"] == served
+    # one that is kept beside others is found by that name
+    kept = referencing.Registry().with_resource(served, referencing.jsonschema.DRAFT202012.create_resource(schema))
+    jsonschema.Draft202012Validator({"$ref": served}, registry=kept).validate(EVENTS[event_type])
 
 
 @pytest.mark.parametrize("event_type", EVENTS)

@@ -13,8 +13,11 @@ from django.utils import timezone
 from mailboxes.models import Mailbox
 from tests.factories import make_mailbox
 from tests.webhooks.rows import make_delivery_in, make_own_webhook
+from webhooks.api.serializers import instant
+from webhooks.api.waiting import CIRCUIT
 from webhooks.management.commands import webhooks as command
-from webhooks.models import Attempt, Delivery, OutgoingStop, ReplayJob, Webhook
+from webhooks.models import Attempt, Delivery, OutgoingStop, ReplayJob, Webhook, WebhookHealth
+from webhooks.services import stop, webhooks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
 
@@ -149,3 +152,42 @@ def test_a_delivery_is_tried_now_or_again_or_no_more(mailbox: Mailbox, webhook: 
     for verb in ("retry", "cancel"):
         with pytest.raises(CommandError, match="There is no delivery"):
             run("deliveries", verb, "dlv_x")
+
+
+def retried(delivery: Delivery) -> tuple[str, Any]:
+    """What a retry says to people at its end, and then as JSON."""
+    text = said("deliveries", "retry", delivery.public_id)
+    return text.splitlines()[-1], run("deliveries", "retry", delivery.public_id)
+
+
+def test_a_retry_says_what_keeps_it_back_all_the_same(mailbox: Mailbox, webhook: Webhook) -> None:
+    delivery = make_delivery_in(mailbox, webhook, due_at=timezone.now() + timedelta(hours=5))
+    last, told = retried(delivery)
+    assert not last.startswith("Not sent")
+    assert told["reason"] == ""
+
+    until = timezone.now() + timedelta(minutes=9)
+    WebhookHealth.objects.filter(webhook=webhook).update(open_until=until, open_for_s=900)
+    last, told = retried(delivery)
+    assert last == f"Not sent yet: {CIRCUIT}; not before {told['next_attempt_at']}."
+    assert told["reason"] == CIRCUIT
+    assert told["next_attempt_at"] == instant(until)
+
+    Webhook.objects.update(state="paused")  # and what waits was not moved yet
+    last, told = retried(delivery)
+    assert last == "Not sent yet: the webhook is paused."
+    assert (told["reason"], told["next_attempt_at"]) == ("the webhook is paused", None)
+
+    stop.stop_outgoing(by="Ada")
+    last, told = retried(delivery)
+    assert last == "Not sent yet: all outgoing webhooks are stopped."
+    assert (told["reason"], told["next_attempt_at"]) == ("all outgoing webhooks are stopped", None)
+
+
+def test_what_has_ended_and_is_sent_again_says_so_as_well(mailbox: Mailbox, webhook: Webhook) -> None:
+    webhooks.pause_webhook(webhook)
+    delivery = make_delivery_in(mailbox, webhook, state="failed")
+    text = said("deliveries", "retry", delivery.public_id)
+    assert text.splitlines()[-1] == "Not sent yet: the webhook is paused."
+    free = make_delivery_in(mailbox, make_own_webhook(mailbox=mailbox)[0], state="failed")
+    assert "Not sent" not in said("deliveries", "retry", free.public_id)

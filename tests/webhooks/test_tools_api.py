@@ -244,15 +244,12 @@ def test_only_keys_with_content_send_what_mails_say_again(
     assert full.event.email is not None
     asked = [
         ("POST", delivery_url(full, "replay"), None), ("POST", f"/webhooks/{webhook.public_id}/replay", body),
-        ("GET", f"/webhooks/{webhook.public_id}/pull", None),
-        ("POST", f"/webhooks/{webhook.public_id}/ack", {"ids": [full.public_id]}),
     ]  # fmt: skip
     for method, path, sent in asked:
         assert problem(call(without_content, method, path, sent)) == LACKS_CONTENT
     assert reload(full).state == "failed"
     assert not ReplayJob.objects.exists()
     assert call(without_content, "POST", delivery_url(lean, "replay")).status_code == 200
-    assert one(without_content, "GET", lean.webhook, verb="pull").status_code == 200
     assert call(without_content, "POST", delivery_url(full, "cancel")).status_code == 409
     for method, path, sent in asked:
         assert call(client, method, path, sent).status_code in (200, 202), path
@@ -368,6 +365,25 @@ def test_what_waits_is_pulled_and_acknowledged(mailbox: Mailbox, client: Client)
     assert [entry["delivery_id"] for entry in one(client, "GET", webhook, verb="pull").json()["data"]] == [
         second["delivery_id"]
     ]
+
+
+@pytest.mark.parametrize("payload", ["full", "metadata"])
+def test_pulling_reads_mail_so_it_needs_content_whatever_the_webhook_is_told(payload: str, mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, payload=payload, url="")
+    delivery = make_delivery_in(mailbox, webhook)
+    body, read, write = {"ids": [delivery.public_id]}, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE
+    for method, verb, sent, scope in (("GET", "pull", None, read), ("POST", "ack", body, write)):
+        for public_id in (webhook.public_id, Webhook(pk=uuid7()).public_id):
+            lacking = one(make_client(mailboxes=[mailbox], scopes=[write]), method, public_id, sent, verb=verb)
+            assert problem(lacking) == LACKS_CONTENT
+            assert lacking.json()["required_scopes"] == [Scope.EMAILS_CONTENT, scope]
+            assert f'scope="emails:content {scope}"' in lacking["WWW-Authenticate"]
+        may = [scope, Scope.EMAILS_CONTENT]
+        elsewhere = make_client(mailboxes=[make_mailbox(address=f"{verb}@example.com")], scopes=may)
+        assert problem(one(elsewhere, method, webhook, sent, verb=verb)) == NOT_FOUND
+        assert reload(delivery).state == "pending"
+        assert one(make_client(mailboxes=[mailbox], scopes=may), method, webhook, sent, verb=verb).status_code == 200
+    assert reload(delivery).state == "delivered"
 
 
 def test_what_a_key_may_not_see_is_neither_pulled_nor_acknowledged(mailbox: Mailbox, webhook: Webhook) -> None:

@@ -15,7 +15,7 @@ from tests.webhooks.answers import (
     reset,
 )
 from tests.webhooks.posting import BODY, outgoing, post, post_twice, with_transport
-from webhooks.transport import MAX_DETAIL, MAX_EXCERPT_BYTES, Answer, Outgoing, Transport
+from webhooks.transport import MAX_DETAIL, MAX_EXCERPT_BYTES, OWN_FAULTS, Answer, Outgoing, Transport
 
 KIB = 1024
 
@@ -203,3 +203,36 @@ def test_an_answer_that_began_is_not_asked_for_again() -> None:
     with receiver(in_turn(answer(), raw(b"HTTP/1.1 200 OK\r\nContent-Le", close=True), answer())) as there:
         assert post_twice(there.url)[1].error in ("closed", "protocol")
         assert len(there.received) == 2
+
+
+# --- who may begin
+
+
+@pytest.mark.parametrize("is_late_at", [1, 2])
+def test_what_may_not_begin_any_more_is_not_sent_and_is_a_fault_of_ours(is_late_at: int) -> None:
+    """Asked at the last moment, on a new connection as well as when a kept one turns out dead."""
+    asked: list[int] = []
+
+    def may_begin() -> bool:
+        asked.append(len(asked))
+        return len(asked) < is_late_at
+
+    async def work(transport: Transport) -> Answer:
+        if is_late_at > 1:
+            await transport.post(outgoing(there.url))
+            await asyncio.sleep(0.05)
+        told = await transport.post(outgoing(there.url), may_begin=may_begin)
+        await asyncio.sleep(0.05)  # the receiver sees the last connection come and go
+        return told
+
+    with receiver(in_turn(answer(), reset())) as there:
+        told = with_transport(work)
+        assert len(there.received) == 2 * (is_late_at - 1)
+    assert (told.status, told.error, len(asked)) == (None, "late", is_late_at)
+    assert told.error in OWN_FAULTS
+
+
+def test_name_servers_that_stall_for_others_are_no_fault_of_a_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhooks.lookups.MAX_STALLED", 0)
+    told = post("https://hooks.example.com/")
+    assert (told.error, told.detail) == ("egress", "A fault of ours: too many name servers do not answer.")

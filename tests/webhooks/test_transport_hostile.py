@@ -2,8 +2,8 @@ import asyncio
 import socket
 import time
 
-import aiohttp
 import pytest
+from aiohappyeyeballs import AddrInfoType
 from pytest_django.fixtures import Settings
 
 from tests.webhooks.answers import (
@@ -184,7 +184,7 @@ def test_a_receiver_that_does_not_read_keeps_no_socket_beyond_the_answer(
 ) -> None:
     made: list[socket.socket] = []
 
-    def remembered(info: aiohttp.AddrInfoType, *, judged_by: guard.Judge) -> socket.socket:
+    def remembered(info: AddrInfoType, *, judged_by: guard.Judge) -> socket.socket:
         made.append(guarded_socket(info, judged_by=judged_by))
         return made[-1]
 

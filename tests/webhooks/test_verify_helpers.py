@@ -6,6 +6,7 @@ import hmac
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from webhooks import signing
 from webhooks.admin import snippets
 
 FOLDER = settings.BASE_DIR / "docs" / "verify"
+PROGRAMS = settings.BASE_DIR / "tests" / "webhooks"
+# PHP and Go where they are installed, so that nothing is skipped where they are not; .ci/run installs PHP
+LANGUAGES = ["python", "node", *filter(shutil.which, ("php", "go"))]
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT = "whsec_" + base64.b64encode(b"another secret of 32 octets long").decode()
 NOW = 1_780_000_000
@@ -70,42 +74,71 @@ def refused_in_python(headers: Headers, body: bytes, secret: str | list[str] | N
     )
 
 
-def ask_node(node: str, headers: Headers, body: bytes, secret: str | list[str] | None, **more: Any) -> dict[str, Any]:
+def ask_process(
+    command: list[str], headers: Headers, body: bytes, secret: str | list[str] | None, **more: Any
+) -> dict[str, Any]:
     asked = json.dumps({"headers": headers, "body": body.hex(), "secret": secret, "now": NOW, **more})
-    helper = settings.BASE_DIR / "tests" / "webhooks" / "verify_helper.mjs"
-    done = subprocess.run(
-        [node, str(helper), (FOLDER / "verify.mjs").as_uri()], input=asked, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     assert ("event" in answer) != ("refused" in answer)
     assert ("simple" in answer) != ("simpleRefused" in answer)
     return answer
 
 
-@pytest.fixture(params=["python", "node"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    if request.param == "python":
-        return in_python
-    node: str = request.getfixturevalue("node")
+@pytest.fixture
+def node_helper(node: str) -> list[str]:
+    return [node, str(PROGRAMS / "verify_helper.mjs"), (FOLDER / "verify.mjs").as_uri()]
 
-    def in_node(headers: Headers, body: bytes, secret: str | list[str]) -> tuple[dict[str, Any] | None, bool]:
-        answer = ask_node(node, headers, body, secret)
+
+@pytest.fixture
+def php_helper() -> list[str]:
+    return ["php", str(PROGRAMS / "verify_helper.php"), str(FOLDER / "verify.php")]
+
+
+@pytest.fixture(scope="session")
+def go_helper(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Built once, as a program that has copied the file would be."""
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "emailgistics").mkdir()
+    shutil.copy(FOLDER / "verify.go", folder / "emailgistics")
+    shutil.copy(PROGRAMS / "verify_helper.go", folder / "main.go")
+    (folder / "go.mod").write_text("module receiver\n\ngo 1.19\n")
+    environment = os.environ | {"GOCACHE": str(folder / "cache"), "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    subprocess.run(["go", "build", "-o", "receiver", "."], cwd=folder, env=environment, check=True)
+    return [str(folder / "receiver")]
+
+
+@pytest.fixture(params=LANGUAGES)
+def helper(request: pytest.FixtureRequest) -> list[str] | None:
+    """The command that runs a language's helper; None for that of Python, which is imported."""
+    command: list[str] | None = None
+    if request.param != "python":
+        command = request.getfixturevalue(f"{request.param}_helper")
+    return command
+
+
+@pytest.fixture
+def ask(helper: list[str] | None) -> Ask:
+    if helper is None:
+        return in_python
+
+    def in_process(headers: Headers, body: bytes, secret: str | list[str]) -> tuple[dict[str, Any] | None, bool]:
+        answer = ask_process(helper, headers, body, secret)
         return answer.get("event"), answer["simple"]
 
-    return in_node
+    return in_process
 
 
-@pytest.fixture(params=["python", "node"])
-def refusals(request: pytest.FixtureRequest) -> Refusals:
-    if request.param == "python":
+@pytest.fixture
+def refusals(helper: list[str] | None) -> Refusals:
+    if helper is None:
         return refused_in_python
-    node: str = request.getfixturevalue("node")
 
-    def in_node(headers: Headers, body: bytes, secret: str | list[str] | None) -> tuple[str | None, str | None]:
-        answer = ask_node(node, headers, body, secret)
+    def in_process(headers: Headers, body: bytes, secret: str | list[str] | None) -> tuple[str | None, str | None]:
+        answer = ask_process(helper, headers, body, secret)
         return answer.get("refused"), answer.get("simpleRefused")
 
-    return in_node
+    return in_process
 
 
 def sent(*, at: int = NOW, secrets: list[str] | None = None, body: bytes = BODY) -> Headers:
@@ -227,14 +260,14 @@ def test_without_a_secret_nothing_is_believed(refusals: Refusals, secret: str | 
     assert refusals(sent(), BODY, SECRET) == (None, None)
 
 
-def test_the_headers_of_fetch_are_taken_too(node: str) -> None:
-    assert ask_node(node, sent(), BODY, SECRET, asHeaders=True) == {"event": EVENT, "simple": True}
+def test_the_headers_of_fetch_are_taken_too(node_helper: list[str]) -> None:
+    assert ask_process(node_helper, sent(), BODY, SECRET, asHeaders=True) == {"event": EVENT, "simple": True}
     missing = {name: value for name, value in sent().items() if name != "webhook-signature"}
-    assert "refused" in ask_node(node, missing, BODY, SECRET, asHeaders=True)
+    assert "refused" in ask_process(node_helper, missing, BODY, SECRET, asHeaders=True)
 
 
-def test_a_header_with_the_name_of_a_function_is_a_header(node: str) -> None:
-    assert ask_node(node, sent() | {"entries": "x"}, BODY, SECRET)["event"] == EVENT
+def test_a_header_with_the_name_of_a_function_is_a_header(node_helper: list[str]) -> None:
+    assert ask_process(node_helper, sent() | {"entries": "x"}, BODY, SECRET)["event"] == EVENT
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_…", SECRET.removeprefix("whsec_"), SECRET + "\n"])
@@ -256,7 +289,7 @@ def test_the_snippets_of_the_console_refuse_without_a_secret(node: str, tmp_path
 
 
 def test_php_and_go_ask_for_a_secret_as_well() -> None:
-    """Where neither can be run, at least that both ways of each pass the same gate."""
+    """Where they cannot be run, at least that both ways of each pass the same gate."""
     php, go = ((FOLDER / f"verify.{suffix}").read_text() for suffix in ("php", "go"))
     assert php.count("no secret is configured") == go.count("no secret is configured") == 1
     assert php.count("emailgistics_key(") == 2  # its definition, and by the simpler way

@@ -160,7 +160,9 @@ class DeliveryAdmin(AsksOnce, FoundById):
     def subject(self, delivery: Delivery) -> str:
         event = delivery.event
         about = show.link(event.email or event.webhook, show.about_event(event))
-        kind = "" if event.email else format_html('<div class="text-xs">{}</div>', event.type)
+        kind = (
+            "" if event.type == Event.Type.EMAIL_RECEIVED else format_html('<div class="text-xs">{}</div>', event.type)
+        )
         return show.wide(format_html("{}{}", about, kind))
 
     @admin.display(description="Email id")

@@ -18,7 +18,7 @@ from emailgistics.common.errors import ConflictError, RefusedError
 from webhooks import guard
 from webhooks.admin.bindings import Bound, find_bound, kind_of
 from webhooks.headers import MASK
-from webhooks.models import MAX_IN_FLIGHT, Webhook, all_event_types
+from webhooks.models import MAX_IN_FLIGHT, Webhook, usual_event_types
 from webhooks.services.webhooks import MAX_RATE_PER_MINUTE
 
 PAYLOADS = (
@@ -33,6 +33,10 @@ KEEPING = f"One “Name: value” a line. {MASK} keeps the value a header has; a
 NO_URL = " Without a URL nothing is sent: its deliveries wait until a program with an API key pulls them."
 EVENTS = (
     (Webhook.EventType.EMAIL_RECEIVED, "email.received: a mail came"),
+    (
+        Webhook.EventType.EMAIL_REPARSED,
+        "email.reparsed: an operator had a stored mail opened again, and something of it is read otherwise now",
+    ),
     (
         Webhook.EventType.WEBHOOK_DISABLED,
         "webhook.disabled: another webhook for the same mail was disabled, because its receiver fails",
@@ -111,7 +115,7 @@ class _WebhookForm(forms.Form):
     events = forms.MultipleChoiceField(
         label="What it is told of",
         choices=EVENTS,
-        initial=all_event_types,
+        initial=usual_event_types,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         error_messages={"required": "Choose at least one: a webhook that is told of nothing is better paused."},
     )

@@ -61,7 +61,7 @@ class WebhookFieldsSerializer(BodySerializer):
         required=False,
         min_length=1,
         max_length=len(Webhook.EventType),
-        help_text="what it is told of; all that there is, unless said",
+        help_text="what it is told of; all but email.reparsed, unless said",
     )
     attachments = serializers.ChoiceField(
         Webhook.Attachments.choices,

@@ -145,12 +145,12 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
     state = StateField(
         Delivery.State.choices,
         name="DeliveryState",
-        help_text="pending, held (the webhook is off), or ended; expired: what it was about is no longer kept",
+        help_text="pending, held (see reason), or ended; expired: what it was about is no longer kept",
     )
     reason = serializers.SerializerMethodField(help_text="why it is where it is, for people")
     attempts = serializers.IntegerField(help_text="requests made so far, or under way")
     next_attempt_at = serializers.SerializerMethodField(
-        help_text="while pending: not before; null while all outgoing webhooks are stopped"
+        help_text="while pending: not before; null while the webhook is paused or disabled, or all are stopped"
     )
     last_status = serializers.IntegerField(allow_null=True, help_text="HTTP status of the last answer")
     last_error = serializers.CharField(help_text="why the last attempt had no answer: timeout, dns, connect, tls, …")

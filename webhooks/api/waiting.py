@@ -8,7 +8,7 @@ from django.db.models import Exists, QuerySet
 from django.utils import timezone
 
 from webhooks import health
-from webhooks.models import STOPPED, Delivery, OutgoingStop, WebhookHealth
+from webhooks.models import STOPPED, Delivery, OutgoingStop, Webhook, WebhookHealth
 
 UNDER_WAY = "an attempt is under way"
 CIRCUIT = "so much failed at this receiver that nothing is sent to it for a while"
@@ -24,7 +24,7 @@ class Expected:
 def with_what_keeps_back(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """With all that `expected` looks at, in the same query."""
     stopped = Exists(OutgoingStop.objects.all())
-    return rows.select_related("event", "webhook__health").annotate(is_outgoing_stopped=stopped)
+    return rows.select_related("event", "webhook__alias", "webhook__health").annotate(is_outgoing_stopped=stopped)
 
 
 def expected(delivery: Delivery, *, now: datetime | None = None) -> Expected:
@@ -33,15 +33,28 @@ def expected(delivery: Delivery, *, now: datetime | None = None) -> Expected:
         return Expected(None, delivery.reason)
     if delivery.lease_id is not None:
         return Expected(delivery.due_at, _joined(delivery.reason, UNDER_WAY))
-    if _is_stopped(delivery):
-        return Expected(None, _joined(delivery.reason, STOPPED))
-    at, keeps_back = delivery.due_at, ""
-    if not delivery.is_test:
-        at, keeps_back = _kept_back(delivery, now or timezone.now())
+    at, keeps_back = _kept_back(delivery, now or timezone.now())
     return Expected(at, _joined(delivery.reason, keeps_back))
 
 
-def _kept_back(delivery: Delivery, now: datetime) -> tuple[datetime, str]:
+def kept_back(delivery: Delivery, *, now: datetime | None = None) -> str:
+    """What keeps back one that waits for its next attempt, beside its due time; empty if nothing does."""
+    if delivery.state != Delivery.State.PENDING or delivery.lease_id is not None:
+        return ""
+    return _kept_back(delivery, now or timezone.now())[1]
+
+
+def _kept_back(delivery: Delivery, now: datetime) -> tuple[datetime | None, str]:
+    if _is_stopped(delivery):
+        return None, STOPPED
+    if delivery.is_test:
+        return delivery.due_at, ""
+    if (state := delivery.webhook.current_state) != Webhook.State.ACTIVE:  # it is held within a moment
+        return None, f"the webhook is {state}"
+    return _kept_back_by_health(delivery, now)
+
+
+def _kept_back_by_health(delivery: Delivery, now: datetime) -> tuple[datetime, str]:
     try:
         row: WebhookHealth = delivery.webhook.health
     except ObjectDoesNotExist:  # made a moment ago, or by an older release

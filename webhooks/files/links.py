@@ -9,17 +9,14 @@ import base64
 import hmac
 import re
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from emailgistics.common.crypto import KEY_BYTES, KeyRing
+from emailgistics.common.crypto import KeyRing, derived
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Attachment, Email, RawMessage
 from webhooks.models import Delivery, Event
@@ -51,8 +48,8 @@ def verified(event: str, part: str, token: str) -> UUID | None:
 def opened(event_id: UUID, *, now: datetime) -> Email | None:
     """The event's email, with its message, as long as its links are good; None once they have ended.
 
-    They are good while a delivery of the event is on its way or held, and LINK_TTL after the last attempt. They end
-    with the mailbox, with the raw, and by `revoke_links`.
+    They are good while a delivery of the event is on its way or held, and LINK_TTL after the last attempt or replay.
+    They end with the mailbox, with the raw, and by `revoke_links`.
     """
     event = (
         Event.objects.filter(pk=event_id, links_revoked_at=None, email__mailbox__deleted_at=None)
@@ -63,8 +60,8 @@ def opened(event_id: UUID, *, now: datetime) -> Email | None:
         return None
     since = now - settings.LINK_TTL
     is_open = Q(state__in=[Delivery.State.PENDING, Delivery.State.HELD])
-    # what was pulled was delivered without an attempt
-    is_open |= Q(last_attempt_at__gt=since) | Q(delivered_at__gt=since)
+    # what was pulled was delivered without an attempt; a replay that was canceled had none either
+    is_open |= Q(last_attempt_at__gt=since) | Q(delivered_at__gt=since) | Q(begun_at__gt=since)
     if not Delivery.objects.filter(is_open, event=event).exists():
         return None
     return event.email if RawMessage.objects.filter(pk=event.email.message_id).exists() else None
@@ -81,14 +78,14 @@ def revoke_links(email: Email) -> datetime | None:
     Since when; None if there was never an event with links to it. Twice is as good as once.
     """
     Event.objects.filter(email=email, links_revoked_at=None).update(links_revoked_at=timezone.now())
+    return revoked_at(email)
+
+
+def revoked_at(email: Email) -> datetime | None:
+    """Since when its links open nothing, which holds for those of later events as well. None: they may."""
     return Event.objects.filter(email=email).order_by("id").values_list("links_revoked_at", flat=True).first()
 
 
 def _mac(key: bytes, event_id: UUID, part: str) -> str:
-    digest = hmac.digest(_derived(key), event_id.bytes + part.encode(), sha256)
+    digest = hmac.digest(derived(key, purpose=PURPOSE), event_id.bytes + part.encode(), sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-
-
-@lru_cache(maxsize=16)
-def _derived(key: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE).derive(key)

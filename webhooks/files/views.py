@@ -13,7 +13,7 @@ from emailgistics.common.downloads import OCTET_STREAM, File, download
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
-from mailboxes.models import Email, RawMessage
+from mailboxes.models import Email
 from webhooks.files import links
 from webhooks.models import Event
 
@@ -65,7 +65,7 @@ def _answer(request: HttpRequest, event: str, part: str, token: str) -> HttpResp
     )
     try:
         return download(request, file)
-    except (raw.CorruptRawError, RawMessage.DoesNotExist) as error:
+    except (raw.CorruptRawError, raw.RawGoneError) as error:
         log.error("files.unreadable", email=email.public_id, error=type(error).__name__)  # noqa: TRY400 - all is said
         return _text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
 

@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='webhook',
             name='events',
-            field=models.JSONField(db_default=models.Value(['email.received', 'webhook.disabled'], models.JSONField()), default=webhooks.models.webhook.all_event_types, help_text='what it is told of'),
+            field=models.JSONField(db_default=models.Value(['email.received', 'webhook.disabled'], models.JSONField()), default=webhooks.models.webhook.usual_event_types, help_text='what it is told of'),
         ),
         migrations.AddField(
             model_name='webhook',

@@ -19,7 +19,7 @@ from webhooks.models.webhook import (
     OutgoingStop,
     Webhook,
     WebhookHealth,
-    all_event_types,
+    usual_event_types,
 )
 
 __all__ = [
@@ -42,5 +42,5 @@ __all__ = [
     "ReplayJob",
     "Webhook",
     "WebhookHealth",
-    "all_event_types",
+    "usual_event_types",
 ]

@@ -17,6 +17,7 @@ class Event(TypedIdModel):
 
     class Type(models.TextChoices):
         EMAIL_RECEIVED = "email.received"
+        EMAIL_REPARSED = "email.reparsed"
         WEBHOOK_TEST = "webhook.test"
         WEBHOOK_DISABLED = "webhook.disabled"
 
@@ -30,6 +31,7 @@ class Event(TypedIdModel):
         related_name="events_about",
         help_text="that it is about, if it is no email",
     )
+    changed = models.JSONField(null=True, help_text="of email.reparsed: the names of what is another since then")
     created_at = models.DateTimeField()
     links_revoked_at = models.DateTimeField(null=True, help_text="since then the links in its bodies open nothing")
 

@@ -49,8 +49,9 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.live().filter(Q(mailbox__in=allowed) | Q(alias__mailbox__in=allowed))
 
 
-def all_event_types() -> list[str]:
-    return list(Webhook.EventType.values)
+def usual_event_types() -> list[str]:
+    """What a webhook is told of unless somebody says otherwise: that mail is read otherwise, only who asks for it."""
+    return [name for name in Webhook.EventType.values if name != Webhook.EventType.EMAIL_REPARSED]
 
 
 class Webhook(TypedIdModel):
@@ -75,6 +76,7 @@ class Webhook(TypedIdModel):
         """What a webhook can be told of; see `Event.Type` for all there are."""
 
         EMAIL_RECEIVED = "email.received"
+        EMAIL_REPARSED = "email.reparsed"
         WEBHOOK_DISABLED = "webhook.disabled"
 
     alias = models.ForeignKey(Alias, models.PROTECT, null=True, blank=True, related_name="webhooks")
@@ -114,7 +116,7 @@ class Webhook(TypedIdModel):
         max_length=10, choices=Attachments, default=Attachments.LINKS, db_default=Attachments.LINKS
     )
     events = models.JSONField(
-        default=all_event_types,
+        default=usual_event_types,
         db_default=models.Value(["email.received", "webhook.disabled"], models.JSONField()),
         help_text="what it is told of",
     )
@@ -235,6 +237,8 @@ class WebhookHealth(models.Model):
     window_started_at = models.DateTimeField(null=True, help_text="in which the circuit breaker counts")
     window_results = models.PositiveIntegerField(default=0)
     window_failures = models.PositiveIntegerField(default=0)
+    before_results = models.PositiveIntegerField(default=0, db_default=0, help_text="of the window before it")
+    before_failures = models.PositiveIntegerField(default=0, db_default=0)
     open_until = models.DateTimeField(null=True, help_text="the circuit breaker lets nothing out before")
     open_for_s = models.PositiveSmallIntegerField(default=0, help_text="how long it was opened last; 0: it is closed")
     cap = models.PositiveSmallIntegerField(null=True, help_text="requests at once, after trouble; null: as many as may")

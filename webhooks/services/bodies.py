@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterable
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
-from mailboxes.models import Attachment, Email, EmailContent, RawMessage, Recipient
+from mailboxes.models import Attachment, Email, EmailContent, Recipient
 from webhooks import payloads
 from webhooks.models import Event, EventBody, Webhook
 from webhooks.payloads import Json, StoredEmail
@@ -50,9 +51,14 @@ def kept_body_of(event: Event, form: str) -> EventBody:
 def store_bodies(
     event: Event, stored: StoredEmail, forms: Iterable[str], *, octets: bytes | None = None
 ) -> dict[str, EventBody]:
-    """Renders the event's email in each form; octets is its raw, for whoever has it at hand."""
-    full = payloads.email_received(event, stored)
-    return {form: _store(event, form, _octets(full, form, stored, octets)) for form in sorted(set(forms))}
+    """Renders the email of an event that has no body yet, in each form; octets is its raw, for whoever has it at hand.
+
+    The event was made in the caller's transaction, so nobody else renders it.
+    """
+    full = _full(event, stored)
+    made = {form: _octets(full, form, stored, octets) for form in sorted(set(forms))}
+    rows = (EventBody(event=event, form=form, body=body, size=len(body)) for form, body in made.items())
+    return {body.form: body for body in EventBody.objects.bulk_create(rows)}
 
 
 def store_event(
@@ -79,9 +85,9 @@ def store_disabled_event(webhook: Webhook, *, reason: str) -> EventBody:
 
 
 def _rendered_now(event: Event, form: str) -> EventBody | None:
-    email = Email.objects.select_related("message", "mailbox__domain").get(events=event)
+    email = Email.objects.select_related("message", "mailbox__domain").filter(events=event).first()
     content = EmailContent.objects.filter(email=email).first()
-    if content is None:
+    if email is None or content is None:
         return None
     stored = StoredEmail(
         email=email,
@@ -89,7 +95,7 @@ def _rendered_now(event: Event, form: str) -> EventBody | None:
         recipients=list(Recipient.objects.filter(email=email).select_related("alias__domain")),
         attachments=list(Attachment.objects.filter(email=email).order_by("position")),
     )
-    return store_bodies(event, stored, [form])[form]
+    return _store(event, form, _octets(_full(event, stored), form, stored, None))
 
 
 def _cut_down(event: Event, form: str) -> EventBody | None:
@@ -106,9 +112,21 @@ def _cut_down(event: Event, form: str) -> EventBody | None:
     return _store(event, form, octets)
 
 
+def _full(event: Event, stored: StoredEmail) -> Json:
+    if event.type != Event.Type.EMAIL_REPARSED:
+        return payloads.email_received(event, stored)
+    received = Event.objects.filter(type=Event.Type.EMAIL_RECEIVED, email=stored.email).first()
+    return payloads.email_reparsed(event, stored, received=received)
+
+
 def _store(event: Event, form: str, octets: bytes) -> EventBody:
     """Who comes second gets what the first one stored: two renderings may name different keys in their links."""
-    body, _ = EventBody.objects.get_or_create(event=event, form=form, defaults={"body": octets})
+    try:
+        body, _ = EventBody.objects.get_or_create(event=event, form=form, defaults={"body": octets})
+    except IntegrityError as error:
+        if Event.objects.filter(pk=event.pk).exists():
+            raise
+        raise ContentExpiredError("What this event told was erased.") from error
     return body
 
 
@@ -127,6 +145,6 @@ def _octets(full: Json, form: str, stored: StoredEmail, octets: bytes | None) ->
 def _raw(email: Email) -> bytes | None:
     try:
         return raw.read_raw(email.message)
-    except (RawMessage.DoesNotExist, raw.CorruptRawError) as error:
+    except (raw.RawGoneError, raw.CorruptRawError) as error:
         log.warning("event.raw_unavailable", email=email.public_id, error=type(error).__name__)
         return None

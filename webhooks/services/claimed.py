@@ -1,24 +1,23 @@
 """What one attempt needs of a claimed delivery, and the last look at whether it may be made.
 
-All that is known of a webhook is read in one statement, after the claim, so that the endpoint, what may be sent there
-and the secrets are of one moment: between choosing a delivery and reading its webhook, somebody may pause that, move
-its alias or point it elsewhere.
+All that is known of a webhook was read in one statement, not before the claim, so that the endpoint, what may be sent
+there and the secrets are of one moment: between choosing a delivery and claiming it, somebody may pause its webhook,
+move its alias or point it elsewhere.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Lookup
-from django.db.models.functions import Now
-from django.db.models.lookups import In
+from django.db.models import F
 
 from emailgistics.common.crypto import DecryptionError
-from emailgistics.common.errors import ConflictError
+from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from webhooks import headers as own_headers
 from webhooks.models import DELETED, MAILBOX_DELETED, Delivery, Event, EventBody, Webhook
 from webhooks.services import bodies
 from webhooks.services.webhooks import headers_of, secrets_of
@@ -42,7 +41,8 @@ class Claimed:
     """A delivery that is ours to attempt: attempt number n, already spent.
 
     secrets and headers are None where they do not decrypt, body where it cannot be made as the webhook gets it: a
-    fault of ours, that costs the delivery nothing and holds nobody else up.
+    fault of ours, that costs the delivery nothing and holds nobody else up. headers_refused says why they may not be
+    sent, where they may not.
     """
 
     delivery_id: UUID
@@ -51,6 +51,7 @@ class Claimed:
     url: str
     secrets: list[str] | None = field(repr=False)
     headers: dict[str, str] | None = field(repr=False)
+    headers_refused: str
     body: bytes | None = field(repr=False)
     n: int
     failures: int
@@ -84,47 +85,11 @@ class Endpoint:
     webhook: Webhook
     secrets: list[str] | None
     headers: dict[str, str] | None
+    headers_refused: str  # why; empty if they may be sent
 
 
-class Among(Lookup):
-    """That the key is one of these, as one parameter: hundreds of them cost more to write down than to find."""
-
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        if connection.vendor != "postgresql":
-            return In(self.lhs, self.rhs).as_sql(compiler, connection)
-        lhs, params = self.process_lhs(compiler, connection)
-        return f"{lhs} = ANY(%s)", [*params, self.rhs]
-
-
-def among(ids: Sequence[UUID]) -> Any:
-    """A condition on rows with a UUID as their key."""
-    return Among(F("pk"), list(ids))
-
-
-def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
-    """Of these deliveries, claimed in the caller's transaction, those that may go out; the others are given back."""
-    ours = Delivery.objects.filter(among(ids), lease_id=lease_id).annotate(mailbox_id=F("event__email__mailbox"))
-    rows = [
-        Row(*values)
-        for values in ours.order_by("due_at", "id").values_list(
-            "pk",
-            "webhook_id",
-            "event_id",
-            "event__type",
-            "mailbox_id",
-            "event__email__mailbox__deleted_at",
-            "body_id",
-            "body__form",
-            "body__body",
-            "attempts",
-            "failures",
-            "lease_losses",
-            "is_test",
-        )
-    ]
-    endpoints = _endpoints({row.webhook_id for row in rows})
+def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Iterator[Claimed]:
+    """Of these, claimed in the caller's transaction, those that may; the others are given back."""
     for row in rows:
         endpoint = endpoints[row.webhook_id]
         if endpoint.webhook.is_gone:
@@ -137,15 +102,11 @@ def claimed(ids: Sequence[UUID], lease_id: UUID) -> Iterator[Claimed]:
             yield _claimed(row, endpoint)
 
 
-def _endpoints(ids: Iterable[UUID]) -> dict[UUID, Endpoint]:
-    webhooks = Webhook.objects.filter(pk__in=ids).select_related("alias", "mailbox", "domain").annotate(at=Now())
-    return {
-        webhook.pk: _endpoint(webhook, at=webhook.at)  # type: ignore[attr-defined]  # annotated above
-        for webhook in webhooks
-    }
+def endpoint_of(webhook: Webhook, *, at: datetime) -> Endpoint:
+    """Opens what is sealed and checks it, once for all deliveries that were claimed with it.
 
-
-def _endpoint(webhook: Webhook, *, at: datetime) -> Endpoint:
+    at is the database's time when it was read.
+    """
     secrets: list[str] | None = None
     headers: dict[str, str] | None = None
     try:
@@ -156,7 +117,15 @@ def _endpoint(webhook: Webhook, *, at: datetime) -> Endpoint:
         headers = headers_of(webhook)
     except DecryptionError as error:
         log.error("webhook.headers_unreadable", webhook=webhook.public_id, error=str(error))  # noqa: TRY400
-    return Endpoint(webhook, secrets, headers)
+    return Endpoint(webhook, secrets, headers, _refused(headers or {}))
+
+
+def _refused(headers: dict[str, str]) -> str:
+    try:
+        own_headers.check(headers)
+    except RefusedError as error:
+        return error.message
+    return ""
 
 
 def _obstacle(webhook: Webhook, row: Row) -> str:
@@ -182,13 +151,14 @@ def _claimed(row: Row, endpoint: Endpoint) -> Claimed:
         url=endpoint.webhook.url,
         secrets=endpoint.secrets,
         headers=endpoint.headers,
+        headers_refused=endpoint.headers_refused,
         body=body,
         n=row.n,
         failures=row.failures,
         is_suspicious=row.lease_losses >= ALONE_FROM_LOSSES,
         is_test=row.is_test,
         form=form,
-        is_about_mail=row.event_type == Event.Type.EMAIL_RECEIVED,
+        is_about_mail=row.mailbox_id is not None,
         max_in_flight=endpoint.webhook.max_in_flight,
     )
 
@@ -200,7 +170,7 @@ def _body(row: Row, webhook: Webhook) -> tuple[bytes | None, str]:
     """
     wanted = webhook.form
     if row.body is not None and row.form is not None:
-        is_fit = row.event_type != Event.Type.EMAIL_RECEIVED or row.form in SAYS_NO_MORE_THAN[Form(wanted)]
+        is_fit = row.mailbox_id is None or row.form in SAYS_NO_MORE_THAN[Form(wanted)]
         if is_fit:
             return bytes(row.body), row.form
     try:

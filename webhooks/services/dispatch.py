@@ -22,10 +22,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from emailgistics.common import leases
-from emailgistics.common.errors import RefusedError
 from emailgistics.common.logs import get_logger
 from webhooks import headers as own_headers
 from webhooks import signing
+from webhooks.checks import TAKE_OVER_EVERY
 from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
@@ -35,10 +35,11 @@ from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
 log = get_logger(__name__)
 
 CLAIM_EVERY = timedelta(milliseconds=50)
+CLAIM_AGAIN_AFTER = timedelta(milliseconds=10)  # at the soonest: what ends or becomes due meanwhile goes together
+FEW = queue.MAX_IN_FLIGHT // 16  # in flight: what becomes due now need not wait so that more can go together
 MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next claim
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
-TAKE_OVER_EVERY = timedelta(seconds=5)
 PRUNE_EVERY = timedelta(minutes=10)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
@@ -57,6 +58,10 @@ class Course:
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
             (self._settle, self._replay, self._take_over, self._prune), now
         )
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= min(self._at.values())
 
     def keep_up(self, *, all_of_it: bool = False) -> None:
         """Does what is due of it. A fault in one of these stops neither the others nor the sending."""
@@ -177,13 +182,14 @@ class Run:
         self._should_stop = should_stop
         self._in_flight: set[asyncio.Task[None]] = set()
         self._per_webhook: Counter[UUID] = Counter()
-        self._octets = 0  # of the bodies in flight
+        self._octets = 0  # of the bodies in flight, and of those that have ended and are not written down yet
         self._course = course
         self._alone = False  # one that runs alone is in flight
         self._make_way = False  # one that has to run alone has waited long enough
         self._no_way_before = self._looked_at = time.monotonic()
         self._ended: list[Result] = []
-        self._many_ended = asyncio.Event()
+        self._enough = MANY  # ended: others can begin
+        self._enough_ended = asyncio.Event()
         # one thread for the database: the loop never waits for it, and its statements keep their order
         self._database = ThreadPoolExecutor(1, thread_name_prefix="dispatch-db")
 
@@ -200,10 +206,15 @@ class Run:
     async def _claim_and_send(self, transport: Transport) -> None:
         worked_at = time.monotonic()
         while not (self._should_stop() or self._lease.is_lost):
+            began_at = time.monotonic()
             try:
+                # others first: they are under way while it is written down what came of those before
+                for one in await self._claim():
+                    self._start(one, transport)
+                is_busy = bool(self._in_flight or self._ended)
                 await self._record()
-                await self._in_database(self._keep_up)
-                claimed = await self._claim()
+                if self._course.is_due:
+                    await self._in_database(self._keep_up)
             except (OperationalError, InterfaceError) as error:
                 # Nothing more is begun; what has ended is still in self._ended, and is written down in _finish. A claim
                 # may have been committed without our hearing of it: the end of this run, and its lease, frees it.
@@ -214,13 +225,13 @@ class Run:
                 # a fault of ours: what is in flight is written down all the same, in _finish
                 log.exception("dispatch.failed")
                 return
-            for one in claimed:
-                self._start(one, transport)
-            if self._in_flight or self._ended:
+            if is_busy:
                 worked_at = time.monotonic()
             elif time.monotonic() - worked_at > self._idle_for:
                 return
-            await self._many_have_ended(within=CLAIM_EVERY)
+            now = time.monotonic()
+            soon_s = next_claim_in_s(len(self._in_flight), quiet_s=now - worked_at, took_s=now - began_at)
+            await self._enough_have_ended(within_s=soon_s)
 
     async def _claim(self) -> list[Claimed]:
         if self._alone:
@@ -229,11 +240,14 @@ class Run:
             queue.claim,
             self._lease.id,
             in_flight=dict(self._per_webhook),
+            ended=Counter(result.claimed.webhook_id for result in self._ended),
             octets_in_flight=self._octets,
             alone_first=self._make_way,
             rotation=self._course.rotation,
         )
         claimed = await self._in_database(claim)
+        # where some were due, more may be
+        self._enough = min(MANY, (len(self._in_flight) + len(claimed)) // 2) if claimed else MANY
         # if we were stopped while we claimed, it is somebody else's by now, or soon
         return [] if self._lease.is_lost else claimed
 
@@ -255,30 +269,33 @@ class Run:
 
     async def _attempt(self, claimed: Claimed, transport: Transport) -> None:
         try:
-            answer = await attempt(claimed, transport)
+            answer = await attempt(claimed, transport, may_begin=lambda: not self._lease.is_lost)
         except Exception as error:
             log.exception("attempt.failed", delivery=str(claimed.delivery_id))
             answer = Answer.of_fault("internal", f"a fault of ours: {type(error).__name__}")
         self._ended.append(Result(claimed, answer))
-        self._octets -= len(claimed.body or b"")
         self._per_webhook[claimed.webhook_id] -= 1
         if not self._per_webhook[claimed.webhook_id]:
             del self._per_webhook[claimed.webhook_id]
         self._alone = False
-        if len(self._ended) >= MANY:
-            self._many_ended.set()
+        if len(self._ended) >= self._enough:
+            self._enough_ended.set()
 
-    async def _many_have_ended(self, *, within: timedelta) -> None:
+    async def _enough_have_ended(self, *, within_s: float) -> None:
         """So that they are written down, and others claimed, together: that is what a delivery costs the database."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within.total_seconds()):
-                await self._many_ended.wait()
-        self._many_ended.clear()
+        until = asyncio.get_running_loop().time() + within_s
+        self._enough_ended.clear()  # those for whom it was set may be written down by now
+        await asyncio.sleep(CLAIM_AGAIN_AFTER.total_seconds())
+        if len(self._ended) < self._enough:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._enough_ended.wait()
 
     async def _record(self) -> None:
         if batch := list(self._ended):
             await self._in_database(lambda: queue.record(batch, self._lease.id))
             del self._ended[: len(batch)]
+            self._octets -= sum(len(result.claimed.body or b"") for result in batch)
 
     async def _finish(self) -> None:
         """Waits for what is in flight, each up to its own deadline, and writes it down."""
@@ -298,8 +315,24 @@ class Run:
         return await asyncio.get_running_loop().run_in_executor(self._database, work)
 
 
-async def attempt(claimed: Claimed, transport: Transport) -> Answer:
-    """One signed request. Never raises for what the receiver does, nor for what the row holds."""
+def next_claim_in_s(in_flight: int, *, quiet_s: float, took_s: float) -> float:
+    """At most so long, if not enough ends before. Soon while little is going on but something was a moment ago: mail
+    comes in swarms, and a look is cheap while nothing is due. With much in flight, more goes together.
+
+    took_s: how long the last claim took, with what was written down after it. On a busy machine claims are fewer: they
+    take a third of the time at most.
+    """
+    latest_s = CLAIM_EVERY.total_seconds()
+    if in_flight > FEW:
+        return latest_s
+    return min(latest_s, max(CLAIM_AGAIN_AFTER.total_seconds(), quiet_s / 4, 2 * took_s))
+
+
+async def attempt(claimed: Claimed, transport: Transport, *, may_begin: Callable[[], bool] = lambda: True) -> Answer:
+    """One signed request. Never raises for what the receiver does, nor for what the row holds.
+
+    may_begin: whether the delivery is still ours, as far as we know; asked just before the request is written.
+    """
     if claimed.secrets is None:
         return Answer.of_fault("secret_unreadable", "the webhook's secret does not decrypt: check ENCRYPTION_KEYS")
     if claimed.headers is None:
@@ -309,10 +342,8 @@ async def attempt(claimed: Claimed, transport: Transport) -> Answer:
         )
     if claimed.body is None:
         return Answer.of_fault("body_unreadable", "the stored event cannot be read, and the webhook gets metadata only")
-    try:
-        own_headers.check(claimed.headers)
-    except RefusedError as error:
-        return Answer.of_fault("invalid_headers", error.message)
+    if claimed.headers_refused:
+        return Answer.of_fault("invalid_headers", claimed.headers_refused)
     ours = signing.headers(
         event_id=claimed.event_id,
         timestamp=int(time.time()),
@@ -323,7 +354,7 @@ async def attempt(claimed: Claimed, transport: Transport) -> Answer:
     )
     # ours last; none of theirs has the name of one of ours in any case, or the check would have refused it
     outgoing = Outgoing(url=claimed.url, headers={**claimed.headers, **ours}, body=claimed.body)
-    answer = await transport.post(outgoing)
+    answer = await transport.post(outgoing, may_begin=may_begin)
     return without_values(answer, claimed.headers) if claimed.headers else answer
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from emailgistics.common.nudge import nudge
 from mailboxes.models import Attachment, Email, Recipient
+from webhooks.files import links
 from webhooks.models import Delivery, Event, Webhook
 from webhooks.payloads import StoredEmail
 from webhooks.services import bodies
@@ -17,16 +18,29 @@ DISPATCH = "webhooks.tasks.dispatch"
 
 
 def fan_out_email(
-    *, email: Email, recipients: Sequence[Recipient], attachments: Sequence[Attachment], octets: bytes | None
+    *,
+    email: Email,
+    recipients: Sequence[Recipient],
+    attachments: Sequence[Attachment],
+    octets: bytes | None,
+    changed: Sequence[str] | None = None,
 ) -> None:
     """Stores the event and its deliveries in the caller's transaction; nothing, if no webhook wants it.
 
-    octets is the raw, None where it cannot be read. email.content is loaded.
+    octets is the raw, None where it cannot be read. email.content is loaded. changed is None for a mail that came, and
+    names what is another now in one that was opened again.
     """
-    webhooks = [webhook for webhook in matching(email, recipients) if Event.Type.EMAIL_RECEIVED in webhook.events]
+    kind = Event.Type.EMAIL_RECEIVED if changed is None else Event.Type.EMAIL_REPARSED
+    webhooks = [webhook for webhook in matching(email, recipients) if kind in webhook.events]
     if not webhooks:
         return
-    event = Event.objects.create(type=Event.Type.EMAIL_RECEIVED, email=email, created_at=timezone.now())
+    event = Event.objects.create(
+        type=kind,
+        email=email,
+        changed=changed,
+        created_at=timezone.now(),
+        links_revoked_at=None if changed is None else links.revoked_at(email),
+    )
     stored = StoredEmail(email, email.content, recipients, attachments)
     kept = bodies.store_bodies(event, stored, {webhook.form for webhook in webhooks}, octets=octets)
     obstacles = {webhook: webhook.obstacle(email.mailbox_id) for webhook in webhooks}
@@ -35,7 +49,7 @@ def fan_out_email(
             event=event,
             webhook=webhook,
             body=kept[webhook.form],
-            # held, not skipped: a webhook that is off for a while misses nothing
+            # held, not skipped: a webhook that is paused for a while misses nothing
             state=Delivery.State.HELD if obstacle else Delivery.State.PENDING,
             reason=obstacle,
             due_at=Now(),  # the database's clock: it is the one that claims ask
@@ -48,8 +62,7 @@ def fan_out_email(
 def matching(email: Email, recipients: Sequence[Recipient]) -> QuerySet[Webhook]:
     """Webhooks bound to the email's mailbox, or to an alias or a domain that one of its recipients named.
 
-    Those too whose alias, mailbox or domain was deleted while the mail waited: that its delivery is canceled is on
-    record then.
+    Those too whose alias, mailbox or domain was deleted meanwhile: that its delivery is canceled is on record then.
     """
     aliases = [recipient.alias for recipient in recipients if recipient.alias]
     domains = {alias.domain_id for alias in aliases}

@@ -22,6 +22,7 @@ from emailgistics.common.logs import get_logger
 from webhooks import signing
 from webhooks.models import CONFIRMED, Delivery, Event, Webhook
 from webhooks.services.bodies import ContentExpiredError
+from webhooks.services.erase import are_erased
 from webhooks.services.replay import MAILBOX_ALIVE, body_to_send
 from webhooks.services.webhooks import secrets_of
 
@@ -74,8 +75,9 @@ def pull(webhook: Webhook, *, after: int, limit: int, mailbox_ids: Collection[UU
 def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: Collection[UUID] | None = None) -> int:
     """These deliveries have arrived: how many of them were not known to have. Twice is as good as once.
 
-    An attempt that is under way for one changes nothing any more. What was canceled or has expired stays so. At most
-    MAX_ACKNOWLEDGED. Raises NotFoundError, before anything is written, if one of them is none of this webhook's.
+    An attempt that is under way for one changes nothing any more. What was canceled, has expired or was erased stays
+    so. At most MAX_ACKNOWLEDGED. Raises NotFoundError, before anything is written, if one of them is none of this
+    webhook's.
     """
     wanted = set(ids)
     if len(wanted) > MAX_ACKNOWLEDGED:
@@ -84,7 +86,9 @@ def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: 
     with transaction.atomic():
         # in the order of their ids: two that acknowledge the same never wait for each other in a circle
         locked = own.order_by("id").select_for_update(of=("self",), no_key=True)
-        if len(locked.values_list("pk", flat=True)) < len(wanted):
+        missing = wanted.difference(locked.values_list("pk", flat=True))
+        # whoever pulled one that was erased since has to get rid of it, too, and of those he names with it
+        if missing and not are_erased(missing, of=webhook.pk):
             raise NotFoundError("One of these is no delivery of this webhook.")
         return Delivery.objects.filter(pk__in=wanted, state__in=MAY_ARRIVE).update(
             state=State.DELIVERED,

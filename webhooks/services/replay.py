@@ -13,7 +13,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from emailgistics.common.errors import ConflictError
+from emailgistics.common.errors import ConflictError, NotFoundError
 from emailgistics.common.nudge import nudge
 from mailboxes.models import Email
 from webhooks.models import ALIVE, Delivery, Event, EventBody, Webhook
@@ -28,6 +28,7 @@ ON_ITS_WAY = "This delivery is on its way already: {}."
 # mail of a mailbox that was deleted goes nowhere any more
 MAILBOX_ALIVE = Q(event__email=None) | Q(event__email__mailbox__deleted_at=None)
 MAILBOX_GONE = "The mailbox that this mail came to was deleted: it is not sent again."
+ERASED = "There is no such thing any more: it was erased this moment."
 GONE = "The webhook, or what it is bound to, was deleted: there is nowhere to send this."
 
 
@@ -45,34 +46,40 @@ def replay_delivery(delivery: Delivery, *, by: str) -> None:
     """Sends it again, under the same webhook-id. delivery then shows what is stored.
 
     Raises ConflictError if it has not ended, and for a deleted webhook or mailbox; ContentExpiredError, which is one,
-    if what was sent is no longer kept.
+    if what was sent is no longer kept; NotFoundError if it was erased.
     """
     if not Webhook.objects.live().filter(pk=delivery.webhook_id).exists():
         raise ConflictError(GONE)
     with transaction.atomic():
         # locked, so that its octets are not pruned between our look at them and our UPDATE
-        row = with_all(Delivery.objects.filter(pk=delivery.pk)).select_for_update(of=("self",), no_key=True).get()
+        row = with_all(Delivery.objects.filter(pk=delivery.pk)).select_for_update(of=("self",), no_key=True).first()
+        if row is None:
+            raise NotFoundError(ERASED)
         is_on_its_way = begin_again(row, by=by)
     if not is_on_its_way:
-        delivery.refresh_from_db()
+        _refresh(delivery)
         raise ConflictError(ON_ITS_WAY.format(delivery.state))
     nudge_after_commit()
-    delivery.refresh_from_db()
+    _refresh(delivery)
 
 
 def replay_email(email: Email, *, by: str, webhooks: QuerySet[Webhook]) -> EmailReplay:
     """Sends an email's event to every live webhook among these that wants it now, also to those that had none of it.
 
-    What is on its way already is left alone. Raises ConflictError for an email that is not processed, or whose mailbox
-    was deleted, and ContentExpiredError if nothing of it could be sent for that reason.
+    What is on its way already is left alone. Raises ConflictError for an email that was not opened yet, or whose
+    mailbox was deleted, ContentExpiredError if nothing of it could be sent for that reason, NotFoundError if it was
+    erased.
     """
     if email.mailbox.deleted_at is not None:
         raise ConflictError(MAILBOX_GONE)
-    if email.status != Email.Status.PROCESSED:
-        raise ConflictError("This email is not processed, so there is nothing to tell of it yet.")
+    if email.status == Email.Status.WAITING:  # of one that is parked, webhooks are told as well
+        raise ConflictError("This email has not been opened yet, so there is nothing to tell of it.")
     chosen = wanting(email, webhooks)
     done = dict.fromkeys(("replayed", "made", "on_their_way", "content_expired"), 0)
     with transaction.atomic():
+        # before any of its deliveries, as who erases it does
+        if not Email.objects.filter(pk=email.pk).select_for_update(no_key=True):
+            raise NotFoundError(ERASED)
         for webhook in chosen:
             done[_send_to(webhook, email, by=by)] += 1
         nudge_after_commit()
@@ -92,19 +99,19 @@ def wanting(email: Email, webhooks: QuerySet[Webhook]) -> list[Webhook]:
 def retry_now(delivery: Delivery) -> None:
     """Makes the next attempt of a pending delivery due at once. delivery then shows what is stored.
 
-    Raises ConflictError if it is not waiting for one.
+    Raises ConflictError if it is not waiting for one, NotFoundError if it was erased.
     """
     waiting = Delivery.objects.filter(pk=delivery.pk, state=State.PENDING, lease_id=None)
     # one that is due already keeps its place
     waiting.filter(due_at__gt=Now()).update(due_at=Now())
-    delivery.refresh_from_db()
+    _refresh(delivery)
     match delivery.state:
         case State.PENDING if delivery.lease_id is None:
             nudge_after_commit()
         case State.PENDING:
             raise ConflictError("An attempt of this delivery is under way.")
         case State.HELD:
-            raise ConflictError(f"This delivery is held: {delivery.reason or 'its webhook is off'}.")
+            raise ConflictError(f"This delivery is held: {delivery.reason or 'the webhook is paused or disabled'}.")
         case _:
             raise ConflictError(f"This delivery has ended ({delivery.state}); replay it to send it again.")
 
@@ -112,12 +119,12 @@ def retry_now(delivery: Delivery) -> None:
 def cancel_delivery(delivery: Delivery, *, by: str) -> None:
     """Ends one that has not ended. An attempt that is under way may still arrive; it changes nothing any more.
 
-    delivery then shows what is stored. Raises ConflictError if it has ended.
+    delivery then shows what is stored. Raises ConflictError if it has ended, NotFoundError if it was erased.
     """
     is_canceled = Delivery.objects.filter(pk=delivery.pk, state__in=OPEN).update(
         state=State.CANCELED, lease_id=None, deferred_since=None, reason=f"canceled by {by}"[:200]
     )
-    delivery.refresh_from_db()
+    _refresh(delivery)
     if not is_canceled:
         raise ConflictError(f"This delivery has ended already ({delivery.state}).")
 
@@ -170,6 +177,13 @@ def nudge_after_commit() -> None:
 def with_all(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """With all that `begin_again` looks at."""
     return rows.select_related("webhook__alias", "event__email__mailbox", "body").defer("body__body")
+
+
+def _refresh(delivery: Delivery) -> None:
+    try:
+        delivery.refresh_from_db()
+    except Delivery.DoesNotExist as error:
+        raise NotFoundError(ERASED) from error
 
 
 def _may_be_told(webhook: Webhook, body: EventBody) -> bool:

@@ -1,4 +1,4 @@
-"""What is no longer kept: records of attempts, the octets of events whose deliveries have ended, what waited too long.
+"""What is no longer kept: records of attempts, notices, octets of events whose deliveries have ended, what waited long.
 
 Little by little, from the oldest on, in transactions of their own: it runs beside the sending. What is still to be sent
 is never pruned; it expires first, and its owner hears of that a week before.
@@ -92,7 +92,12 @@ def _prune_attempts() -> int:
     limit = _ago(timedelta(days=settings.WEBHOOK_LOG_DAYS))
     oldest = Attempt.objects.order_by("id").values_list("pk", "started_at")[:AT_ONCE]
     ids = [pk for pk, started_at in oldest if started_at < limit]
-    return Attempt.objects.filter(pk__in=ids).delete()[0] if ids else 0
+    if not ids:
+        return 0
+    with transaction.atomic():
+        # those of a mail that is being erased are left to whoever does that: he deletes them in another order
+        free = Attempt.objects.filter(pk__in=ids).select_for_update(skip_locked=True)
+        return Attempt.objects.filter(pk__in=list(free.values_list("pk", flat=True))).delete()[0]
 
 
 def _prune_notices() -> int:
@@ -143,5 +148,6 @@ SLICES: tuple[Callable[[], int], ...] = (
     _announce_expiry,
     _expire,
     _prune_attempts,
+    _prune_notices,  # after _expire, which asks them
     _prune_bodies,
 )

@@ -22,7 +22,7 @@ from mailboxes.addresses import shown
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks import guard
 from webhooks import headers as own_headers
-from webhooks.models import MAX_IN_FLIGHT, MOVED, Delivery, Webhook, WebhookHealth
+from webhooks.models import MAX_IN_FLIGHT, MOVED, Delivery, Webhook, WebhookHealth, usual_event_types
 from webhooks.services import verdicts
 from webhooks.services.fan_out import DISPATCH
 
@@ -52,7 +52,7 @@ def create_webhook(
 ) -> tuple[Webhook, str]:
     """A webhook bound to exactly one of alias, mailbox and domain, and its secret, which is not shown again.
 
-    Without url nothing is sent: its deliveries wait until they are pulled. events None is all there are.
+    Without url nothing is sent: its deliveries wait until they are pulled. events None is the usual ones.
     rate_per_minute, of requests, None is no limit. secret keeps a receiver's configuration when moving here; otherwise
     a fresh one is made. headers go out beside ours, and their values are never shown again. Raises RefusedError, with
     field url for an address that may not be called.
@@ -67,7 +67,7 @@ def create_webhook(
     how = _checked(
         payload=payload,
         attachments=attachments,
-        events=Webhook.EventType.values if events is None else events,
+        events=usual_event_types() if events is None else events,
         max_in_flight=max_in_flight,
         rate_per_minute=rate_per_minute,
         description=description,

@@ -45,8 +45,8 @@ def test_no_redirect_is_followed_and_the_hint_says_what_to_do(location: str) -> 
         assert len(there.received) == len(modes)
     for name, outcome in outcomes.items():
         answered = f"The receiver answered {name[1:]}."
-        hint = " Redirects are not followed: update the webhook's URL; it leads to http://127.0.0.1:9"
-        assert outcome.attempt.detail == answered + (hint if location else "")
+        hint = " Redirects are not followed: update the webhook's URL"
+        assert outcome.attempt.detail == answered + hint + ("; it leads to http://127.0.0.1:9" if location else ".")
         assert outcome.delivery.reason == outcome.attempt.detail
 
 

@@ -12,6 +12,7 @@ from emailgistics.common.problems import InsufficientScopeError
 from webhooks.headers import masked
 from webhooks.models import Webhook
 
+MAIL_EVENTS = (Webhook.EventType.EMAIL_RECEIVED, Webhook.EventType.EMAIL_REPARSED)
 CONTENT = "A webhook with `payload: full` carries what mails say, so this needs emails:content as well for such a one."
 
 
@@ -42,8 +43,8 @@ def is_aimed_anew(webhook: Webhook, body: Mapping[str, Any]) -> bool:
 
 
 def _adds_mail(webhook: Webhook, body: Mapping[str, Any]) -> bool:
-    mail, given = Webhook.EventType.EMAIL_RECEIVED, body.get("events")
-    return isinstance(given, list) and mail in given and mail not in webhook.events
+    given = body.get("events")
+    return isinstance(given, list) and any(name in given and name not in webhook.events for name in MAIL_EVENTS)
 
 
 def _require_content(caller: Principal) -> None:

@@ -15,7 +15,6 @@ from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROB
 from emailgistics.common.resources import ID
 from webhooks.api.bodies import AcknowledgementSerializer
 from webhooks.api.serializers import AcknowledgedSerializer, PulledListSerializer
-from webhooks.api.views.content import CONTENT, refuse_full_webhook
 from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews
 from webhooks.models import Delivery
 from webhooks.services import pull
@@ -25,7 +24,10 @@ MAX_POSITION = 2**53 - 1  # what JSON numbers hold exactly everywhere
 
 
 class PullViewSet(WebhookViews):
-    required_scopes: ClassVar = {"pull": Scope.WEBHOOKS_READ, "ack": Scope.WEBHOOKS_WRITE}
+    required_scopes: ClassVar = {
+        "pull": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_READ),
+        "ack": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
+    }
 
     @extend_schema(
         operation_id="webhooks_pull",
@@ -34,9 +36,10 @@ class PullViewSet(WebhookViews):
             "The deliveries that have not ended, signed as they would be sent; fewer than `limit` if they are large: "
             f"together at most {pull.MAX_PULLED_BYTES // 2**20} MiB of bodies, unless the first alone is more. Go on "
             "with `after`, the last `position` that you saw, while an answer is not empty: a mail that is stored later "
-            "has a later one. Pulling takes nothing away: acknowledge what "
-            "has arrived, or begin again without `after` to see it once more. Of a webhook that has a `url`, the same "
-            f"event may come both ways; `event_id` tells. Works while it is paused. {CONTENT}"
+            "has a later one. Pulling takes nothing away: acknowledge what has arrived, or begin again without `after` "
+            "to see it once more. Of a webhook that has a `url`, the same event may come both ways; `event_id` tells. "
+            "Works while it is paused. What is pulled is mail, so a webhook with `payload: metadata` takes the same "
+            "scopes."
         ),
         parameters=[
             ID,
@@ -54,7 +57,6 @@ class PullViewSet(WebhookViews):
     )
     def pull(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
         webhook = self.found(id)
-        refuse_full_webhook(webhook, self.caller)
         found = pull.pull(
             webhook,
             after=_whole(request, "after", default=0, at_least=0, at_most=MAX_POSITION),
@@ -68,7 +70,7 @@ class PullViewSet(WebhookViews):
         summary="Acknowledge what was pulled",
         description=(
             "These deliveries have arrived. Once more changes nothing; if one of them is none of this webhook's, "
-            f"nothing is acknowledged. {CONTENT}"
+            "nothing is acknowledged."
         ),
         parameters=[ID],
         request=AcknowledgementSerializer,
@@ -77,7 +79,6 @@ class PullViewSet(WebhookViews):
     )
     def ack(self, request: Request, id: str) -> Response:  # noqa: A002
         webhook = self.found(id)
-        refuse_full_webhook(webhook, self.caller)
         ids = [
             decode_id(Delivery.ID_PREFIX, text) for text in values_in_body(request, AcknowledgementSerializer)["ids"]
         ]

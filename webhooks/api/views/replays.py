@@ -133,7 +133,7 @@ class EmailReplayViewSet(ResourceViewSet[Email]):
             **BODY_PROBLEMS,
             **ACCESS_PROBLEMS,
             **NOT_FOUND_PROBLEM,
-            **described(409, "`conflict`: it is not processed yet. `content_expired`: what it says is no longer kept."),
+            **described(409, "`conflict`: it is not opened yet. `content_expired`: what it says is no longer kept."),
         },
     )
     def replay(self, request: Request, id: str) -> Response:  # noqa: A002

@@ -35,7 +35,10 @@ from webhooks.headers import MASK
 from webhooks.models import Delivery, Webhook
 from webhooks.services import webhooks
 
-AIMING = f"For another `url`, other `headers`, or `email.received` among `events` where it was not: {CONTENT}"
+AIMING = (
+    "For another `url`, other `headers`, or `email.received` or `email.reparsed` among `events` where it was not: "
+    f"{CONTENT}"
+)
 ELSEWHERE = (
     "Another scheme, host or port of `url` is another receiver: values that were kept are dropped, the secret is "
     "renewed at once, and the answer holds the new one, this once."

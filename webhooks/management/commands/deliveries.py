@@ -4,17 +4,18 @@ from typing import Any, ClassVar
 from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
-from emailgistics.common.commands import Json, RecordCommand, Verbs
+from emailgistics.common.commands import Json, RecordCommand, Verbs, readable
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import shown
-from webhooks.api.serializers import DeliveryDetailSerializer
-from webhooks.api.waiting import with_what_keeps_back
+from webhooks.api.serializers import DeliveryDetailSerializer, instant
+from webhooks.api.waiting import expected, kept_back, with_what_keeps_back
 from webhooks.management.commands.webhooks import OPERATOR, find_webhook
 from webhooks.models import Delivery
 from webhooks.services.replay import ENDED, cancel_delivery, replay_delivery, retry_now
 
 NEWEST = 100
+MAX_ANSWER = 200  # characters of what a receiver answered, on one line
 
 
 class Command(RecordCommand[Delivery]):
@@ -56,13 +57,22 @@ class Command(RecordCommand[Delivery]):
             raise NotFoundError(f"There is no delivery {shown(text)}; `manage.py deliveries list` shows their ids.")
         return delivery
 
+    def print_thing(self, thing: Json) -> None:
+        super().print_thing({name: value for name, value in thing.items() if name != "attempt_log"})
+        lines = [line for attempt in thing["attempt_log"] for line in _told(attempt)]
+        if lines:
+            self.stdout.write("\n" + "\n".join(lines))
+
     def _retry(self, options: Json) -> None:
         delivery = self.find(options["which"])
         if delivery.state in ENDED:
             replay_delivery(delivery, by=OPERATOR)
         else:
             retry_now(delivery)
-        self.print_one(self.find(options["which"]), options)
+        delivery = self.find(options["which"])
+        self.print_one(delivery, options)
+        if not options["json"] and (why := _why_not_now(delivery)):
+            self.stdout.write(f"\nNot sent yet: {readable(why)}.")
 
     def _cancel(self, options: Json) -> None:
         cancel_delivery(self.find(options["which"]), by=OPERATOR)
@@ -71,3 +81,23 @@ class Command(RecordCommand[Delivery]):
 
 def _rows() -> QuerySet[Delivery]:
     return with_what_keeps_back(Delivery.objects.all())
+
+
+def _told(attempt: Json) -> list[str]:
+    """One attempt for people: a line, and what was answered in a second one."""
+    took = "" if attempt["total_ms"] is None else f" after {attempt['total_ms']} ms"
+    peer = f", from {attempt['peer']}" if attempt["peer"] else ""
+    outcome = f"{attempt['status'] or attempt['error'] or 'no answer'}{took}{peer}. {attempt['detail']}"
+    lines = [readable(f"attempt {attempt['n']} at {attempt['started_at']}: {outcome}".rstrip())]
+    if answered := (attempt["response"] or {}).get("body"):
+        lines.append(f"    {readable(answered[:MAX_ANSWER])}")
+    return lines
+
+
+def _why_not_now(delivery: Delivery) -> str:
+    """What keeps one back that somebody wants to be sent now; empty if nothing does."""
+    if delivery.state == Delivery.State.HELD:
+        email = delivery.event.email
+        return delivery.webhook.obstacle(email.mailbox_id if email else None)
+    at, why = expected(delivery).at, kept_back(delivery)
+    return f"{why}; not before {instant(at)}" if why and at else why

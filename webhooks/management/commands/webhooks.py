@@ -2,6 +2,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,7 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apikeys.services import DURATION
-from emailgistics.common.commands import Json, ResourceCommand, Verbs, readable
+from emailgistics.common.commands import Json, ResourceCommand, Verbs, read_secret, readable
 from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
 from mailboxes.addresses import shown
@@ -26,6 +27,7 @@ OPERATOR = "an operator"
 TEST_WITHIN = timedelta(seconds=TOTAL_S + 5)  # one attempt, and the time until it is begun
 LOOK_EVERY = timedelta(seconds=0.5)
 WHEN_HELP = "2030-01-31T18:00:00Z, or how long ago: 24h, 7d"
+EVENT_HELP = "what it is told of; may be given again"
 HEADER_HELP = "sent with every request, such as 'X-Api-Key: …'; may be given again. Its value is not shown any more"
 
 
@@ -98,9 +100,16 @@ class Command(ResourceCommand[Webhook]):
         binding.add_argument("--domain", help="mail to this domain: id or name")
         parser.add_argument("--payload", choices=Webhook.Payload.values, default=Webhook.Payload.FULL)
         parser.add_argument("--attachments", choices=Webhook.Attachments.values, default=Webhook.Attachments.LINKS)
+        parser.add_argument(
+            "--event", action="append", choices=Webhook.EventType.values, help=f"{EVENT_HELP}. All, unless said"
+        )
         parser.add_argument("--max-in-flight", type=int, default=MAX_IN_FLIGHT, help="requests at once")
         parser.add_argument("--rate", type=int, help="requests a minute; no limit, unless said")
-        parser.add_argument("--secret", help="whsec_…, to keep a receiver as it is; otherwise a new one is made")
+        secret = parser.add_mutually_exclusive_group()
+        secret.add_argument(
+            "--secret-file", type=Path, help="a file with whsec_…, to keep a receiver as it is; else a new one is made"
+        )
+        secret.add_argument("--secret", help="the same itself, which every user of the machine sees then")
         parser.add_argument("--description", default="", help="for people")
         parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help=HEADER_HELP)
 
@@ -112,9 +121,10 @@ class Command(ResourceCommand[Webhook]):
             domain=find_domain(options["domain"]) if options["domain"] else None,
             payload=options["payload"],
             attachments=options["attachments"],
+            events=options["event"],
             max_in_flight=options["max_in_flight"],
             rate_per_minute=options["rate"],
-            secret=options["secret"],
+            secret=read_secret(options["secret_file"]) if options["secret_file"] else options["secret"],
             description=options["description"],
             headers=parse_headers(options["header"]),
         )
@@ -136,6 +146,9 @@ class Command(ResourceCommand[Webhook]):
         update.add_argument("--url", help="another scheme, host or port renews the secret and drops kept headers")
         update.add_argument("--payload", choices=Webhook.Payload.values)
         update.add_argument("--attachments", choices=Webhook.Attachments.values)
+        update.add_argument(
+            "--event", action="append", choices=Webhook.EventType.values, help=f"{EVENT_HELP}. These are all"
+        )
         update.add_argument("--max-in-flight", type=int, help="requests at once")
         update.add_argument("--rate", type=int, help="requests a minute; 0 ends the limit")
         update.add_argument("--description", help="for people")
@@ -173,6 +186,8 @@ class Command(ResourceCommand[Webhook]):
             for name in ("url", "payload", "attachments", "max_in_flight", "description")
             if options[name] is not None
         }
+        if options["event"]:
+            changes["events"] = options["event"]
         if options["rate"] is not None:
             changes["rate_per_minute"] = options["rate"] or None
         if options["no_headers"] or options["header"]:

@@ -17,7 +17,8 @@ from webhooks.services.queue.claiming import (
     is_anything_due,
     must_make_way,
 )
-from webhooks.services.queue.recording import Result, record
+from webhooks.services.queue.ending import Result
+from webhooks.services.queue.recording import record
 from webhooks.services.queue.upkeep import settle, take_over
 
 LEASE_KIND = "dispatch"

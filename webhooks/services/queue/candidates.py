@@ -5,6 +5,7 @@ nothing now, would stand before everybody else. What it costs grows with the num
 waiting, of which at most MANY are looked at, and not with what waits for them.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +19,15 @@ from django.db.models.functions import Now
 from webhooks.health import Health
 from webhooks.models import MAX_IN_FLIGHT, Delivery, OutgoingStop, Webhook
 from webhooks.services.claimed import ALONE_FROM_LOSSES
+from webhooks.services.queue.postgres import rows_of, uuids
 
 MANY = 128  # webhooks with something waiting, looked at in one claim
 ENOUGH = 512  # candidates; of so many, most are left for the next claim
 TESTS_AT_ONCE = 10
 FIRST = UUID(int=0)
+
+Counted = Mapping[UUID, int]  # by webhook
+NOTHING: Counted = {}
 
 OPEN = Q(state=Delivery.State.PENDING, lease_id=None)
 
@@ -43,7 +48,7 @@ class Candidate(NamedTuple):
     open_until: datetime | None
     open_for_s: int
     cap: int | None
-    in_flight: int  # of the webhook, for all dispatchers
+    in_flight: int  # of the webhook, for all dispatchers, without what has ended here
     now: datetime
 
     @property
@@ -71,16 +76,21 @@ class Rotation:
 
     def learn(self, found: list[Candidate], *, last: UUID) -> None:
         self.after = last
-        if len(found) > ENOUGH:
+        if len(found) >= ENOUGH:
             self.each = max(1, self.each // 2)
         elif 2 * len(found) <= ENOUGH:
             self.each = min(MAX_IN_FLIGHT, 2 * self.each)
 
 
-def candidates(rotation: Rotation) -> list[Candidate]:
-    """Due deliveries: up to rotation.each of every webhook, its oldest; and tests, which a pause does not stop."""
+def candidates(rotation: Rotation, *, ended: Counted = NOTHING) -> list[Candidate]:
+    """Due deliveries: of every webhook as many as it may have, up to rotation.each, its oldest; and tests, which a
+    pause does not stop.
+
+    ended: how many attempts of a webhook have ended here and are not written down yet. They are still ours, and in
+    flight no longer.
+    """
     find = _on_postgres if connection.vendor == "postgresql" else one_by_one
-    found, last = find(rotation.after, each=rotation.each)
+    found, last = find(rotation.after, each=rotation.each, ended=ended)
     rotation.learn(found, last=last)
     return found
 
@@ -93,10 +103,11 @@ def in_flight_per_webhook(webhooks: list[UUID] | None = None) -> dict[UUID, int]
     return dict(leased.order_by().values("webhook_id").annotate(n=Count("pk")).values_list("webhook_id", "n"))
 
 
-COLUMNS = """d.id, w.id, d.is_test, d.attempts, d.due_at, b.size, w.max_in_flight, w.rate_per_minute, h.tokens,
-    h.tokens_at, h.open_until, h.open_for_s, h.cap, COALESCE(busy.n, 0), statement_timestamp()"""
+SIZE = "(SELECT size FROM webhooks_eventbody WHERE id = d.body_id)"
+IN_FLIGHT = "COALESCE((SELECT n FROM busy WHERE webhook_id = w.id), 0)"
 
-# `waiting` goes from each webhook with something waiting straight to the next: an index scan that skips
+# `waiting` goes from each webhook with something waiting straight to the next: an index scan that skips. What is asked
+# of single rows is asked in subqueries: as joins, in whichever order, they would be planned longer than they take.
 STATEMENT = f"""
 WITH RECURSIVE waiting(id, n) AS (
     (SELECT webhook_id, 1 FROM webhooks_delivery
@@ -107,34 +118,42 @@ WITH RECURSIVE waiting(id, n) AS (
              ORDER BY d.webhook_id LIMIT 1), n + 1
       FROM waiting WHERE waiting.id IS NOT NULL AND n < %(many)s
 ), busy AS MATERIALIZED (
-    SELECT webhook_id, count(*) AS n FROM webhooks_delivery WHERE lease_id IS NOT NULL GROUP BY webhook_id
+    SELECT webhook_id, sum(n) AS n
+      FROM (SELECT webhook_id, 1 AS n FROM webhooks_delivery WHERE lease_id IS NOT NULL
+            UNION ALL
+            SELECT unnest(%(ended)s::uuid[]), -1) AS leased
+     GROUP BY webhook_id
+), sending AS MATERIALIZED (
+    SELECT w.id, w.max_in_flight, w.rate_per_minute, h.tokens, h.tokens_at, h.open_until, h.open_for_s, h.cap,
+           {IN_FLIGHT} AS in_flight
+      FROM waiting
+      JOIN webhooks_webhook w ON w.id = waiting.id
+      JOIN webhooks_webhookhealth h ON h.webhook_id = waiting.id
+     WHERE w.state = 'active' AND w.url <> '' AND w.deleted_at IS NULL
+       AND (h.open_until IS NULL OR h.open_until <= statement_timestamp())
+       AND (SELECT deleted_at FROM mailboxes_mailbox WHERE id = w.mailbox_id) IS NULL
+       AND (SELECT deleted_at FROM mailboxes_domain WHERE id = w.domain_id) IS NULL
+       AND (SELECT deleted_at IS NULL AND mailbox_id = w.bound_mailbox_id
+              FROM mailboxes_alias WHERE id = w.alias_id) IS NOT FALSE
+       AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop)
 )
-(SELECT {COLUMNS}, 0, NULL::uuid
-   FROM waiting
-   JOIN webhooks_webhook w ON w.id = waiting.id
-   JOIN webhooks_webhookhealth h ON h.webhook_id = w.id
-   LEFT JOIN mailboxes_alias a ON a.id = w.alias_id
-   LEFT JOIN mailboxes_mailbox m ON m.id = w.mailbox_id
-   LEFT JOIN mailboxes_domain o ON o.id = w.domain_id
-   LEFT JOIN busy ON busy.webhook_id = w.id
+(SELECT d.id, w.id, false, d.attempts, d.due_at, {SIZE}, w.max_in_flight, w.rate_per_minute, w.tokens, w.tokens_at,
+        w.open_until, w.open_for_s, w.cap, w.in_flight, statement_timestamp(), 0, NULL::uuid
+   FROM sending w
   CROSS JOIN LATERAL (
-        SELECT id, is_test, attempts, due_at, body_id FROM webhooks_delivery
+        SELECT id, attempts, due_at, body_id, row_number() OVER (ORDER BY due_at) AS nth
+          FROM webhooks_delivery
          WHERE webhook_id = w.id AND state = 'pending' AND lease_id IS NULL AND due_at <= statement_timestamp()
            AND lease_losses < {ALONE_FROM_LOSSES} AND NOT is_test
          ORDER BY due_at LIMIT %(each)s) d
-   LEFT JOIN webhooks_eventbody b ON b.id = d.body_id
-  WHERE w.state = 'active' AND w.url <> '' AND w.deleted_at IS NULL
-    AND a.deleted_at IS NULL AND m.deleted_at IS NULL AND o.deleted_at IS NULL
-    AND (w.alias_id IS NULL OR a.mailbox_id = w.bound_mailbox_id)
-    AND (h.open_until IS NULL OR h.open_until <= statement_timestamp())
-    AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop))
+  WHERE d.nth + w.in_flight <= w.max_in_flight
+  ORDER BY d.nth + w.in_flight, d.due_at LIMIT {ENOUGH})
 UNION ALL
-(SELECT {COLUMNS}, 0, NULL::uuid
+(SELECT d.id, w.id, true, d.attempts, d.due_at, {SIZE}, w.max_in_flight, w.rate_per_minute, h.tokens, h.tokens_at,
+        h.open_until, h.open_for_s, h.cap, {IN_FLIGHT}, statement_timestamp(), 0, NULL::uuid
    FROM webhooks_delivery d
    JOIN webhooks_webhook w ON w.id = d.webhook_id
-   JOIN webhooks_webhookhealth h ON h.webhook_id = w.id
-   LEFT JOIN busy ON busy.webhook_id = w.id
-   LEFT JOIN webhooks_eventbody b ON b.id = d.body_id
+   JOIN webhooks_webhookhealth h ON h.webhook_id = d.webhook_id
   WHERE d.is_test AND d.state = 'pending' AND d.lease_id IS NULL AND d.due_at <= statement_timestamp()
     AND d.lease_losses < {ALONE_FROM_LOSSES} AND w.url <> '' AND w.deleted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM webhooks_outgoingstop)
@@ -146,17 +165,15 @@ UNION ALL
 """  # noqa: S608 - made of constants of ours
 
 
-def _on_postgres(after: UUID, *, each: int) -> tuple[list[Candidate], UUID]:
-    with connection.cursor() as cursor:
-        cursor.execute(STATEMENT, {"after": after, "many": MANY, "each": each})
-        rows = cursor.fetchall()
+def _on_postgres(after: UUID, *, each: int, ended: Counted = NOTHING) -> tuple[list[Candidate], UUID]:
+    values = {"after": after, "many": MANY, "each": each, "ended": uuids(Counter(ended).elements())}
+    rows = rows_of(STATEMENT, values)
     width = len(Candidate._fields)
-    ((looked_at, last),) = [row[width:] for row in rows if row[0] is None]
-    found = [Candidate(*row[:width]) for row in rows if row[0] is not None]
-    return found, last if looked_at == MANY else FIRST
+    *found, (looked_at, last) = (row if row[0] is not None else row[width:] for row in rows)
+    return [Candidate(*row[:width]) for row in found], last if looked_at == MANY else FIRST
 
 
-def one_by_one(after: UUID, *, each: int = MAX_IN_FLIGHT) -> tuple[list[Candidate], UUID]:
+def one_by_one(after: UUID, *, each: int = MAX_IN_FLIGHT, ended: Counted = NOTHING) -> tuple[list[Candidate], UUID]:
     """The same, in many small statements: for SQLite, which has no LATERAL, and where they cost next to nothing."""
     if OutgoingStop.objects.exists():
         return [], FIRST
@@ -170,10 +187,11 @@ def one_by_one(after: UUID, *, each: int = MAX_IN_FLIGHT) -> tuple[list[Candidat
         waiting.append(last := found)
     sending = Webhook.objects.sending().filter(Q(health__open_until=None) | Q(health__open_until__lte=Now()))
     rows: list[Candidate] = []
-    busy = in_flight_per_webhook()
-    for webhook in sending.filter(pk__in=waiting).values_list("pk", flat=True):
+    busy = Counter(in_flight_per_webhook())
+    busy.subtract(ended)
+    for webhook, at_most in sending.filter(pk__in=waiting).values_list("pk", "max_in_flight"):
         heads = _due().filter(webhook=webhook, is_test=False).order_by("due_at")
-        rows += _rows(heads[:each], busy)
+        rows += _rows(heads[: max(0, min(each, at_most - busy[webhook]))], busy)
     tests = _due().filter(is_test=True, webhook__deleted_at=None).exclude(webhook__url="")
     rows += _rows(tests[:TESTS_AT_ONCE], busy)
     return rows, last if len(waiting) == MANY else FIRST

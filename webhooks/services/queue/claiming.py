@@ -8,29 +8,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Least, Now
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
 from webhooks import health, models
 from webhooks.models import Delivery, OutgoingStop, Webhook, WebhookHealth
-from webhooks.services.claimed import ALONE_FROM_LOSSES, Claimed, among, claimed
+from webhooks.services.claimed import ALONE_FROM_LOSSES, Claimed
 from webhooks.services.queue.candidates import (
+    NOTHING,
     OPEN,
     Candidate,
     Rotation,
     candidates,
     in_flight_per_webhook,
 )
+from webhooks.services.queue.taking import take
 
 MAX_IN_FLIGHT = 256
 MAX_IN_FLIGHT_PER_WEBHOOK = models.MAX_IN_FLIGHT
-RESERVED = MAX_IN_FLIGHT // 4  # for new mail of webhooks with nothing in flight: trouble cannot fill the pool
+RESERVED = MAX_IN_FLIGHT // 4  # for new mail: retries cannot fill the pool
+RESERVED_FOR_EACH = (
+    4  # in flight of one webhook, to get another of these; half of them are for who has nothing in flight
+)
 NEW_UP_TO_ATTEMPTS = 2
+MANY_ENDED = 16  # where so much goes on there is more, and it need not be asked first whether anything is due
 LOOKS = 8  # at most so many for one claim, while webhooks have only what is due later
 MAX_OCTETS_IN_FLIGHT = 64 * 1024 * 1024
 ALONE_WAITS_FOR = timedelta(minutes=1)  # for a moment in which nothing is in flight
-MAX_ATTEMPTS_COUNTED = 32767  # what the column holds: many replays later, the number stays
 
 
 def is_anything_due() -> bool:
@@ -46,55 +51,76 @@ def claim(
     lease_id: UUID,
     *,
     in_flight: Mapping[UUID, int],
+    ended: Mapping[UUID, int] = NOTHING,
     octets_in_flight: int = 0,
     alone_first: bool = False,
     rotation: Rotation | None = None,
 ) -> list[Claimed]:
     """Claims as many due deliveries as can be begun now, given how many are in flight here for each webhook.
 
-    Commits before it returns. A webhook with nothing in flight comes first, and the last slots are for the new mail of
-    those alone: however many endpoints hang, the others go on. rotation is kept by the caller from claim to claim.
+    Commits before it returns. A webhook with nothing in flight comes first, the last quarter is for new mail, and half
+    of that for who has nothing in flight: however many endpoints hang, the others go on. For ended see `candidates`;
+    rotation is kept by the caller from claim to claim.
     """
     if alone_first:
-        return [] if in_flight else _claim_alone(lease_id)
+        return [] if in_flight or ended else _claim_alone(lease_id)
     free = MAX_IN_FLIGHT - sum(in_flight.values())
     if free <= 0 or octets_in_flight >= MAX_OCTETS_IN_FLIGHT:
+        return []
+    if sum(ended.values()) < MANY_ENDED and not is_anything_due():
         return []
     rotation = rotation or Rotation()
     chosen: list[Candidate] = []
     for _ in range(LOOKS):
-        found = candidates(rotation)  # a plain read: no write lock on SQLite while nothing is to do
+        found = candidates(rotation, ended=ended)  # a plain read: no write lock on SQLite while nothing is to do
         chosen = choose(found, in_flight, free=free, octets=MAX_OCTETS_IN_FLIGHT - octets_in_flight)
         if chosen or rotation.is_complete:
             break
     if not chosen:
-        return [] if in_flight else _claim_alone(lease_id)
+        # what has ended is written down first: whatever becomes of this one, it takes no other along
+        return [] if in_flight or ended else _claim_alone(lease_id)
     with transaction.atomic():
-        return _take(lease_id, _within_limits(chosen))
+        return take(lease_id, _within_limits(chosen, ended))
 
 
 def choose(found: Sequence[Candidate], in_flight: Mapping[UUID, int], *, free: int, octets: int) -> list[Candidate]:
     """Of these, those that may begin: in turns among webhooks, those with the least in flight first."""
     begun: Counter[UUID] = Counter(in_flight)
-    elsewhere = {one.webhook_id: max(0, one.in_flight - begun[one.webhook_id]) for one in found}
+    room = _room_of_webhooks(found, in_flight)
     chosen: dict[UUID, Candidate] = {}
 
     def begin(one: Candidate, *, at_most: int) -> None:
         nonlocal octets
-        in_all = begun[one.webhook_id] + elsewhere[one.webhook_id]
-        new = begun[one.webhook_id] - in_flight.get(one.webhook_id, 0)
-        is_there_room = one.is_test or (room_for(one, in_flight=in_all) > 0 and new < tokens_for(one))
-        if len(chosen) < at_most and octets > 0 and is_there_room:
+        if len(chosen) < at_most and octets > 0 and (one.is_test or room[one.webhook_id] > 0):
             begun[one.webhook_id] += 1
+            room[one.webhook_id] -= 1
             octets -= one.size or 0
             chosen[one.id] = one
 
     for one in _in_turns(found, begun):
         begin(one, at_most=free - RESERVED)
-    for one in sorted(found, key=lambda one: one.due_at):
-        if not begun[one.webhook_id] and (one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS):
+    new = sorted(filter(_is_new, found), key=lambda one: one.due_at)
+    for one in new:
+        if not begun[one.webhook_id]:
             begin(one, at_most=free)
+    for one in new:
+        if one.id not in chosen and begun[one.webhook_id] < RESERVED_FOR_EACH:
+            begin(one, at_most=free - RESERVED // 2)
     return list(chosen.values())
+
+
+def _is_new(one: Candidate) -> bool:
+    return one.is_test or one.attempts < NEW_UP_TO_ATTEMPTS
+
+
+def _room_of_webhooks(found: Iterable[Candidate], in_flight: Mapping[UUID, int]) -> dict[UUID, float]:
+    """How many may begin for each: what is in flight elsewhere counts, and what is in flight here as far as we know."""
+    room: dict[UUID, float] = {}
+    for one in found:
+        if one.webhook_id not in room:
+            in_all = max(one.in_flight, in_flight.get(one.webhook_id, 0))
+            room[one.webhook_id] = min(room_for(one, in_flight=in_all), tokens_for(one))
+    return room
 
 
 def tokens_for(one: Candidate) -> float:
@@ -118,11 +144,12 @@ def _in_turns(found: Iterable[Candidate], begun: Mapping[UUID, int]) -> list[Can
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])]
 
 
-def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
+def _within_limits(chosen: Sequence[Candidate], ended: Mapping[UUID, int]) -> list[UUID]:
     """Of these, those that may begin whatever other dispatchers have begun meanwhile.
 
     For a webhook with limits of its own, or in trouble, its row is locked and all is counted again: whoever has it
-    locked is claiming for it right now, and it is left to him.
+    locked is claiming for it right now, and it is left to him. Where there is trouble, what has ended counts until it
+    is judged: it may be the probe that all others wait for.
     """
     limited = {one.webhook_id for one in chosen if _is_limited(one)}
     if not limited:
@@ -130,6 +157,7 @@ def _within_limits(chosen: Sequence[Candidate]) -> list[UUID]:
     rows = WebhookHealth.objects.filter(webhook__in=limited).order_by("webhook_id").annotate(at=Now())
     locked = {row.webhook_id: row for row in rows.select_for_update(skip_locked=True, of=("self",))}
     begun = Counter(in_flight_per_webhook(list(limited)))
+    begun.subtract({pk: n for pk, n in ended.items() if pk in locked and not health.is_limited(locked[pk].known)})
     kept, spent = [], Counter[UUID]()
     for one in chosen:
         if one.webhook_id in limited and not one.is_test:
@@ -190,13 +218,4 @@ def _claim_alone(lease_id: UUID) -> list[Claimed]:
     if not _to_run_alone().exists() or OutgoingStop.objects.exists():
         return []
     with transaction.atomic():
-        return _take(lease_id, list(_to_run_alone().order_by("due_at").values_list("pk", flat=True)[:1]))
-
-
-def _take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
-    free = Delivery.objects.filter(OPEN, among(ids), due_at__lte=Now())
-    if connection.features.has_select_for_update_skip_locked:
-        # two claims that want the same rows never wait for each other, so there is no deadlock; SQLite has one writer
-        free = Delivery.objects.filter(pk__in=free.select_for_update(skip_locked=True).values("pk"))
-    free.update(lease_id=lease_id, attempts=Least(F("attempts") + 1, MAX_ATTEMPTS_COUNTED))
-    return list(claimed(ids, lease_id))
+        return take(lease_id, list(_to_run_alone().order_by("due_at").values_list("pk", flat=True)[:1]))

@@ -16,7 +16,6 @@ from webhooks.models import (
     DELETED,
     MOVED,
     OTHER_MAILBOX,
-    PULLED,
     Attempt,
     Delivery,
     OutgoingStop,
@@ -35,7 +34,6 @@ QUARANTINED_FROM_LOSSES = ALONE_FROM_LOSSES + 2
 KEPT_BACK_AT_MOST = timedelta(days=7)
 LOOKED_AT_AGAIN_AFTER = timedelta(days=1)
 
-OFF = "the webhook is off"
 KEPT_BACK = f"kept back for {KEPT_BACK_AT_MOST.days} days; it is looked at again every day"
 QUARANTINED = f"dispatchers were lost with it {QUARANTINED_FROM_LOSSES} times; replay it once the cause is known"
 
@@ -92,12 +90,12 @@ def settle(after: UUID = FIRST) -> UUID:
     looked_at = Webhook.objects.filter(pk__in={*held, *pending})
     gone = set(looked_at.gone().values_list("pk", flat=True))
     on = set(looked_at.sending().values_list("pk", flat=True))
-    pulled = set(looked_at.live().filter(url="").values_list("pk", flat=True))
+    why_not = {webhook.pk: webhook.obstacle(None) for webhook in looked_at.select_related("alias")}
     for pk in pending:
         if pk in gone:
             _move(pk, State.PENDING, state=State.CANCELED, reason=DELETED)
-        elif pk not in on:
-            _move(pk, State.PENDING, only=Q(is_test=False), state=State.HELD, reason=PULLED if pk in pulled else OFF)
+        elif pk not in on and why_not.get(pk):  # else it was resumed this moment, and is looked at again
+            _move(pk, State.PENDING, only=Q(is_test=False), state=State.HELD, reason=why_not[pk])
     for pk in held:
         if pk in gone:
             _move(pk, State.HELD, state=State.CANCELED, reason=DELETED)

@@ -1,0 +1,97 @@
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.core.management.base import CommandError, CommandParser
+from django.db.models import QuerySet
+
+from emailgistics.common.commands import Json, RecordCommand, Verbs
+from emailgistics.common.errors import NotFoundError
+from emailgistics.common.ids import decode_id, encode_id
+from mailboxes.addresses import shown
+from mailboxes.api.serializers import EmailDetailSerializer
+from mailboxes.models import Email
+from webhooks.management.commands._reparse import Reparsing
+from webhooks.management.commands.webhooks import OPERATOR
+from webhooks.services import erase
+from webhooks.services.erase import Erased
+
+NEWEST = 100
+
+
+def parse_id(text: str) -> UUID:
+    """Of an email that need not be there any more. Raises NotFoundError."""
+    pk = decode_id(Email.ID_PREFIX, text)
+    if pk is None:
+        raise NotFoundError(f"There is no email {shown(text)}; `manage.py emails list` shows their ids.")
+    return pk
+
+
+class Command(Reparsing, RecordCommand[Email]):
+    help = (
+        "Mail that was accepted, the newest first; opening it again, and erasing it for good.  "
+        "Example: manage.py emails reparse --older-than-version"
+    )
+    noun = "email"
+    handle_help = "its id"
+    serializer = EmailDetailSerializer
+    columns: ClassVar = ("received_at", "id", "mailbox_id", "status", "mail_from", "subject")
+
+    def add_list_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--limit", type=int, default=NEWEST, help=f"at most so many (default {NEWEST})")
+
+    def add_verbs(self, verbs: Verbs) -> None:
+        self.add_reparse(verbs)
+        parser = verbs.add(
+            "erase", "leave nothing of them here, nor of their events, deliveries and attempts", self._erase
+        )
+        parser.add_argument("which", nargs="*", help="their ids")
+        parser.add_argument(
+            "--address",
+            help="all that came so far with this envelope sender, From address or recipient; a +tag makes another "
+            "address. What could not be opened is found by its envelope alone",
+        )
+
+    def rows(self, options: Json) -> Iterable[Email]:
+        return _rows().prefetch_related("recipients").order_by("-id")[: max(options["limit"], 0)]
+
+    def find(self, text: str) -> Email:
+        email = _rows().filter(pk=parse_id(text)).first()
+        if email is None:
+            raise NotFoundError(f"There is no email {shown(text)}; `manage.py emails list` shows their ids.")
+        return email
+
+    def _erase(self, options: Json) -> None:
+        if bool(options["which"]) == bool(options["address"]):
+            raise CommandError("Give the ids of emails, or --address.", returncode=2)
+        if options["which"]:
+            self._print_erased(erase.erase_emails([parse_id(text) for text in options["which"]], by=OPERATOR), options)
+            return
+        done = erase.erase_address(options["address"], by=OPERATOR)
+        self._print_erased(done.emails, options)
+        if done.unopened:
+            raise CommandError(
+                f"{done.unopened} mails wait to be opened, and what their From says is not known before: is a worker "
+                "running? Try again in a moment; what is erased stays so."
+            )
+
+    def _print_erased(self, erased: Sequence[Erased], options: Json) -> None:
+        things = [_json_of(one) for one in erased]
+        if options["json"]:
+            self.stdout.write(json.dumps({"data": things}, indent=2))
+            return
+        for thing in things:
+            how = "erased" if thing["deliveries"] is not None else "was erased before"
+            self.stdout.write(f"{thing['id']} {how}")
+        if not things:
+            self.stdout.write("There is nothing to erase.")
+
+
+def _json_of(erased: Erased) -> dict[str, Any]:
+    return {"id": encode_id(Email.ID_PREFIX, erased.email_id), "deliveries": erased.deliveries}
+
+
+def _rows() -> QuerySet[Email]:
+    large = (f"content__{name}" for name in ("text", "html", "headers"))
+    return Email.objects.select_related("message", "content").defer(*large)

@@ -1,0 +1,114 @@
+"""Erasing emails with everything that stands on them: events, their octets, deliveries and attempts.
+
+What is held or waits goes too, and so does what is being sent: that request may still arrive, but what comes of it
+changes nothing, because every write to a delivery looks for its row.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from emailgistics.common import tombstones
+from emailgistics.common.errors import NotFoundError
+from emailgistics.common.ids import encode_id
+from emailgistics.common.logs import get_logger
+from mailboxes.models import Email
+from mailboxes.services import erase
+from webhooks.models import Delivery, Event, Webhook
+
+log = get_logger(__name__)
+
+DELIVERY = "delivery"  # what tombstones are of
+OPENED_WITHIN = timedelta(seconds=10)  # mail that has just come, if there is a worker
+LOOK_EVERY = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """An email that is no more. deliveries of it went with it; None if it was erased before."""
+
+    email_id: UUID
+    deliveries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedAddress:
+    """unopened: mails that came before and wait to be opened, so that nobody knows yet what their From says."""
+
+    emails: list[Erased]
+    unopened: int
+
+
+def erase_email(email_id: UUID, *, by: str) -> Erased:
+    """Twice is as good as once. Returns once committed. Raises NotFoundError for what never was an email.
+
+    Locks in this order: message, email, deliveries by their ids, events. Who tells of an email anew holds the email,
+    who makes octets for one of its deliveries holds that delivery, and neither waits for a lock before it.
+    """
+    with transaction.atomic(durable=True):
+        email = erase.hold_email(email_id)
+        if email is not None:
+            deliveries = _erase_news(email, by=by)
+            erase.erase_held(email, by=by)
+    public_id = encode_id(Email.ID_PREFIX, email_id)
+    if email is not None:
+        log.info("email.erased", email=public_id, deliveries=deliveries, by=by)
+        return Erased(email_id, deliveries)
+    if not erase.was_erased(email_id):
+        raise NotFoundError(f"There is no email {public_id}.")
+    return Erased(email_id, None)
+
+
+def erase_emails(ids: Collection[UUID], *, by: str) -> list[Erased]:
+    """Each on its own, in that order. Raises NotFoundError, before the first is erased, if one of them never was."""
+    there = set(Email.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    for email_id in ids:
+        if email_id not in there and not erase.was_erased(email_id):
+            raise NotFoundError(f"There is no email {encode_id(Email.ID_PREFIX, email_id)}; nothing was erased.")
+    return [erase_email(email_id, by=by) for email_id in dict.fromkeys(ids)]
+
+
+def erase_address(address: str, *, by: str, wait_for: timedelta = OPENED_WITHIN) -> ErasedAddress:
+    """Every email that came before, with that envelope sender, From address or recipient.
+
+    Mail that has just come is waited for, for a while. What could not be opened at all is found by its envelope alone.
+    Raises InvalidAddressError.
+    """
+    unopened = _wait_for_opening(wait_for)
+    erased = [erase_email(email_id, by=by) for email_id in sorted(erase.emails_of(address))]
+    return ErasedAddress(erased, unopened)
+
+
+def are_erased(deliveries: Collection[UUID], *, of: UUID) -> bool:
+    """Whether all of them were deliveries to that webhook."""
+    names = {_name(of, pk) for pk in deliveries}
+    return tombstones.buried(DELIVERY, names) == names
+
+
+def _erase_news(email: Email, *, by: str) -> int:
+    rows = Delivery.objects.filter(event__email=email).order_by("id")
+    held = list(rows.select_for_update(of=("self",)).values_list("webhook_id", "pk"))
+    tombstones.bury(DELIVERY, (_name(*one) for one in held), by=by)
+    Delivery.objects.filter(pk__in=[pk for _, pk in held]).delete()  # with their attempts
+    Event.objects.filter(email=email).delete()  # with their bodies
+    return len(held)
+
+
+def _wait_for_opening(wait_for: timedelta) -> int:
+    """How many of the mails that wait to be opened now still do when the time is up."""
+    newest = erase.newest_unopened()
+    if newest is None:
+        return 0
+    until = time.monotonic() + wait_for.total_seconds()
+    while (count := erase.count_unopened(newest)) and time.monotonic() < until:
+        time.sleep(LOOK_EVERY.total_seconds())
+    return count
+
+
+def _name(webhook_id: UUID, delivery_id: UUID) -> str:
+    """By which a delivery's tombstone is found: whoever was sent it for a webhook knows both."""
+    return f"{encode_id(Webhook.ID_PREFIX, webhook_id)} {encode_id(Delivery.ID_PREFIX, delivery_id)}"
