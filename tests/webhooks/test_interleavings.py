@@ -4,7 +4,7 @@ On PostgreSQL an operation can be stopped before each statement that locks or wr
 transaction, and before each commit; on SQLite, where one writer excludes the other, before each BEGIN and each commit.
 Each operation is stopped once for each other one, at its places in turn, in an order that is drawn once and for all:
 so every place has its turn as long as there are no more of them than operations. With INTERLEAVINGS=all in the
-environment every pair is stopped at every place, which takes most of an hour on each database:
+environment every pair is stopped at every place, which takes many times as long:
 
     INTERLEAVINGS=all .venv/bin/python -m pytest tests/webhooks/test_interleavings.py
 """
