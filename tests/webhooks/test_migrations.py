@@ -4,6 +4,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -11,6 +12,7 @@ from django.db import connection, transaction
 from django.db.utils import OperationalError
 
 from tests.factories import make_alias, make_delivery, make_webhook
+from webhooks import migrations
 from webhooks.models import Delivery, Webhook
 from webhooks.services.queue import upkeep
 
@@ -20,7 +22,7 @@ pytestmark = [
     pytest.mark.long,
 ]
 
-LATEST = "0011"
+LATEST = max(path.stem for path in Path(migrations.__file__).parent.glob("0*.py"))
 OWN_LISTS = {"delivery_of_webhook", "delivery_undelivered"}
 
 
