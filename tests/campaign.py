@@ -82,6 +82,7 @@ class Report:
     delivered: int = 0
     duplicates: int = 0
     lost_attempts: int = 0
+    most_lost_of_one: int = 0  # deliveries of which four are lost fail: see QUARANTINED_FROM_LOSSES
     parked: int = 0
     unfinished: dict[str, int] = field(default_factory=dict)
     settled_after_s: float = 0
@@ -286,7 +287,8 @@ class Campaign:
         report.owed, report.delivered, report.duplicates = found.owed, found.delivered, found.duplicates
         report.unfinished, report.broken = rows["unfinished"], found.broken
         report.broken.refused_for_good = self.ledger.refused_for_good
-        report.lost_attempts, report.parked = rows["lost_attempts"], rows["parked"]
+        report.lost_attempts, report.most_lost_of_one = rows["lost_attempts"], rows["most_lost_of_one"]
+        report.parked = rows["parked"]
 
     def keep_evidence(self, folder: Path) -> None:
         """Ledgers and rows, beside the logs and the database."""

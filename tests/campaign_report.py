@@ -36,6 +36,7 @@ def outcome(facts: Mapping[str, Any]) -> dict[str, object]:
         "of these arrived, verified": facts["delivered"],
         "arrived once more, under the same webhook-id and with the same octets": facts["duplicates"],
         "attempts that were lost with their dispatcher, and made again": facts["lost_attempts"],
+        "of these, most of one delivery (of which four are lost, fails)": facts["most_lost_of_one"],
         "mails whose workers were killed three times, delivered unopened": facts["parked"],
         "left unfinished at the end": sum(facts["unfinished"].values()),
         "nothing was to be done any more after the last kill, after": f"{facts['settled_after_s']:.0f} s",

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 from uuid import UUID
 
@@ -26,14 +26,15 @@ def unfinished() -> dict[str, int]:
 
 def everything() -> dict[str, Any]:
     numbers: dict[UUID, list[int]] = defaultdict(list)
-    lost = 0
+    lost: Counter[UUID] = Counter()
     for delivery, n, error in Attempt.objects.order_by("delivery", "n").values_list("delivery", "n", "error"):
         numbers[delivery].append(n)
-        lost += error == "lost"
+        lost[delivery] += error == "lost"
     columns = ("pk", "event__email__message", "webhook", "event", "state", "reason", "attempts", "failures")
     return {
         "unfinished": unfinished(),
-        "lost_attempts": lost,
+        "lost_attempts": lost.total(),
+        "most_lost_of_one": max(lost.values(), default=0),
         "parked": Message.objects.filter(state=Message.State.PARKED).count(),
         "deliveries": [
             {
