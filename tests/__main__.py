@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its own process only
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all tests takes longer than collecting them
 
 from tests.conftest import missing_services  # noqa: E402
 
-# a file stays in one process: installations and browsers are started once for each. In the order of tests/conftest.py:
-# a file with few tests may take longest, and what comes last is waited for by the other processes
-# one process more than there are cores: many tests wait
+# One process more than there are cores, because many tests wait. A file stays in one process: installations and
+# browsers are started once for each. Files are begun in the order of tests/conftest.py, not by their number of tests:
+# one with few may take longest, and what comes last is waited for by the other processes.
 PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
