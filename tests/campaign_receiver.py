@@ -29,6 +29,7 @@ HANGS_FOR_S = 20  # longer than an attempt may take
 # of a delivery's first requests; afterwards it is answered, so that no schedule is exhausted and the end can be awaited
 MOODS = {"500": 0.04, "503": 0.02, "hangs": 0.02, "resets": 0.04}
 MOODY_REQUESTS = 2
+SHOT_AT_UP_TO_ATTEMPT = 2  # who shoots at what has cost dispatchers already shows nothing but that it is put aside
 BEFORE_THE_ANSWER, AFTER_THE_ANSWER = "before the answer", "after the answer"
 
 
@@ -143,6 +144,8 @@ class Receiver:
         with self._lock:
             aim = self._aim
             if aim is None or event in self._shot_over or request.transport is None:
+                return "", 0
+            if int(request.headers.get("webhook-attempt", "1")) > SHOT_AT_UP_TO_ATTEMPT:
                 return "", 0
             pid = owner_of(request.transport.get_extra_info("peername")[1], aim.pids)
             if not pid:
