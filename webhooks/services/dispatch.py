@@ -36,7 +36,7 @@ log = get_logger(__name__)
 
 CLAIM_EVERY = timedelta(milliseconds=50)
 CLAIM_AGAIN_AFTER = timedelta(milliseconds=10)  # at the soonest: what ends or becomes due meanwhile goes together
-FEW = queue.MAX_IN_FLIGHT // 16  # in flight: what becomes due now need not wait so that more can go together
+FEW = queue.MAX_IN_FLIGHT // 16  # begun at once: what becomes due now need not wait so that more can go together
 MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next claim
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
@@ -209,7 +209,8 @@ class Run:
             began_at = time.monotonic()
             try:
                 # others first: they are under way while it is written down what came of those before
-                for one in await self._claim():
+                claimed = await self._claim()
+                for one in claimed:
                     self._start(one, transport)
                 is_busy = bool(self._in_flight or self._ended)
                 await self._record()
@@ -230,7 +231,7 @@ class Run:
             elif time.monotonic() - worked_at > self._idle_for:
                 return
             now = time.monotonic()
-            soon_s = next_claim_in_s(len(self._in_flight), quiet_s=now - worked_at, took_s=now - began_at)
+            soon_s = next_claim_in_s(len(claimed), quiet_s=now - worked_at, took_s=now - began_at)
             await self._enough_have_ended(within_s=soon_s)
 
     async def _claim(self) -> list[Claimed]:
@@ -315,17 +316,18 @@ class Run:
         return await asyncio.get_running_loop().run_in_executor(self._database, work)
 
 
-def next_claim_in_s(in_flight: int, *, quiet_s: float, took_s: float) -> float:
+def next_claim_in_s(begun: int, *, quiet_s: float, took_s: float) -> float:
     """At most so long, if not enough ends before. Soon while little is going on but something was a moment ago: mail
-    comes in swarms, and a look is cheap while nothing is due. With much in flight, more goes together.
+    comes in swarms, and a look is cheap while nothing is due. Where many were begun, more goes together. What hangs in
+    flight makes nobody wait.
 
     took_s: how long the last claim took, with what was written down after it. On a busy machine claims are fewer: they
-    take a third of the time at most.
+    take half of the time at most.
     """
     latest_s = CLAIM_EVERY.total_seconds()
-    if in_flight > FEW:
+    if begun > FEW:
         return latest_s
-    return min(latest_s, max(CLAIM_AGAIN_AFTER.total_seconds(), quiet_s / 4, 2 * took_s))
+    return min(latest_s, max(CLAIM_AGAIN_AFTER.total_seconds(), quiet_s / 4, took_s))
 
 
 async def attempt(claimed: Claimed, transport: Transport, *, may_begin: Callable[[], bool] = lambda: True) -> Answer:
