@@ -19,7 +19,7 @@ TAKEN_OVER_WITHIN = timedelta(seconds=20)
 
 @register()
 def outgoing_settings_are_sound(**_: Any) -> list[CheckMessage]:
-    from webhooks import guard, transport, tunnel  # noqa: PLC0415 - aiohttp: most processes are never checked
+    from webhooks import guard, transport, tunnel  # noqa: PLC0415 - they need settings, and most processes are never checked
 
     readings: dict[str, Callable[[], object]] = {
         "webhooks.E001": lambda: guard.parse_allowed(tuple(settings.WEBHOOK_ALLOW_NETWORKS)),
