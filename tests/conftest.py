@@ -81,22 +81,6 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield running
 
 
-@pytest.fixture(autouse=True)
-def _what_is_tested_once_meets_no_service(request: pytest.FixtureRequest) -> Iterator[None]:
-    """pytest-django keeps it from the database; this from the caches and the broker, which differ between the runs."""
-    if is_for_both_runs(request.node) or any(map(request.node.get_closest_marker, ("on_sqlite", "on_postgres"))):
-        yield
-        return
-
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("This uses the cache or the broker, so it belongs to both runs: mark it on_both.")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("django.core.cache.CacheHandler.__getitem__", refuse)
-        patch.setattr("celery.Celery._connection", refuse)
-        yield
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _a_test_database_is_emptied_soon() -> Iterator[None]:
     from tests import emptying  # Django is set up by now

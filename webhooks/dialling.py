@@ -107,10 +107,12 @@ class Dialler:
             opened = await start_connection(
                 infos, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1, socket_factory=judged
             )
-            ip = opened.getpeername()[0]
+            ip = ""
             try:
+                ip = opened.getpeername()[0]  # fails if it was reset already
                 return await self._wire(origin, opened, on_lost)
             except OSError:
+                opened.close()
                 others = [info for info in infos if _ip(info) != ip]
                 if len(others) in (0, len(infos)):
                     raise

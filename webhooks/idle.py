@@ -33,15 +33,17 @@ class IdleWires:
         return None
 
     def keep(self, origin: Origin, wire: Wire) -> None:
-        if len(self._origin_of) >= MAX_IDLE:
-            next(iter(self._origin_of)).abort()
+        while len(self._origin_of) >= MAX_IDLE:
+            oldest = next(iter(self._origin_of))
+            self.forget(oldest)  # now: that it is lost is told later, and others may come before that
+            oldest.abort()
         self._by_origin.setdefault(origin, deque()).append((time.monotonic(), wire))
         self._origin_of[wire] = origin
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._end_old)
 
     def forget(self, wire: Wire) -> None:
-        """Called when a connection is lost."""
+        """Called when a connection is lost; twice is as good as once."""
         origin = self._origin_of.pop(wire, None)
         if origin is not None:
             left = deque(entry for entry in self._by_origin[origin] if entry[1] is not wire)

@@ -97,7 +97,12 @@ class Lookups:
         if len(self._stalled) >= MAX_STALLED:
             self._free.release()
             raise BusyError(errno.EBUSY, "too many name servers do not answer")
-        self._running[key] = asyncio.wrap_future(in_thread(self._lookup, *key))
+        try:
+            lookup = in_thread(self._lookup, *key)
+        except (RuntimeError, MemoryError) as error:
+            self._free.release()
+            raise BusyError(errno.EAGAIN, "no thread can be started") from error
+        self._running[key] = asyncio.wrap_future(lookup)
         given_up = asyncio.get_running_loop().call_later(DNS_TIMEOUT_S, self._stall, key)
         self._running[key].add_done_callback(lambda _: self._ended(key, given_up))
 

@@ -66,15 +66,16 @@ class Wire(asyncio.Protocol):
         self._is_written = self._is_whole = self._may_stay = False
         self._ends_with_connection = True
         exchange.peer_ip = self.peer_ip
+        may_stay = False
         try:
             await self._send(head, body)
             if (error := await self._ended) is not None:
                 raise error
-        finally:
-            self._exchange = self._ended = None
             is_sent = self._is_written and not self._transport.get_write_buffer_size()
             may_stay = self._is_whole and self._may_stay and self.is_open and is_sent
-            if not may_stay:
+        finally:
+            self._exchange = self._ended = None
+            if not may_stay:  # also if the deadline came in the moment of the answer: nobody keeps it then
                 self.abort()
         return may_stay
 

@@ -88,15 +88,18 @@ def test_silence_is_an_error_in_time_and_costs_one_thread_however_often_it_is_as
 def test_silent_names_hold_a_bounded_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "DNS_TIMEOUT_S", 0.2)
     monkeypatch.setattr(lookups, "MAX_LOOKUPS", 3)
+    monkeypatch.setattr(lookups, "MAX_STALLED", 4)
     directory = Directory()
 
     async def ask() -> None:
         names = Lookups(directory)
-        asking = [names.addresses(f"{number}.example", 443) for number in range(10)]
-        results = await asyncio.gather(*asking, return_exceptions=True)
-        assert all(isinstance(result, OSError) for result in results)
-        assert len(directory.asked) == 3
+        for start in range(0, 40, 10):
+            asking = [names.addresses(f"{start + number}.example", 443) for number in range(10)]
+            results = await asyncio.gather(*asking, return_exceptions=True)
+            assert all(isinstance(result, OSError) for result in results)
+        assert 4 <= len(directory.asked) <= 3 + 4
         directory.may_answer.set()
+        await asyncio.sleep(0.2)
         assert await names.addresses("late.example", 443) == ["192.0.2.1"]
 
     asyncio.run(ask())
@@ -157,3 +160,22 @@ def test_who_is_not_even_asked_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -
 
     asyncio.run(ask())
     assert directory.asked == ["one.example"]
+
+
+def test_a_thread_that_cannot_be_started_takes_no_place_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "MAX_LOOKUPS", 1)
+    start = threading.Thread.start
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> list[str]:
+        names = Lookups(lambda host, port: ["192.0.2.1"])
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        for _ in range(2):
+            with pytest.raises(BusyError, match="no thread can be started"):
+                await names.addresses("hooks.example.com", 443)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        return await names.addresses("hooks.example.com", 443)
+
+    assert asyncio.run(ask()) == ["192.0.2.1"]

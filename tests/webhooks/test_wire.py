@@ -144,9 +144,22 @@ def test_no_more_connections_wait_than_a_process_can_have() -> None:
         idle = IdleWires()
         wires = [open_wire(idle.forget) for _ in range(MAX_IDLE + 3)]
         for number, (wire, _) in enumerate(wires):
-            idle.keep(ORIGIN._replace(port=number + 1), wire)
-            await asyncio.sleep(0)  # the loop tells of those that were ended
+            idle.keep(ORIGIN._replace(port=number + 1), wire)  # many in one moment, before the loop tells who is lost
         assert [transport.is_aborted for _, transport in wires] == [True] * 3 + [False] * MAX_IDLE
         idle.abort_all()
+
+    run(work)
+
+
+def test_a_deadline_in_the_moment_of_the_answer_leaves_no_connection_behind() -> None:
+    async def work() -> None:
+        wire, transport = open_wire()
+        carrying = asyncio.create_task(wire.carry(HEAD, b"", exchange := Exchange()))
+        await asyncio.sleep(0)
+        wire.data_received(OK)
+        carrying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+        assert (exchange.status, transport.is_aborted) == (200, True)
 
     run(work)

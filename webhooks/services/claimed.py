@@ -89,8 +89,11 @@ class Endpoint:
 
 
 def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Iterator[Claimed]:
-    """Of these, claimed in the caller's transaction, those that may; the others are given back."""
-    for row in rows:
+    """Of these, claimed in the caller's transaction, those that may; the others are given back.
+
+    By their events: octets that are made here are locked until its end, and two claims make them in one order.
+    """
+    for row in sorted(rows, key=lambda row: (row.event_id, endpoints[row.webhook_id].webhook.form)):
         endpoint = endpoints[row.webhook_id]
         if endpoint.webhook.is_gone:
             _give_back(row.id, state=Delivery.State.CANCELED, reason=DELETED)

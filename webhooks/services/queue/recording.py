@@ -8,7 +8,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
@@ -36,27 +36,37 @@ successes = verdicts.Successes()
 def record(results: Sequence[Result], lease_id: UUID) -> None:
     """Writes down attempts and what follows from them, in one transaction.
 
-    What the database refuses for its content is written again one by one, at last without what the receiver sent. An
-    OperationalError goes to the caller: then nothing was written.
+    Where that fails, be it for what a receiver sent or by a fault of ours, they are written one by one, at last without
+    what the receiver sent: no result takes another along. An OperationalError or InterfaceError goes to the caller:
+    then nothing was written.
     """
     try:
         _record(results, lease_id)
-    except (DataError, IntegrityError, ValueError):
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("attempts.recorded_one_by_one", count=len(results))
         for result in results:
-            try:
-                _record([result], lease_id)
-            except (DataError, IntegrityError, ValueError):
-                log.exception("attempt.recorded_bare", delivery=str(result.claimed.delivery_id))
-                _record_bare(result, lease_id)
+            _record_one(result, lease_id)
 
 
-def _record_bare(result: Result, lease_id: UUID) -> None:
+def _record_one(result: Result, lease_id: UUID) -> None:
+    delivery = str(result.claimed.delivery_id)
+    for one in (result, _bare(result)):
+        try:
+            _record([one], lease_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("attempt.not_recorded", delivery=delivery, is_bare=one is not result)
+        else:
+            return
+    _give_up(result, lease_id)
+
+
+def _bare(result: Result) -> Result:
     answer = replace(result.answer, response_headers=b"", response_excerpt=b"", detail="", peer_ip=None)
-    try:
-        _record([replace(result, answer=answer)], lease_id)
-    except (DataError, IntegrityError, ValueError):
-        log.exception("attempt.not_recorded", delivery=str(result.claimed.delivery_id))
-        _give_up(result, lease_id)
+    return replace(result, answer=answer)
 
 
 @transaction.atomic

@@ -30,7 +30,8 @@ def take(lease_id: UUID, ids: Sequence[UUID]) -> list[Claimed]:
     """Of these deliveries, those that were free and may go out now; what may not is given back at once."""
     take_rows = _in_one_statement if connection.vendor == "postgresql" else _one_after_the_other
     rows, endpoints = take_rows(lease_id, ids)
-    return list(may_go_out(rows, endpoints))
+    turn = {row.id: number for number, row in enumerate(rows)}
+    return sorted(may_go_out(rows, endpoints), key=lambda one: turn[one.delivery_id])
 
 
 # what an attempt needs of these, each in the order of its model's fields
