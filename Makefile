@@ -31,7 +31,7 @@ bench: $(VENV)/dev.stamp
 		echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename "$$script" .py)" $(ARGS) || exit 1; \
 	done; [ "$$found" ] || echo "There are no benchmarks yet: benchmarks/ holds none."
 
-# 1000 kills under load, about 20 minutes; shorter with ARGS="--kills 100", on PostgreSQL with ARGS="--on postgres"
+# 1000 kills under load, about 25 minutes; shorter with ARGS="--kills 100", on PostgreSQL with ARGS="--on postgres"
 campaign: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.campaign $(ARGS)
 
