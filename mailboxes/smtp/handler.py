@@ -1,7 +1,6 @@
 """Between the event loop and the database: routing and storing, on a few threads that keep their connections."""
 
 import asyncio
-import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,10 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from emailgistics.common.errors import DomainError, UnavailableError
 from emailgistics.common.logs import get_logger
-from mailboxes.models import Message
-from mailboxes.services import receive, route
-from mailboxes.services.receive import Envelope
-from mailboxes.services.route import Route
+from mailboxes.services import admit, receive
+from mailboxes.services.admit import Admission, Request
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Receipt
 
 log = get_logger(__name__)
 Result = TypeVar("Result")
@@ -31,33 +30,35 @@ class Handler:
     def __init__(
         self,
         *,
-        find_route: Callable[..., Route] = route.route,
-        receive_message: Callable[..., Message] = receive.receive_message,
+        admit_all: Callable[[Sequence[Request]], list[Admission | DomainError]] = admit.admit_all,
+        receive_message: Callable[..., Receipt] = receive.receive_message,
         threads: int | None = None,
     ) -> None:
-        self._find_route = find_route
+        self._admit_all = admit_all
         self._receive_message = receive_message
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
-        self._storing: set[asyncio.Task[Message]] = set()
+        self._storing: set[asyncio.Task[Receipt]] = set()
 
     @property
     def is_storing(self) -> bool:
         return bool(self._storing)
 
-    async def accept_recipient(self, address: str, *, client_ip: str | None) -> Route:
-        from_outside = not is_test_network(client_ip)
-        return await self._in_pool(lambda: self._find_route(address, from_outside=from_outside))
+    async def admit(self, address: str, *, envelope: Envelope, size: int | None) -> Admission:
+        (answer,) = await self._in_pool(lambda: self._admit_all([Request(address, envelope, size)]))
+        if isinstance(answer, DomainError):
+            raise answer
+        return answer
 
-    async def store(self, *, envelope: Envelope, routes: Sequence[Route], raw: bytes) -> Message:
+    async def store(self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes) -> Receipt:
         """Returns after the commit. A caller that is cancelled (its client is gone) does not stop it half-way."""
-        call = self._in_pool(lambda: self._receive_message(envelope=envelope, routes=routes, raw=raw))
+        call = self._in_pool(lambda: self._receive_message(envelope=envelope, admissions=admissions, raw=raw))
         task = asyncio.get_running_loop().create_task(call)
         self._storing.add(task)
         task.add_done_callback(self._stored)
         return await asyncio.shield(task)
 
-    def _stored(self, task: asyncio.Task[Message]) -> None:
+    def _stored(self, task: asyncio.Task[Receipt]) -> None:
         self._storing.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as seen where nobody waits for it any more; it is logged already
@@ -84,14 +85,6 @@ class Handler:
         is_clean = not pending and all(call.result() for call in done)
         self._pool.shutdown(wait=is_clean, cancel_futures=True)
         return is_clean
-
-
-def is_test_network(client_ip: str | None) -> bool:
-    """Whether a client may hand in mail for test domains."""
-    if client_ip is None:
-        return False
-    address = ipaddress.ip_address(client_ip)
-    return any(address in network for network in settings.TEST_NETWORKS)
 
 
 def _with_sound_connection(call: Callable[[], Result]) -> Result:
