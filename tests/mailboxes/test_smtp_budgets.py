@@ -1,5 +1,6 @@
 """What connections share: places, octets, messages a minute, time."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -129,9 +130,9 @@ def test_one_address_has_so_many_places_and_a_refused_connection_is_counted() ->
 
 
 def test_loopback_has_all_places_unless_told_otherwise() -> None:
-    with listening(limits=Limits(max_connections_per_client=1)) as server, Client(server.port):
-        with Client(server.port) as two:
-            assert two.is_silent()
+    limits = Limits(max_connections_per_client=1)
+    with listening(limits=limits) as server, Client(server.port), Client(server.port) as two:
+        assert two.is_silent()
 
 
 def test_an_address_that_sends_too_often_is_told_how_long_to_wait() -> None:
@@ -169,19 +170,19 @@ def test_declared_octets_are_held_until_the_transaction_ends() -> None:
 
 def test_octets_that_were_not_declared_are_asked_for_as_they_come() -> None:
     make_mailbox()
-    with listening(limits=Limits(max_octets_in_flight=5 * MIB)) as server:
-        with Client(server.port) as one, Client(server.port) as two:
-            one.open(TO)
-            one.send(LARGE)
-            wait_until(lambda: taken(server) == 3 * MIB)
-            assert two.deliver(LARGE, TO) == NO_ROOM
-            assert two.is_silent(), "nothing of it was read as a command"
-            assert two.deliver(RAW, TO).startswith("250")
-            one.send(b".\r\n")
-            assert one.reply().startswith("250")
-            wait_until(lambda: taken(server) == 0)
-            assert two.deliver(LARGE + b"another\r\n", TO).startswith("250")
-            wait_until(lambda: taken(server) == 0)
+    limits = Limits(max_octets_in_flight=4 * MIB)
+    with listening(limits=limits) as server, Client(server.port) as one, Client(server.port) as two:
+        one.open(TO)
+        one.send(LARGE)
+        wait_until(lambda: taken(server) == 2 * MIB)
+        assert two.deliver(LARGE, TO) == NO_ROOM
+        assert two.is_silent(), "nothing of it was read as a command"
+        assert two.deliver(RAW, TO).startswith("250")
+        one.send(b".\r\n")
+        assert one.reply().startswith("250")
+        wait_until(lambda: taken(server) == 0)
+        assert two.deliver(LARGE + b"another\r\n", TO).startswith("250")
+        wait_until(lambda: taken(server) == 0)
     assert Message.objects.count() == 3
 
 
@@ -189,23 +190,22 @@ def test_octets_that_were_not_declared_are_asked_for_as_they_come() -> None:
 def test_octets_come_back_however_a_mail_ends(how: str, settings: Any) -> None:
     settings.MAX_MESSAGE_BYTES = 3 * MIB
     make_mailbox()
-    with listening(limits=Limits(command_timeout_s=2, data_timeout_s=2)) as server:
-        with Client(server.port) as client:
-            client.open(TO)
-            client.send(LARGE)
-            wait_until(lambda: taken(server) > 0)
-            match how:
-                case "closes":
-                    client.close()
-                case "resets":
-                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    client.close()
-                case "says nothing":
-                    assert client.reply().startswith("421 4.4.2")
-                case "is too big":
-                    client.send(LARGE + b".\r\n")
-                    assert client.reply().startswith("552")
-            wait_until(lambda: taken(server) == 0)
+    with listening(limits=Limits(command_timeout_s=2, data_timeout_s=2)) as server, Client(server.port) as client:
+        client.open(TO)
+        client.send(LARGE)
+        wait_until(lambda: taken(server) > 0)
+        match how:
+            case "closes":
+                client.close()
+            case "resets":
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+            case "says nothing":
+                assert client.reply().startswith("421 4.4.2")
+            case "is too big":
+                client.send(LARGE + b".\r\n")
+                assert client.reply().startswith("552")
+        wait_until(lambda: taken(server) == 0)
     assert Message.objects.count() == 0
 
 
@@ -268,7 +268,7 @@ def test_what_is_not_kept_is_read_for_so_long_and_no_longer(settings: Any, monke
     make_mailbox()
     with listening() as server, Client(server.port) as client:
         client.open(TO)
-        with pytest.raises(OSError):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for _ in range(1000):
                 client.send(b"x" * 100_000)
         wait_until(lambda: not server.listener._connections)

@@ -135,7 +135,7 @@ def test_mails_in_one_write_and_large_ones_are_what_was_sent(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["chunked", "lines"])
 def test_others_have_their_turn_while_a_large_mail_is_read(name: str) -> None:
-    raw = (b"x" * 76 + b"\r\n") * 100_000
+    raw = (b"x" * 76 + b"\r\n") * 30_000
 
     async def read_beside_a_clock() -> tuple[bytes | None, float]:
         stream = asyncio.StreamReader(limit=10**9)
@@ -153,7 +153,7 @@ def test_others_have_their_turn_while_a_large_mail_is_read(name: str) -> None:
         ticking = asyncio.ensure_future(clock())
         await asyncio.sleep(0)
         while not scanner.feed(await reader.read()):
-            await asyncio.sleep(0)
+            pass
         is_done = True
         await ticking
         return scanner.octets, slowest
