@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ from tests.campaign_faults import (
     outages,
     quick_faults,
 )
-from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare
+from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare, unequal
 from tests.campaign_receiver import MOODS, Receiver, Record
 from tests.installation import (
     ROOT,
@@ -57,6 +57,7 @@ PAUSE_EVERY_S = 25
 PAUSED_FOR_S = 8
 SENDERS = 4
 RECIPIENTS, RECIPIENT_WEIGHTS = ((HELP,), (ORDERS,), (HELP, ORDERS)), (6, 3, 1)
+NEW_RATHER_THAN_AGAIN = 0.5  # while something is to be sent again
 # Mails a second while one is away by itself: it is the delay that is measured, not how fast a backlog is worked off. A
 # backlog grows without Redis only: without PostgreSQL nothing is accepted.
 RATE_WITHOUT = {"Redis": 2, "PostgreSQL": 10}
@@ -84,6 +85,7 @@ class Report:
     lost_attempts: int = 0
     most_lost_of_one: int = 0  # deliveries of which four are lost fail: see QUARANTINED_FROM_LOSSES
     parked: int = 0
+    resent: int = 0  # mails that were stored when their sender, who had no 250 for them, sent them again
     unfinished: dict[str, int] = field(default_factory=dict)
     settled_after_s: float = 0
     longest_without_process_s: dict[str, float] = field(default_factory=dict)
@@ -132,14 +134,18 @@ class Campaign:
     # --- what is done
 
     def send_steadily(self, number: int) -> None:
+        """As a mail host does: what got no 250 is sent again, the same octets, until it gets one."""
         client: smtplib.SMTP | None = None
         sent, due = 0, time.monotonic()
         chance = random.Random(number)
+        unsent: deque[tuple[str, tuple[str, ...]]] = deque()
         while not self.over.is_set():
             due = max(due + SENDERS / self.rate, time.monotonic() - 1)  # no flood for what could not be sent
             self.over.wait(max(0, due - time.monotonic()))
-            subject, (to,) = f"Campaign {number} {sent}", chance.choices(RECIPIENTS, RECIPIENT_WEIGHTS)
-            sent += 1
+            if not unsent or chance.random() < NEW_RATHER_THAN_AGAIN:
+                unsent.append((f"Campaign {number} {sent}", *chance.choices(RECIPIENTS, RECIPIENT_WEIGHTS)))
+                sent += 1
+            subject, to = unsent[0]
             try:
                 client = client or self.one.smtp()
                 message = send_octets(client, simple_mail(subject), to=list(to))
@@ -147,8 +153,10 @@ class Campaign:
                 self._note_refusal(error)
                 close(client)
                 client = None
+                unsent.rotate(-1)
             else:
                 self.ledger.accept(message, subject, to)
+                unsent.popleft()
         close(client)
 
     def _note_refusal(self, error: Exception) -> None:
@@ -288,7 +296,9 @@ class Campaign:
         report.unfinished, report.broken = rows["unfinished"], found.broken
         report.broken.refused_for_good = self.ledger.refused_for_good
         report.lost_attempts, report.most_lost_of_one = rows["lost_attempts"], rows["most_lost_of_one"]
-        report.parked = rows["parked"]
+        report.parked, report.resent = rows["parked"], rows["counts"].get("mail_resent", 0)
+        report.broken.stored_twice = rows["stored_twice"]
+        report.broken.counts_that_do_not_add_up = unequal(rows["counts"], rows["messages"])
 
     def keep_evidence(self, folder: Path) -> None:
         """Ledgers and rows, beside the logs and the database."""
