@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any
 from tests import campaign_report, postgres_server
 from tests.campaign_faults import (
     AWAY_FOR_S,
+    BAG,
     DISPATCHER,
     DISPATCHERS_BESIDE,
     Killer,
@@ -118,10 +119,11 @@ class Campaign:
         *,
         rate: float,
         chance: random.Random,
+        only: Collection[str] = (),
     ) -> None:
         self.one, self.receiver, self.server = one, receiver, server
         self.report, self.ledger, self.over = Report(), Ledger(), threading.Event()
-        self.killer = Killer(one, receiver, chance)
+        self.killer = Killer(one, receiver, chance, only=only)
         self.rate = self.full_rate = rate
         self.chance = chance
         self.webhooks_of, self.pausable = provide_webhooks(one, receiver)
@@ -351,6 +353,7 @@ def run(
     moods: dict[str, float] = MOODS,
     settle_within_s: float = SETTLE_WITHIN_S,
     keeps_database: bool = False,
+    only: Collection[str] = (),
 ) -> Report:
     """The campaign proper: rate is in mails a second over all senders.
 
@@ -369,7 +372,7 @@ def run(
         one.keeps_database = keeps_database  # until all is well
         if server is not None:
             one.keeps_database, server.keeps_folder = True, keeps_database  # it goes with its server
-        campaign = Campaign(one, receiver, server, rate=rate, chance=chance)
+        campaign = Campaign(one, receiver, server, rate=rate, chance=chance, only=only)
         jobs: list[Callable[[], None]] = [campaign.watch, campaign.pause_and_resume]
         jobs += [lambda number=number: campaign.send_steadily(number) for number in range(SENDERS)]  # type: ignore[misc]
         if two is not None:
@@ -434,12 +437,21 @@ def start(
     return installation
 
 
+def parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    known = sorted({name.split(" ")[0] for name in BAG})
+    if unknown := set(names) - set(known):
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; the parts are {', '.join(known)}")
+    return names
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=30, help="mails a second")
     parser.add_argument("--on", choices=["sqlite", "postgres"], default="sqlite", help="postgres: needs redis-server")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=parts, default=(), help="parts to be killed, as in smtp,worker; default: all")
     parser.add_argument("--record", type=Path, help="a document to write the results into")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what it has started goes with it
@@ -449,6 +461,7 @@ def main() -> int:
         report = run(
             kills=options.kills,
             rate=options.rate,
+            only=options.only,
             folder=folder,
             on_postgres=options.on == "postgres",
             seed=options.seed,
@@ -463,7 +476,8 @@ def main() -> int:
     facts = vars(report) | {"broken": vars(report.broken)}
     print(campaign_report.section(facts), json.dumps(facts, indent=2), sep="\n")  # noqa: T201
     if options.record and is_clean:
-        campaign_report.write_into(options.record, facts, key=options.on)
+        key = f"{options.on} of {','.join(options.only)}" if options.only else options.on
+        campaign_report.write_into(options.record, facts, key=key)
     return 0 if is_clean else 1
 
 
