@@ -27,7 +27,7 @@ from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission, Request, admit_all
 from mailboxes.services.envelope import Envelope
-from mailboxes.services.receive import Receipt
+from mailboxes.services.receive import Incoming, Receipt
 from mailboxes.smtp.handler import Handler
 from tests.factories import RAW, make_alias, make_domain, make_mailbox
 from tests.mailboxes.smtp_client import Client, Running, listening, on_the_wire
@@ -396,14 +396,14 @@ def test_a_connection_that_broke_is_replaced_for_the_next_mail() -> None:
     make_mailbox()
     breaks = [True]
 
-    def store(**arguments: Any) -> Receipt:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         if breaks and breaks.pop():
             with connection.cursor() as cursor:  # after this it is taken to be sound
                 cursor.execute("SELECT 1")
             connection.connection.close()
-        return receive.receive_message(**arguments)
+        return receive.receive_group(group)
 
-    with listening(Handler(receive_message=store, threads=1)) as server, Client(server.port) as client:
+    with listening(Handler(receive_group=store, threads=1)) as server, Client(server.port) as client:
         assert client.deliver(RAW, TO) == OUR_FAULT
         assert client.deliver(RAW, TO).startswith("250 2.0.0")
     assert stored_counts() == [1, 1, 1, 1]
@@ -424,12 +424,12 @@ def test_a_client_that_leaves_after_the_dot_has_its_mail_stored_whole() -> None:
     make_mailbox()
     storing, go_on = threading.Event(), threading.Event()
 
-    def store(**arguments: Any) -> Receipt:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         storing.set()
         assert go_on.wait(60)
-        return receive.receive_message(**arguments)
+        return receive.receive_group(group)
 
-    with listening(Handler(receive_message=store)) as server:
+    with listening(Handler(receive_group=store)) as server:
         client = Client(server.port)
         client.open(TO)
         client.send(on_the_wire(RAW))
@@ -542,14 +542,14 @@ def test_stopping_says_so_when_a_call_to_the_database_hangs() -> None:
     make_mailbox()
     go_on = threading.Event()
 
-    def store(**arguments: Any) -> Receipt:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         go_on.wait(60)
         try:
-            return receive.receive_message(**arguments)
+            return receive.receive_group(group)
         finally:
             connection.close()  # the listener has given this thread up
 
-    with listening(Handler(receive_message=store, threads=2)) as server, Client(server.port) as client:
+    with listening(Handler(receive_group=store, threads=2)) as server, Client(server.port) as client:
         client.open(TO)
         client.send(on_the_wire(RAW))
         wait_until(lambda: server.listener._handler.is_storing)
