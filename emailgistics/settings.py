@@ -57,6 +57,8 @@ SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
 SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
+# where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf
+DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
 # 450 for a domain until `manage.py domains verify` has found its owner's word in its DNS; test domains need none
 REQUIRE_DOMAIN_VERIFICATION = env.number("REQUIRE_DOMAIN_VERIFICATION", default=0, at_least=0, at_most=1) == 1
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)

@@ -274,7 +274,7 @@ class _Search:
                 self._note(f"{pattern.address} fits, but it is disabled and passed over")
                 continue
             self._note(f"{self._written} is no address of its own")
-            self._note(f"{pattern.address} fits, a pattern of priority {pattern.priority}")
+            self._note(f"{pattern.address} fits, with priority {pattern.priority}")
             self.alias, self._kind = pattern, Kind.PATTERN
             self._captures = captures | self._captures
             return
