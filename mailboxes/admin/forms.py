@@ -5,21 +5,24 @@ from typing import Any, ClassVar, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from emailgistics.common.errors import DomainError
 from mailboxes import addresses
 from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
-from mailboxes.services.provision import DEFAULT_MAILBOX, Retention
+from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
 NOTHING_IS_PRUNED_YET = (
     "After so many days it may be pruned; empty keeps it. The numbers are kept, but nothing is pruned yet."
 )
 
 
-SUBDOMAINS = "Mail to support@any.example.com is mail to support@example.com then. A sub-domain that is here itself keeps its own."
+SUBDOMAINS = (
+    "Mail to support@any.example.com is mail to support@example.com then. A sub-domain that is here itself keeps its "
+    "own mail."
+)
 FURTHER = (
     "Addresses of further mailboxes, with commas between. Each gets an email of its own, of which the webhooks of that "
     "mailbox and its domain are told, and those of the alias are not."
@@ -197,6 +200,14 @@ class ChangeMailboxForm(ChangeForm):
 class AliasForm(ServiceForm):
     FIELD_OF = {"further_mailbox_ids": "also"}
 
+    priority = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_PRIORITY,
+        initial=DEFAULT_PRIORITY,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=PRIORITY,
+    )
     also = MailboxesField(label="Further mailboxes", required=False, help_text=FURTHER)
 
     class Meta:
@@ -205,7 +216,6 @@ class AliasForm(ServiceForm):
         labels = {"is_active": "Active"}
         help_texts = {
             "mailbox": "Where it leads.",
-            "priority": PRIORITY,
             "is_active": "Mail to a disabled alias is refused; a pattern that is disabled is passed over.",
         }
 
@@ -246,9 +256,9 @@ class ChangeAliasForm(ChangeForm, AliasForm):
 
 
 def _with_further_mailboxes(given: dict[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in given.items() if name != "also" and (name, value) != ("priority", None)}
     if "also" not in given:
-        return given
-    others = {name: value for name, value in given.items() if name != "also"}
+        return others
     return others | {"further_mailboxes": [find_mailbox(text) for text in given["also"].split(", ") if text]}
 
 
