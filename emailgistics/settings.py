@@ -72,6 +72,12 @@ if SMTP_READER not in ("auto", "chunked", "lines"):
     raise ImproperlyConfigured(f"SMTP_READER is {SMTP_READER!r}; it is auto, chunked or lines.")
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
+# days that it is kept who was refused, and what a rule threw away
+REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
+# where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf
+DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
+# 450 for a domain until `manage.py domains verify` has found its owner's word in its DNS; test domains need none
+REQUIRE_DOMAIN_VERIFICATION = env.number("REQUIRE_DOMAIN_VERIFICATION", default=0, at_least=0, at_most=1) == 1
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
 
 # --- mail out
@@ -212,7 +218,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_TASK_ROUTES = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
+SWEPT_TASKS = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
+CELERY_TASK_ROUTES = SWEPT_TASKS | {"mailboxes.tasks.tidy_up": {"queue": "mail"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -222,7 +229,10 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # none is: ours are acknowledged when they begin
 SWEEP_EVERY = timedelta(seconds=2)
 CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
-CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in CELERY_TASK_ROUTES}
+TIDY_EVERY = timedelta(minutes=1)
+CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in SWEPT_TASKS} | {
+    "mailboxes.tasks.tidy_up": {"task": "mailboxes.tasks.tidy_up", "schedule": TIDY_EVERY}
+}
 
 # --- cache: counts requests, for all processes together
 CACHES = {

@@ -9,7 +9,12 @@ from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundE
 from mailboxes.addresses import InvalidAddressError
 from mailboxes.services.provision import UnknownDomainError
 from mailboxes.services.receive import Receipt, RoutingLoopError
-from mailboxes.services.route import AddressDisabledError, DomainForTestsError, UnknownRecipientError
+from mailboxes.services.route import (
+    AddressDisabledError,
+    DomainForTestsError,
+    DomainNotVerifiedError,
+    UnknownRecipientError,
+)
 from mailboxes.smtp.limits import Limits
 
 OK = "250 2.0.0 OK"
@@ -49,6 +54,7 @@ TLS_FIRST = "530 5.7.0 Send STARTTLS first"
 UNKNOWN_RECIPIENT = "550 5.1.1 No such recipient here"
 DISABLED = "550 5.2.1 This address is disabled"
 NOT_HOSTED = "550 5.7.1 This domain is not hosted here"
+DOMAIN_NOT_VERIFIED = "450 4.7.1 This domain is not verified yet, please try again later"
 FOR_TESTS = "550 5.7.1 This domain is for tests and takes no mail from your network"
 REFUSED = "550 5.7.1 Refused"
 BLOCKED = "550 5.7.1 Refused by a rule of this host"
@@ -74,6 +80,7 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (DomainForTestsError, FOR_TESTS),
     (UnknownRecipientError, UNKNOWN_RECIPIENT),
     (AddressDisabledError, DISABLED),
+    (DomainNotVerifiedError, DOMAIN_NOT_VERIFIED),
     (UnavailableError, OUR_FAULT),
     (LimitReachedError, LIMIT_REACHED),
     (NotFoundError, UNKNOWN_RECIPIENT),
