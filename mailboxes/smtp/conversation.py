@@ -145,9 +145,9 @@ class Conversation(aiosmtpd.SMTP):
         self.envelope = self._create_envelope()
 
     def leave(self) -> None:
-        """Says 421 now, or after the answer to the DATA in flight."""
+        """Says 421 now, or after the answer to the DATA in flight. As often as anybody likes."""
         self._is_leaving = True
-        if not self._is_in_data:
+        if not self._is_in_data and not self._is_closing:
             self._hang_up(replies.SHUTTING_DOWN)
 
     def abort(self) -> None:

@@ -121,10 +121,10 @@ class Listener:
             self._server.close()
             if self.path is not None:
                 self.path.unlink(missing_ok=True)
-        for connection in tuple(self._connections):
-            connection.leave()
         # ASYNC110 would have an event: there are two things to wait for, once in a process's life
-        while (self._connections or self._handler.is_storing) and loop.time() < deadline:  # noqa: ASYNC110
+        while (self._connections or self._handler.is_storing) and loop.time() < deadline:
+            for connection in tuple(self._connections):  # also those that came in the last moment
+                connection.leave()
             await asyncio.sleep(0.02)
         for connection in tuple(self._connections):
             connection.abort()

@@ -239,6 +239,13 @@ ROWS = [
         code="routing_loop",
     ),
     data(
+        "DATA: the disk is nearly full",
+        RAW,
+        NO_ROOM,
+        code="no_room",
+        options=lambda: {"disk": Disk(settings.DATA_DIR, keep_free=60, free=lambda _: 100)},
+    ),
+    data(
         "DATA: no octets left",
         b"x" * 2 * MIB + b"\r\n",
         NO_ROOM,
