@@ -58,6 +58,9 @@ SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
+# SPF, DKIM and DMARC: whether they are checked, and where the DNS is asked; without servers, those of resolv.conf
+MAIL_AUTHENTICATION = env.number("MAIL_AUTHENTICATION", default=1, at_least=0, at_most=1) == 1
+DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
 
 # --- mail out
 WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import encode_id
+from mailboxes.api.auth import AuthenticationSerializer
 from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient
 
 
@@ -164,6 +165,11 @@ class EmailDetailSerializer(EmailSerializer):
     accepted_as = PublicIdField(Message, source="message_id", help_text="the id in the 250 of SMTP")
     source = serializers.CharField(source="message.source")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EnvelopeSerializer(source="message")
+    auth = AuthenticationSerializer(
+        source="message.authentication",
+        allow_null=True,
+        help_text="SPF, DKIM and DMARC when it was first opened; null while it waits, or if they were not checked",
+    )
     parse = ParseSerializer(source="message")
     raw = RawSerializer(source="message")
 
