@@ -12,10 +12,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emailgistics.common.logs import get_logger
 from mailboxes.authentication.results import TemporaryError
+
+if TYPE_CHECKING:
+    import dns.message
 
 log = get_logger(__name__)
 
@@ -210,28 +213,15 @@ def exchange(name: str, kind: str, server: Server, *, timeout_s: float, until: f
     import dns.exception  # noqa: PLC0415 - a fifth of a second, for a process that may never ask
     import dns.message  # noqa: PLC0415
     import dns.name  # noqa: PLC0415
-    import dns.query  # noqa: PLC0415
     import dns.rcode  # noqa: PLC0415
 
-    host, port = server
     labels = [*name.encode().split(b"."), b""] if name else [b""]
     try:
         question = dns.message.make_query(dns.name.Name(labels), kind, use_edns=0, payload=UDP_OCTETS)
-        try:
-            # garbage, and answers to other questions, are no answers: it goes on listening
-            answer = dns.query.udp(
-                question,
-                host,
-                timeout=timeout_s,
-                port=port,
-                ignore_unexpected=True,
-                ignore_trailing=True,
-                raise_on_truncation=True,
-                ignore_errors=True,
-            )
-        except dns.message.Truncated:
-            left_s = until - time.monotonic()
-            answer = dns.query.tcp(question, host, timeout=max(left_s, MIN_LEFT_S), port=port)
+        answer = _asked(question, server, timeout_s=timeout_s, until=until)
+        if answer.rcode() == dns.rcode.FORMERR:  # it does not know EDNS (RFC 6891 section 7)
+            question.use_edns(-1)
+            answer = _asked(question, server, timeout_s=timeout_s, until=until)
         if not isinstance(answer, dns.message.QueryMessage):
             raise NoAnswerError("another kind of message")
         if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
@@ -242,6 +232,27 @@ def exchange(name: str, kind: str, server: Server, *, timeout_s: float, until: f
     except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
         raise NoAnswerError(type(error).__name__) from error
     return tuple(_value(record) for record in _ordered(found.answer, kind)), float(found.minimum_ttl)
+
+
+def _asked(question: "dns.message.Message", server: Server, *, timeout_s: float, until: float) -> "dns.message.Message":
+    import dns.message  # noqa: PLC0415 - as above
+    import dns.query  # noqa: PLC0415
+
+    host, port = server
+    try:
+        # garbage, and answers to other questions, are no answers: it goes on listening
+        return dns.query.udp(
+            question,
+            host,
+            timeout=timeout_s,
+            port=port,
+            ignore_unexpected=True,
+            ignore_trailing=True,
+            raise_on_truncation=True,
+            ignore_errors=True,
+        )
+    except dns.message.Truncated:
+        return dns.query.tcp(question, host, timeout=max(until - time.monotonic(), MIN_LEFT_S), port=port)
 
 
 def _ordered(records: Any, kind: str) -> Sequence[Any]:

@@ -21,6 +21,13 @@ MAX_HOSTS = 10  # of one mx or ptr
 MFROM, HELO = "mfrom", "helo"
 _RESULTS = {"+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}
 
+_REASONS = {
+    Result.NONE: "the domain publishes no SPF record",
+    Result.NEUTRAL: "the domain says nothing of this client",
+    Result.SOFTFAIL: "the client should not send for the domain",
+    Result.FAIL: "the client may not send for the domain",
+}
+
 # section 7.1; the letters c, r and t are for explanations alone
 _MACRO = r"%\{[slodiphvSLODIPHV][0-9]{0,9}[rR]?[-.+,/_=]*\}|%%|%_|%-"
 _MACROS = re.compile(rf"{_MACRO}|[!-$&-~]")
@@ -61,11 +68,10 @@ def check(*, client: Address, mail_from: str, helo: str, lookups: Lookups) -> Sp
         return Spf(Result.NONE, printable(name), scope, "not a domain name")
     asked = _Check(_plain(client), f"{local or 'postmaster'}@{domain}", helo, lookups)
     try:
-        result, reason = asked.host(domain), None
+        result = asked.host(domain)
+        reason = _REASONS.get(result)
     except NoPassError as error:
         result, reason = error.result, str(error)
-    if result == Result.NONE:
-        reason = "the domain publishes no SPF record"
     return Spf(result, domain, scope, reason)
 
 

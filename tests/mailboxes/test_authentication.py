@@ -80,6 +80,7 @@ def test_all_that_is_said_of_a_signed_mail(resolver: Resolver) -> None:
 def test_forged_mail(resolver: Resolver) -> None:
     said = checked(resolver, client_ip="203.0.113.9")
     assert words(said) == ("fail", [], "fail")
+    assert said.spf.reason == "the client may not send for the domain"
     assert said.dmarc.policy == "reject"
 
 

@@ -138,6 +138,20 @@ def test_a_server_that_says_no_is_a_fault_at_once_and_for_a_while(server: DnsSer
     assert not resolver.is_away
 
 
+def test_a_server_that_does_not_know_edns_is_asked_without(server: DnsServer, resolver: Resolver) -> None:
+    def old(octets: bytes, is_tcp: bool) -> bytes | None:
+        question = dns.message.from_wire(octets)
+        if question.edns < 0:
+            return server.answer(octets, is_tcp)
+        response = dns.message.make_response(question)
+        response.use_edns(-1)
+        response.set_rcode(dns.rcode.FORMERR)
+        return response.to_wire()
+
+    server.answering = old
+    assert resolver.for_mail().txt(NET) == [b"one"]
+
+
 def test_after_one_mail_a_silent_dns_costs_nothing_until_it_is_back(server: DnsServer, resolver: Resolver) -> None:
     server.answering = silent
     assert seconds(lambda: resolver.for_mail().txt(NET)) < FAST.question + 0.3
