@@ -20,10 +20,8 @@ from mailboxes.authentication.dns import Patience, Resolver
 from mailboxes.authentication.results import NoPassError
 from mailboxes.models import Email, Mailbox, Message
 from mailboxes.services import authenticate, process, reparse
-from mailboxes.services.receive import Envelope, receive_message
-from mailboxes.services.route import route
 from tests.apikeys.factories import make_client
-from tests.factories import make_mailbox, make_webhook
+from tests.factories import make_mailbox, make_message, make_webhook
 from tests.mailboxes.dns_server import SILENCE, DnsServer
 from tests.mailboxes.signing import MAIL, pem, record, rsa_key, sign
 from tests.webhooks.events import data_of
@@ -264,14 +262,11 @@ def switched_on(settings: Any, server: DnsServer) -> Iterator[DnsServer]:
     authenticate.resolver.cache_clear()
 
 
-def received(octets: bytes, *, client_ip: str | None = "192.0.2.1", mail_from: str = "ada@example.net") -> Message:
+def received(octets: bytes) -> Message:
+    """From 192.0.2.1, with ada@example.net on its envelope, and opened."""
     if not Mailbox.objects.exists():
         make_mailbox()
-    message = receive_message(
-        envelope=Envelope(mail_from=mail_from, client_ip=client_ip, helo="mail.example.net"),
-        routes=[route("support@example.com")],
-        raw=octets,
-    )
+    message = make_message(raw=octets)
     assert process.drain(linger=timedelta(0)) == 1
     message.refresh_from_db()
     return message
@@ -288,7 +283,11 @@ def test_it_is_stored_with_the_message_and_outside_of_the_transaction(switched_o
 @pytest.mark.django_db
 def test_switched_off_nothing_is_asked_and_nothing_said(server: DnsServer, settings: Any) -> None:
     settings.DNS_SERVERS = [server.address]
+    waiting = make_message(to=(make_mailbox().address,))
+    assert Message.objects.filter(pk=waiting.pk, authentication__isnull=True).exists()
+    assert process.drain(linger=timedelta(0)) == 1
     assert received(sign()).authentication is None
+    assert Message.objects.filter(authentication__isnull=True).count() == 2
     assert server.asked == []
 
 

@@ -10,7 +10,7 @@ def limit_lock_waits(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailboxes", "0003_reparse_requests")]
+    dependencies = [("mailboxes", "0004_mail_in_complete")]
 
     operations = [
         migrations.RunPython(limit_lock_waits, migrations.RunPython.noop),
