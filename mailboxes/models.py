@@ -286,6 +286,7 @@ class Message(TypedIdModel):
     parse_status = models.CharField(max_length=10, blank=True, help_text="ok, partial or failed")
     parse_defects = models.JSONField(default=list)
     parse_version = models.PositiveSmallIntegerField(default=0)
+    authentication = models.JSONField(null=True, help_text="SPF, DKIM and DMARC when it was opened; null: not checked")
 
     class Meta:
         ordering = ("-id",)

@@ -77,6 +77,7 @@ def email_received(event: Event, stored: StoredEmail) -> Json:
                 "helo": message.helo,
                 "tls": message.tls or None,
             },
+            "auth": _auth(message.authentication),
             **_who_and_what(email, stored.content),
             **_what_it_says(email, stored.content),
             "attachments": [_attachment(event, attachment) for attachment in stored.attachments],
@@ -257,6 +258,18 @@ def _who_and_what(email: Email, content: EmailContent) -> Json:
         "reply_to": [_person(entry) for entry in people.get("reply_to", [])],
         "to": [_person(entry) for entry in people.get("to", [])],
         "cc": [_person(entry) for entry in people.get("cc", [])],
+    }
+
+
+def _auth(said: Json | None) -> Json | None:
+    # by name, as below
+    return said and {
+        "spf": {name: said["spf"][name] for name in ("result", "domain", "scope", "reason")},
+        "dkim": [
+            {name: one[name] for name in ("result", "domain", "selector", "aligned", "reason")} for one in said["dkim"]
+        ],
+        "dmarc": {name: said["dmarc"][name] for name in ("result", "policy", "aligned_by", "domain", "pct", "reason")},
+        "checked_at": said["checked_at"],
     }
 
 

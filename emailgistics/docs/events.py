@@ -16,6 +16,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from mailboxes.api.auth import AuthenticationSerializer
 from webhooks import samples
 
 NOT_IN_METADATA = "not in the form metadata"
@@ -153,6 +154,9 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     received_at = serializers.DateTimeField()
     source = serializers.CharField(help_text="smtp or pipe")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EventEnvelopeSerializer()
+    auth = AuthenticationSerializer(
+        allow_null=True, help_text="SPF, DKIM and DMARC when it was first opened; null if they were not checked"
+    )
     message_id = serializers.CharField(allow_null=True, help_text="the Message-ID header")
     in_reply_to = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
     references = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOT_IN_METADATA)

@@ -106,6 +106,7 @@ class EmailAdmin(HistoryAdmin):
                     ("message", "public_id"),
                     ("message_id_header", "shown_size"),
                     "parsing",
+                    "authentication",
                 ),
             },
         ),
@@ -264,6 +265,18 @@ class EmailAdmin(HistoryAdmin):
         lines = format_html_join("", "<dt>{}</dt><dd>{}</dd>", said)
         return format_html('<dl class="mail-headers">{}</dl>', lines) if said else "Nothing."
 
+    @display(description="SPF, DKIM, DMARC")
+    def authentication(self, row: Email) -> SafeString | str:
+        said = row.message.authentication
+        if said is None:
+            return "Not checked." if row.status != Email.Status.WAITING else "Not yet."
+        lines = [("SPF", said["spf"]), *(("DKIM", one) for one in said["dkim"]), ("DMARC", said["dmarc"])]
+        if not said["dkim"]:
+            lines.insert(1, ("DKIM", {"result": "none", "reason": "the mail has no signature"}))
+        return format_html_join(
+            SafeString("<br>"), "{} <strong>{}</strong>{}", ((name, one["result"], _about(one)) for name, one in lines)
+        )
+
     @display(description="Files and deliveries")
     def files(self, row: Email) -> SafeString:
         return links(
@@ -318,6 +331,21 @@ def _shown(value: Any) -> str:
     if value is True:
         return "yes"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _about(said: dict[str, Any]) -> str:
+    """Of one result: what it is about, and why it is no other."""
+    facts = [
+        said.get("domain"),
+        f"scope {said['scope']}" if said.get("scope") else None,
+        f"selector {said['selector']}" if said.get("selector") else None,
+        "aligned with From" if said.get("aligned") else None,
+        f"policy {said['policy']}" if said.get("policy") else None,
+        f"aligned by {' and '.join(said['aligned_by'])}" if said.get("aligned_by") else None,
+        said.get("reason"),
+    ]
+    known = ", ".join(fact for fact in facts if fact)
+    return f" ({known})" if known else ""
 
 
 def _person(person: dict[str, str]) -> str:

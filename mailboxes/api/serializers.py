@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import encode_id
+from mailboxes.api.auth import AuthenticationSerializer
 from mailboxes.mime import Mark
 from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient, Rule
 from mailboxes.services.explain import Outlook
@@ -210,6 +211,11 @@ class EmailDetailSerializer(EmailSerializer):
     accepted_as = PublicIdField(Message, source="message_id", help_text="the id in the 250 of SMTP")
     source = serializers.CharField(source="message.source")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EnvelopeSerializer(source="message")
+    auth = AuthenticationSerializer(
+        source="message.authentication",
+        allow_null=True,
+        help_text="SPF, DKIM and DMARC when it was first opened; null while it waits, or if they were not checked",
+    )
     parse = ParseSerializer(source="message")
     marks = serializers.SerializerMethodField(
         help_text="encrypted, signed, tnef, partial_message, external_body; with `details` also api_key and "

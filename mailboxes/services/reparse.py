@@ -4,6 +4,9 @@ The raw is the truth, and what was derived from it can be made again. Somebody a
 does it (`drain`) as it opens new mail, when none waits: a request is claimed by a committed lease before octets are
 touched, so that octets that kill a worker do so a few times and no more, whoever asks. All that is then known of a
 message is written in one transaction, and told upwards in it.
+
+What SPF, DKIM and DMARC said stays as it was (`authenticate`): the DNS has changed since. Of mail that was parked, and
+so never checked, nothing is known of that for good.
 """
 
 import time

@@ -123,6 +123,7 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
         "accepted_as": email.message.public_id,
         "source": "smtp",
         "envelope": {"mail_from": "ada@example.net", "client_ip": "192.0.2.1", "helo": "mx.example.net", "tls": None},
+        "auth": None,
         "parse": {"status": "", "defects": []},
         "marks": [],
         "raw": {"size": len(RAW), "sha256": hashlib.sha256(RAW).hexdigest()},

@@ -70,6 +70,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
             "helo": "mail.example.net",
             "tls": None,
         },
+        "auth": None,
         "message_id": "<2@example.net>",
         "in_reply_to": "<1@example.com>",
         "references": ["<0@example.com>", "<1@example.com>"],
