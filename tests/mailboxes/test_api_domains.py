@@ -1,6 +1,6 @@
 """Domains over HTTP."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -241,3 +241,26 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(
         with django_assert_num_queries(3):  # key, count, page
             page = client.get("/v1/domains", {"limit": 100}).json()
         assert len(page["data"]) == (len(chosen) if has_allowlist else 30)
+
+
+def test_a_domain_takes_the_mail_of_its_subdomains_if_told_to() -> None:
+    client = make_client(scopes=[Scope.DOMAINS_WRITE])
+    made = send(client, "post", "/v1/domains", {"name": "example.com", "subdomains": True})
+    domain = Domain.objects.get()
+    assert answered(made) == (201, shape(domain))
+    assert made.json()["subdomains"] is True
+    url = f"/v1/domains/{domain.public_id}"
+    assert send(client, "patch", url, {"subdomains": False}).json() == shape(domain)
+    assert shape(domain)["subdomains"] is False
+    assert send(client, "patch", url, {"subdomains": "no"}).status_code == 400
+
+
+def test_when_a_domain_was_verified_is_shown_and_not_said_by_a_caller() -> None:
+    domain = make_domain()
+    client = make_client(scopes=[Scope.DOMAINS_WRITE])
+    url = f"/v1/domains/{domain.public_id}"
+    Domain.objects.update(verified_at=datetime(2026, 6, 1, 12, tzinfo=UTC))
+    assert client.get(url).json()["verified_at"] == "2026-06-01T12:00:00.000Z"
+    answer = send(client, "patch", url, {"verified_at": None})
+    detail = "`manage.py domains verify` finds that out."
+    assert answered(answer) == (400, refused("/verified_at", "read_only", detail))
