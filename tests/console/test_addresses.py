@@ -103,7 +103,7 @@ def test_an_alias_is_made_and_the_catch_all_is_one(administrator: Client) -> Non
         ("mailbox", {"address": "new\0@example.com"}, "address", "Null"),
         ("alias", {"address": "help", "is_active": "on"}, "address", "not an address"),
         ("alias", {"address": "support@example.com"}, "address", "not available"),
-        ("alias", {"address": "he*p@example.com"}, "address", "no patterns"),
+        ("alias", {"address": "/(/@example.com"}, "address", "is not a pattern"),
         ("alias", {"address": "help@example.com", "description": "x" * 501}, "description", ""),
         ("alias", {"address": "help@example.com", "mailbox": "nonsense"}, "mailbox", ""),
         ("alias", {"address": "help@example.com", "mailbox": str(uuid7())}, "mailbox", ""),
@@ -398,7 +398,8 @@ def test_what_is_wrong_with_patterns_and_further_mailboxes_is_said_at_its_field(
 
 def test_two_who_change_the_further_mailboxes_are_told(administrator: Client) -> None:
     alias = make_alias()
-    a, b = make_mailbox(address="a@example.com"), make_mailbox(address="b@example.com")
+    make_mailbox(address="a@example.com")
+    b = make_mailbox(address="b@example.com")
     sent = changed(opened(administrator, page("alias", alias), kind="alias"), also="a@example.com")
     provision.update_alias(alias, further_mailboxes=[b])
     errors = errors_of(administrator.post(page("alias", alias), sent))

@@ -96,7 +96,9 @@ def test_a_list_shows_the_log_and_nothing_of_what_the_mail_says() -> None:
         "created_at": "2030-06-01T10:00:00.123Z",
         "message_id": "<1@example.net>",
         "mailbox_id": mailbox.public_id,
-        "recipients": [{"address": "Help+7@example.com", "alias_id": alias.public_id, "kind": "plus", "tag": "7"}],
+        "recipients": [
+            {"address": "Help+7@example.com", "alias_id": alias.public_id, "kind": "plus", "tag": "7", "captures": {}}
+        ],
         "mail_from": "ada@example.net",
         "from": {"name": "Ada Lovelace", "address": "ada@example.net"},
         "subject": "Broken engine",
@@ -115,7 +117,8 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
     listed = client.get("/v1/emails").json()["data"][0]
     shown = client.get(f"/v1/emails/{email.public_id}", {"include": "text,html,headers"}).json()
     assert (listed["status"], listed["from"], listed["date"], listed["message_id"]) == ("waiting", None, None, None)
-    assert listed["recipients"] == [{"address": "Support@Example.com", "alias_id": None, "kind": "exact", "tag": None}]
+    recipient = {"address": "Support@Example.com", "alias_id": None, "kind": "exact", "tag": None, "captures": {}}
+    assert listed["recipients"] == [recipient]
     assert shown == {
         **listed,
         "to": [],

@@ -77,7 +77,7 @@ def test_a_domain_for_trying_things_out_has_the_default_mailbox_that_was_wished(
         "A mailbox needs a name of its own; * is an alias that catches the rest.")),
     ({"name": "example.com", "test": "yes"}, refused("/test", "invalid", "This is true or false, without quotes.")),
     ({"name": "example.com", "active": False}, refused(
-        "/active", "unknown_field", "There is no field of this name here; there is name, test, default_mailbox.")),
+        "/active", "unknown_field", "There is no field of this name here; there is name, test, subdomains, default_mailbox.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_new_domain_is_told_and_nothing_is_made(
     body: dict[str, Any], expected: dict[str, Any]
@@ -137,7 +137,7 @@ def test_a_domain_is_changed_where_it_is_named() -> None:
     ({"default_mailbox_id": None}, refused("/default_mailbox_id", "null", "This field may not be null.")),
     ({"default_mailbox": "all"}, refused(
         "/default_mailbox", "unknown_field",
-        "There is no field of this name here; there is active, test, default_mailbox_id.")),
+        "There is no field of this name here; there is active, test, subdomains, default_mailbox_id.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_change_is_told_and_nothing_is_changed(
     body: dict[str, Any], expected: dict[str, Any]

@@ -118,7 +118,7 @@ def test_people_get_one_fact_a_line_and_aligned_lists() -> None:
         "test                no",
     ]
     assert run("aliases", "delete", "help@example.com") == f"deleted {alias.public_id}\n"
-    assert run("aliases", "list") == "id  address  kind  mailbox_id  active\n"
+    assert run("aliases", "list") == "id  address  kind  priority  mailbox_id  active\n"
 
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
