@@ -77,7 +77,8 @@ def test_a_domain_for_trying_things_out_has_the_default_mailbox_that_was_wished(
         "A mailbox needs a name of its own; * is an alias that catches the rest.")),
     ({"name": "example.com", "test": "yes"}, refused("/test", "invalid", "This is true or false, without quotes.")),
     ({"name": "example.com", "active": False}, refused(
-        "/active", "unknown_field", "There is no field of this name here; there is name, test, subdomains, default_mailbox.")),
+        "/active", "unknown_field",
+        "There is no field of this name here; there is name, test, subdomains, default_mailbox.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_new_domain_is_told_and_nothing_is_made(
     body: dict[str, Any], expected: dict[str, Any]
