@@ -44,11 +44,15 @@ class RecipientInline(HistoryTabularInline):
 
     model = Recipient
     verbose_name_plural = "recipients on the envelope"
-    fields = readonly_fields = ("address", "kind", "tag", "alias", "why")
+    fields = readonly_fields = ("address", "kind", "tag", "captured", "alias", "why")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Recipient]:
         rows: QuerySet[Recipient] = super().get_queryset(request)
         return rows.select_related("alias__domain")
+
+    @display(description="Captured")
+    def captured(self, row: Recipient) -> SafeString:
+        return format_html_join(SafeString("<br>"), "{}: {}", row.captures.items())
 
     @display(description="Why it came here")
     def why(self, row: Recipient) -> SafeString:
