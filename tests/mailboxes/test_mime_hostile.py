@@ -281,7 +281,9 @@ def test_a_bomb_is_answered_soon_and_named(name: str) -> None:
 def test_a_large_attachment_is_read_soon() -> None:
     content = os.urandom(1 << 20) * 13
     part = (
-        b"--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encodebytes(content) + b"--b--\r\n"
+        (b"--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encodebytes(content) + b"--b--\n")
+        .replace(b"\r\n", b"\n")
+        .replace(b"\n", b"\r\n")
     )
     started = time.monotonic()
     mail = mime.parse(multipart(b"--b\r\n\r\nhi\r\n" + part))
