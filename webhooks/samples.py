@@ -59,6 +59,7 @@ EMAIL_RECEIVED: dict[str, Any] = {
                 "id": "att_01jd2x8kv1g5j9m3q7s0v4x8za",
                 "filename": "engine.jpg",
                 "content_type": "image/jpeg",
+                "detected_type": "image/jpeg",
                 "size": 48213,
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "inline": False,
@@ -67,6 +68,10 @@ EMAIL_RECEIVED: dict[str, Any] = {
             }
         ],
         "kind": "normal",
+        "bounce": None,
+        "list": None,
+        "calendar": None,
+        "marks": [],
         "parse": {"status": "ok", "defects": []},
         "raw": {
             "size": 67104,

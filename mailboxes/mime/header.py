@@ -12,8 +12,8 @@ from mailboxes.mime.people import read_addresses
 from mailboxes.mime.words import decode_words, unfold
 
 # RFC 5322 section 3.6, and those of MIME: of two of them one reader takes the first and another the last
-_ONCE = ("from", "sender", "reply-to", "subject", "date", "message-id", "in-reply-to", "references")
-_ONCE += ("mime-version", "content-type", "content-transfer-encoding", "content-disposition")
+_ONCE = ["from", "sender", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"]
+_ONCE += ["mime-version", "content-type", "content-transfer-encoding", "content-disposition"]
 _ID = re.compile(r"<[^<>\s]++>")
 _WORD = re.compile(r"[a-z0-9_-]*")
 

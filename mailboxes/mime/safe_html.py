@@ -7,6 +7,8 @@ is above the bounds is not shown as HTML.
 """
 
 import re
+from functools import cache
+from typing import Any
 
 from mailboxes.mime.charsets import clean_text
 
@@ -86,22 +88,27 @@ def safe_html(html: str) -> str | None:
         return ""
     if _is_too_complex(html):
         return None
-    import nh3  # noqa: PLC0415 - only mail with HTML needs it
-
-    options = {
-        "tags": _TAGS,
-        "clean_content_tags": _WITH_CONTENT,
-        "attributes": _ATTRIBUTES_OF,
-        "url_schemes": _SCHEMES,
-        # they would lead to the host that shows the mail; and among them is `java&#1;script:`, no scheme to the parser
-        "url_relative": "deny",
-        "link_rel": "noopener noreferrer",
-        "filter_style_properties": set(_STYLES.split()),
-    }
-    safe = nh3.clean(html, **options)
+    cleaner = _cleaner()
+    safe: str = cleaner.clean(html)
     cleaned = clean_text(safe)  # character references may have made controls
     # what is taken out of safe HTML may have kept it safe
-    return cleaned if cleaned == safe else clean_text(nh3.clean(cleaned, **options))
+    return cleaned if cleaned == safe else clean_text(cleaner.clean(cleaned))
+
+
+@cache
+def _cleaner() -> Any:
+    import nh3  # noqa: PLC0415 - only mail with HTML needs it
+
+    return nh3.Cleaner(
+        tags=_TAGS,
+        clean_content_tags=_WITH_CONTENT,
+        attributes=_ATTRIBUTES_OF,
+        url_schemes=_SCHEMES,
+        # they would lead to the host that shows the mail; and among them is `java&#1;script:`, no scheme to the parser
+        url_relative="deny",
+        link_rel="noopener noreferrer",
+        filter_style_properties=set(_STYLES.split()),
+    )
 
 
 def _is_too_complex(html: str) -> bool:

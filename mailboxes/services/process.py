@@ -103,7 +103,8 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
-    return store(message, mime.parse(octets), octets, lease_id=lease_id, state=Message.State.PROCESSED)
+    parsed = mime.parse(octets, is_null_sender=not message.mail_from)
+    return store(message, parsed, octets, lease_id=lease_id, state=Message.State.PROCESSED)
 
 
 @transaction.atomic
@@ -134,7 +135,21 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
             octets=octets,
             changed=None,
         )
+        sound_alarm(email, parsed)
     return True
+
+
+def sound_alarm(email: Email, parsed: ParsedMail) -> None:
+    """Says in the log that somebody sent a key or a secret of ours by mail. The key's public id is all that is said."""
+    secrets = {mime.Mark.API_KEY, mime.Mark.WEBHOOK_SECRET}.intersection(parsed.marks)
+    if secrets:
+        log.warning(
+            "email.own_secret_found",
+            email=email.public_id,
+            mailbox=email.mailbox.public_id,
+            found=sorted(map(str, secrets)),
+            api_keys=list(parsed.api_keys),
+        )
 
 
 def _is_lost(message_id: UUID) -> bool:
