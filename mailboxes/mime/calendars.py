@@ -20,13 +20,13 @@ def read_calendar(text: str, *, method: str, budget: Budget) -> Calendar:
     try:
         whole = icalendar.Calendar.from_ical(text)
         event = next(iter([*whole.walk("VEVENT"), *whole.walk("VTODO"), *whole.walk("VFREEBUSY")]), whole)
-        begins = _decoded(event, "DTSTART")
+        begins = _decoded(event, "DTSTART", budget)
         return Calendar(
             method=_word(method or str(whole.get("METHOD", ""))),
             uid=clean_line(str(event.get("UID", "")))[:MAX_ID_CHARACTERS],
             summary=clean_line(str(event.get("SUMMARY", "")))[:MAX_CALENDAR_TEXT_CHARACTERS],
             start=_moment(begins),
-            end=_moment(_end(event, begins)),
+            end=_moment(_end(event, begins, budget)),
         )
     except Exception as error:  # noqa: BLE001 - whatever a library makes of hostile text, the mail is more than that
         log.info("mime.calendar_unreadable error=%s", type(error).__name__)
@@ -34,19 +34,23 @@ def read_calendar(text: str, *, method: str, budget: Budget) -> Calendar:
         return Calendar(method=_word(method), uid="", summary="", start="", end="")
 
 
-def _end(event: Any, begins: Any) -> Any:
+def _end(event: Any, begins: Any, budget: Budget) -> Any:
     for name in ("DTEND", "DUE"):
         if name in event:
-            return _decoded(event, name)
-    length = _decoded(event, "DURATION")
+            return _decoded(event, name, budget)
+    length = _decoded(event, "DURATION", budget)
     return begins + length if isinstance(begins, date) and isinstance(length, timedelta) else None
 
 
-def _decoded(event: Any, name: str) -> Any:
+def _decoded(event: Any, name: str, budget: Budget) -> Any:
     """A date, datetime or timedelta; None for none, or one that cannot be read."""
     value = event.get(name)
     value = value[0] if isinstance(value, list) else value
-    return getattr(value, "dt", getattr(value, "td", None))
+    try:
+        return None if value is None else value.dt
+    except Exception:  # noqa: BLE001 - as above: the library keeps what it cannot read, and says so here
+        budget.note(Defect.BAD_CALENDAR)
+        return None
 
 
 def _moment(value: Any) -> str:

@@ -25,7 +25,7 @@ _REPORT_KINDS: dict[str, Kind] = {_FEEDBACK: "feedback_report", _RECEIPT: "read_
 # how mail programs begin the subject of an automatic answer, by languages; the colon is theirs, not people's
 _AWAY = re.compile(
     r"\s*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|out of (?:the )?office(?: auto[- ]?reply)?|"
-    r"automatische (?:antwort|reactie)|abwesenheits\w*|(?:respuesta|resposta|risposta) autom[aá]tica|"
+    r"automatisch(?:e antwort|e reactie| antwoord)|abwesenheits\w*|(?:respuesta|resposta|risposta) autom[aá]tica|"
     r"fuera de (?:la )?oficina|r[ée]ponse automatique|absence du bureau|autosvar|automatiskt svar|automatisk svar|"
     r"odpowied[zź] automatyczna|автоответ|автоматический ответ|"
     r"自动(?:答复|回复)|自動(?:応答|回覆|返信)|자동 회신)\s*[:：]",

@@ -55,7 +55,7 @@ def read_words(text: str, *, failed_recipients: str) -> Bounce:
     """The same out of a text for people; failed_recipients is the value of X-Failed-Recipients."""
     text = text[:READ_OCTETS]
     found = _IN_BRACKETS.search(text) or _INDENTED.search(text)
-    reason = clean_line(found[2]) if found else ""
+    reason = " ".join(clean_line(found[2]).split()) if found else ""
     named = failed_recipients.split(",", maxsplit=1)[0].strip() or (found[1] if found else "")
     status = _status_in(reason) or _status_in(text)
     returned = list(_ID_LINE.finditer(text))

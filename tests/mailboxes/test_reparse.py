@@ -281,7 +281,7 @@ def test_octets_that_kill_workers_are_given_up_after_three_and_the_mail_stays_as
     make_stale(email)
     before, row, opened = everything(), ask(email), list[int]()
 
-    def kill(_: bytes) -> None:
+    def kill(_: bytes, **__: Any) -> None:
         opened.append(1)
         raise SystemExit  # passes every `except Exception`, as a signal does
 
