@@ -71,9 +71,11 @@ def read_words(text: str, *, failed_recipients: str) -> Bounce:
 def is_told_in_words(*, author: str, subject: str, text: str, is_null_sender: bool, has_returned: bool) -> bool:
     """Whether a mail without a notification in it is a bounce all the same. author is the From address."""
     is_from_a_host = author.partition("@")[0].lower() in ("mailer-daemon", "postmaster")
-    looks_like_one = has_returned or bool(_TITLE.search(subject) or _QMAIL.search(text[:500]))
-    # people pass bounces on, and hosts say other things as well
-    return (is_from_a_host or is_null_sender) and (looks_like_one or (is_from_a_host and is_null_sender))
+    if not (is_from_a_host or is_null_sender):
+        return False  # people pass bounces on
+    # and hosts say other things as well
+    is_certain = (is_from_a_host and is_null_sender) or has_returned
+    return is_certain or bool(_TITLE.search(subject) or _QMAIL.search(text[:500]))
 
 
 def _groups(text: str) -> Iterable[dict[str, str]]:

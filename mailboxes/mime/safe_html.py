@@ -17,6 +17,7 @@ MAX_NESTING_TAGS = 12_000
 MAX_MARKS = 60_000  # tags that open or close
 MAX_DEPTH_TIMES_MARKS = 50_000_000  # about half a second
 MAX_FORMATTING_TIMES_MARKS = 500_000  # formatting that differs, and may come again in every paragraph
+SMALL_CHARACTERS, SMALL_MARKS = 20_000, 300  # below both nothing is counted
 MAX_AMPERSANDS = 100_000
 MAX_ATTRIBUTES = 500  # of one tag: each is compared with all before it
 
@@ -112,6 +113,8 @@ def _cleaner() -> Any:
 
 
 def _is_too_complex(html: str) -> bool:
+    if len(html) < SMALL_CHARACTERS and html.count("<") < SMALL_MARKS:
+        return False  # whatever it is, it takes milliseconds
     if html.count("&") > MAX_AMPERSANDS:
         return True
     marks, nesting, formatting = 0, 0, set[str]()

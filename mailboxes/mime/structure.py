@@ -23,6 +23,7 @@ from mailboxes.mime.words import unfold
 TEXT = "text/plain"
 _PART_FIELDS = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"))
 _CONTROLS = bytes(octet for octet in (*range(32), 127) if octet not in b"\t\n\r\x1b")
+_WITHIN_LINES = bytes(octet for octet in range(256) if octet not in b"\r\n")
 _ESCAPE = re.compile(rb"\x1b(?![$(])")  # those are ISO-2022-JP, which some write bare
 _DASHES = re.compile(rb"\n--([^\n]{1,%d})" % (MAX_BOUNDARY_OCTETS + 64))
 _CONTENT_TYPE = re.compile(r"[!#$&-.0-9A-Z^_`a-z{}~+]++/[!#$&-.0-9A-Z^_`a-z{}~+]++")
@@ -201,5 +202,6 @@ class _Scanner:
 
 def _mixes_line_ends(raw: bytes) -> bool:
     """CRLF here and LF or CR alone there. All LF is how pipes and files have it."""
-    together = raw.count(b"\r\n")
-    return raw.count(b"\r") > together or 0 < together < raw.count(b"\n")
+    ends = raw.translate(None, delete=_WITHIN_LINES)  # quicker than counting in all of it
+    returns = ends.count(b"\r")
+    return returns > 0 and (returns != ends.count(b"\n") or returns != raw.count(b"\r\n"))

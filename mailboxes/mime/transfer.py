@@ -51,10 +51,11 @@ def is_clean_base64(encoded: memoryview) -> bool:
         if chunk.translate(None, delete=_BASE64_OR_SPACE):
             return False
         group = chunk.translate(None, delete=_NOT_BASE64)
-        content, equals, _ = group.partition(b"=")
-        if (is_padded and content) or (equals and group.rstrip(b"=") != content):
+        padding = group.find(b"=")
+        content = len(group) if padding < 0 else padding
+        if (is_padded and content) or group[content:].strip(b"="):
             return False
-        is_padded = is_padded or bool(equals)
+        is_padded = is_padded or padding >= 0
         digits += len(group)
     return digits % 4 == 0
 

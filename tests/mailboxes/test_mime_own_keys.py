@@ -125,11 +125,12 @@ def test_html_for_people_is_stored_and_made_again_and_nobody_is_told_of_it() -> 
 @pytest.mark.usefixtures("worker")
 def test_all_that_the_second_parser_reads_more_is_made_again_out_of_what_the_first_one_left() -> None:
     make_mailbox()
-    part = "--b\r\nContent-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\n"
+    event = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\nEND:VCALENDAR"
+    part = "--b\r\nContent-Type: text/calendar; method=REQUEST\r\n\r\n{}\r\n"
     raw = (
         "From: mailer-daemon@example.net\r\nSubject: Undelivered\r\nList-Id: <l.example.net>\r\n"
-        f"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n<a@example.net>: 550 5.1.1 no\r\n{part}END:VCALENDAR\r\n"
-        f"--b\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.4\r\n--b--\r\n"
+        "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n<a@example.net>: 550 5.1.1 no\r\n"
+        f"{part.format(event)}--b\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.4\r\n--b--\r\n"
     ).encode()
     email = make_email(raw=raw)
     made = EmailContent.objects.values().get()
