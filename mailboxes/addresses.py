@@ -18,6 +18,7 @@ RESERVED_LOCAL_KEYS = frozenset({"postmaster", "abuse"})  # RFC 2142; RFC 5321 s
 
 MAX_LOCAL_PART_OCTETS = 64  # RFC 5321 section 4.5.3.1.1
 MAX_DOMAIN_OCTETS = 253  # RFC 1035 section 2.3.4, without the root's dot
+MAX_PATTERN_LENGTH = 256  # of a pattern of local parts
 MAX_ADDRESS_OCTETS = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 
 ATEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")

@@ -1,7 +1,8 @@
 """Where mail goes, and the mail itself.
 
 A message is one accepted DATA with its raw octets; an email is that message in one mailbox. Deleting a domain, mailbox
-or alias only marks it: accepted mail stays, and an address rests before anybody else can have it.
+or alias only marks it: accepted mail stays, and an address rests before anybody else can have it. What is not taken in
+leaves a refusal.
 """
 
 from datetime import timedelta
@@ -35,6 +36,10 @@ class Domain(TypedIdModel):
     name = models.CharField(max_length=addresses.MAX_DOMAIN_OCTETS, help_text="A-label form, lower case")
     is_active = models.BooleanField(default=True)
     is_test = models.BooleanField(default=False)
+    includes_subdomains = models.BooleanField(
+        default=False, help_text="mail to support@any.example.com is mail to support@example.com"
+    )
+    verified_at = models.DateTimeField(null=True, editable=False, help_text="its owner's word was found in its DNS")
     default_mailbox = models.ForeignKey("Mailbox", models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
@@ -103,11 +108,18 @@ class Alias(TypedIdModel):
 
     class Kind(models.TextChoices):
         EXACT = "exact"
+        PATTERN = "pattern"
         CATCH_ALL = "catch_all"
 
     domain = models.ForeignKey(Domain, models.PROTECT, related_name="aliases")
-    name = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, help_text="local part, or * for the catch-all")
+    name = models.CharField(
+        max_length=addresses.MAX_PATTERN_LENGTH, help_text="local part, a pattern of them, or * for the catch-all"
+    )
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="aliases")
+    further_mailboxes = models.ManyToManyField(
+        Mailbox, through="AliasCopy", related_name="+", help_text="each gets an email of its own, too"
+    )
+    priority = models.PositiveSmallIntegerField(default=100, help_text="of patterns that fit, the lowest wins")
     description = models.CharField(max_length=500, blank=True)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.EXACT)
     is_active = models.BooleanField(default=True)
@@ -122,7 +134,7 @@ class Alias(TypedIdModel):
         constraints = (
             models.CheckConstraint(
                 condition=Q(kind="catch_all", name=addresses.CATCH_ALL)
-                | (Q(kind="exact") & ~Q(name=addresses.CATCH_ALL)),
+                | (Q(kind__in=["exact", "pattern"]) & ~Q(name=addresses.CATCH_ALL)),
                 name="alias_kind_fits_name",
             ),
         )
@@ -133,6 +145,68 @@ class Alias(TypedIdModel):
     @property
     def address(self) -> str:
         return addresses.join(self.name, self.domain.name)
+
+
+class AliasCopy(models.Model):
+    """A further mailbox that an alias leads to.
+
+    The alias belongs to its first mailbox: webhooks of the alias hear of the emails there, not of these.
+    """
+
+    alias = models.ForeignKey(Alias, models.CASCADE, related_name="copies")
+    mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=["alias", "mailbox"], name="alias_copy_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.alias} -> {self.mailbox}"
+
+
+class Rule(TypedIdModel):
+    """What becomes of mail that fits: of all, or of that for a domain, a mailbox or an alias; see `services.rules`."""
+
+    ID_PREFIX: ClassVar = "rule"
+
+    class Action(models.TextChoices):
+        ALLOW = "allow"
+        BLOCK = "block"  # refused where the sender's host can still be told, quarantined otherwise
+        DISCARD = "discard"  # accepted and not kept; a refusal says so
+        QUARANTINE = "quarantine"  # kept, told to nobody until somebody releases it
+
+    class Criterion(models.TextChoices):
+        SENDER = "sender"  # envelope sender; empty is the null sender
+        SENDER_DOMAIN = "sender_domain"  # with its sub-domains
+        NETWORK = "network"  # of the client, in CIDR
+        ATTACHMENT = "attachment"  # media type as in image/*, or the end of a filename as in .exe
+        SIZE = "size"  # larger than that many octets
+
+    domain = models.ForeignKey(Domain, models.CASCADE, null=True, related_name="rules")
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, null=True, related_name="rules")
+    alias = models.ForeignKey(Alias, models.CASCADE, null=True, related_name="rules")
+    action = models.CharField(max_length=10, choices=Action)
+    criterion = models.CharField(max_length=20, choices=Criterion)
+    value = models.CharField(max_length=320, blank=True, help_text="in the criterion's canonical form")
+    description = models.CharField(max_length=500, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(domain=None, mailbox=None) | Q(domain=None, alias=None) | Q(mailbox=None, alias=None),
+                name="rule_has_one_scope",
+            ),
+            models.CheckConstraint(
+                condition=Q(action__in=["allow", "block", "discard", "quarantine"]), name="rule_action"
+            ),
+            models.CheckConstraint(
+                condition=Q(criterion__in=["sender", "sender_domain", "network", "attachment", "size"]),
+                name="rule_criterion",
+            ),
+        )
 
 
 class Address(models.Model):
@@ -178,7 +252,9 @@ class Message(TypedIdModel):
 
     class Source(models.TextChoices):
         SMTP = "smtp"
+        LMTP = "lmtp"
         PIPE = "pipe"  # `manage.py receive_mail`
+        API = "api"  # POST /v1/emails
 
     received_at = models.DateTimeField()
     source = models.CharField(max_length=10, choices=Source, default=Source.SMTP)
@@ -188,6 +264,7 @@ class Message(TypedIdModel):
     tls = models.CharField(max_length=40, blank=True, help_text="protocol version, empty without TLS")
     size = models.PositiveIntegerField(help_text="octets of the raw")
     sha256 = models.CharField(max_length=64, help_text="of the raw, hexadecimal")
+    resends = models.PositiveIntegerField(default=0, help_text="times that it came again after a 250 that got lost")
 
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     lease_id = models.UUIDField(null=True, editable=False)
@@ -248,6 +325,78 @@ class RawMessage(models.Model):
         return f"raw of {self.message_id}"
 
 
+class Transcript(models.Model):
+    """What client and listener said until a message was accepted, without DATA. Apart, so that no list loads it."""
+
+    message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="transcript")
+    lines = models.JSONField(help_text='[[ms since the connection began, "C" or "S", text], …]')
+
+    def __str__(self) -> str:
+        return f"transcript of {self.message_id}"
+
+
+class ResendGuard(models.Model):
+    """That a mail was accepted for a recipient: the same again within RESEND_WINDOW is the sender who lost our 250.
+
+    It goes with the email: what is not here any more is no reason to turn mail away.
+    """
+
+    key = models.UUIDField(primary_key=True, help_text="digest of octets, envelope sender and recipient")
+    email = models.ForeignKey("Email", models.CASCADE, related_name="+")
+    accepted_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"guard of {self.email_id}"
+
+
+class Refusal(TypedIdModel):
+    """Mail for one recipient that was not taken in, or was taken and thrown away as a rule says: the row that says why.
+
+    Refusals are kept for the first few of a network in an hour; every discard is kept, for it was answered with 250.
+    """
+
+    ID_PREFIX: ClassVar = "ref"
+
+    class Outcome(models.TextChoices):
+        REFUSED = "refused"
+        DISCARDED = "discarded"
+
+    at = models.DateTimeField(db_index=True)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.REFUSED)
+    source = models.CharField(max_length=10, choices=Message.Source)
+    network = models.CharField(max_length=43, blank=True, help_text="of the client: /24, or /64 of IPv6")
+    client_ip = models.GenericIPAddressField(null=True)
+    helo = models.CharField(max_length=255, blank=True)
+    mail_from = models.CharField(max_length=320, blank=True)
+    recipient = models.CharField(max_length=320, blank=True, help_text="empty where none was named yet")
+    reply = models.CharField(max_length=200, help_text="what the client was told")
+    code = models.CharField(max_length=40, help_text="stable: the error's, or rule")
+    rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="refusals")
+    size = models.PositiveIntegerField(null=True, help_text="octets of the raw, where they were read")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of the raw, hexadecimal, where it was read")
+    transcript = models.JSONField(default=list, help_text="see Transcript")
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(condition=Q(outcome__in=["refused", "discarded"]), name="refusal_outcome"),
+        )
+
+
+class RefusalCount(models.Model):
+    """How much a network was refused within an hour, with and without a row of its own."""
+
+    network = models.CharField(max_length=43, blank=True)
+    hour = models.DateTimeField()
+    refused = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["network", "hour"], name="refusal_count_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.refused} of {self.network} at {self.hour}"
+
+
 class EmailQuerySet(models.QuerySet["Email"]):
     def visible_to(self, principal: Principal) -> Self:
         """By mailbox; mail of a deleted mailbox is nobody's."""
@@ -264,12 +413,16 @@ class Email(TypedIdModel):
         WAITING = "waiting"
         PROCESSED = "processed"
         PARKED = "parked"
+        QUARANTINED = "quarantined"  # a rule says that nobody hears of it until somebody releases it
 
     message = models.ForeignKey(Message, models.PROTECT, related_name="emails")
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, related_name="emails")
     received_at = models.DateTimeField()
     size = models.PositiveIntegerField(help_text="octets of the raw")
-    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    status = models.CharField(max_length=12, choices=Status, default=Status.WAITING)
+    quarantine_reason = models.CharField(max_length=400, blank=True, help_text="why it is kept back, or was")
+    quarantine_rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="+")
+    released_at = models.DateTimeField(null=True, help_text="out of quarantine")
 
     # what the log shows, out of the headers once processed
     kind = models.CharField(max_length=20, default="normal")
@@ -286,7 +439,9 @@ class Email(TypedIdModel):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=["message", "mailbox"], name="email_once_per_mailbox"),
-            models.CheckConstraint(condition=Q(status__in=["waiting", "processed", "parked"]), name="email_status"),
+            models.CheckConstraint(
+                condition=Q(status__in=["waiting", "processed", "parked", "quarantined"]), name="email_status"
+            ),
         )
         indexes = (models.Index(fields=["mailbox", "-id"], name="email_newest_first"),)
 
@@ -352,6 +507,7 @@ class Recipient(models.Model):
         EXACT = "exact"
         PLUS = "plus"
         RESERVED = "reserved"
+        PATTERN = "pattern"
         CATCH_ALL = "catch_all"
 
     id = models.BigAutoField(primary_key=True)
@@ -361,6 +517,8 @@ class Recipient(models.Model):
     address = models.CharField(max_length=320, help_text="as the sender's host gave it")
     kind = models.CharField(max_length=10, choices=Kind)
     tag = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, blank=True)
+    captures = models.JSONField(default=dict, help_text="what the pattern's groups matched, by name or number")
+    is_copy = models.BooleanField(default=False, help_text="it led to a further mailbox of its alias")
     explanation = models.JSONField(default=list, help_text="the decisions of routing, in their order")
 
     class Meta:

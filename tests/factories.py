@@ -5,10 +5,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from mailboxes.models import Alias, Domain, Email, Mailbox, Message
+from mailboxes.models import Alias, Domain, Email, Mailbox, Message, ResendGuard
 from mailboxes.services import provision
-from mailboxes.services.receive import Envelope, receive_message
-from mailboxes.services.route import route
+from mailboxes.services.admit import admit
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import receive_message
 from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.services import webhooks
 
@@ -46,12 +47,13 @@ def in_days(days: float) -> datetime:
 def make_message(
     *, raw: bytes = RAW, to: tuple[str, ...] = ("support@example.com",), mail_from: str = "ada@example.net"
 ) -> Message:
-    """A mail as the listener stores it: accepted, and waiting to be processed."""
-    return receive_message(
-        envelope=Envelope(mail_from=mail_from, client_ip="192.0.2.1", helo="mail.example.net"),
-        routes=[route(address) for address in to],
-        raw=raw,
+    """A mail as the listener stores it: accepted, and waiting to be processed. The same again is another one."""
+    ResendGuard.objects.all().delete()
+    envelope = Envelope(mail_from=mail_from, client_ip="192.0.2.1", helo="mail.example.net")
+    receipt = receive_message(
+        envelope=envelope, admissions=[admit(address, envelope=envelope) for address in to], raw=raw
     )
+    return Message.objects.get(pk=receipt.message_id)
 
 
 def make_email(*, raw: bytes = RAW, to: str = "support@example.com") -> Email:

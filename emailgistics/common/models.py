@@ -1,4 +1,4 @@
-"""The tables under every app: which worker is alive, which forms were sent, and what was erased."""
+"""The tables under every app: which worker is alive, which forms were sent, what was erased, and what was counted."""
 
 from uuid import UUID
 
@@ -55,3 +55,17 @@ class Tombstone(models.Model):
 
     def __str__(self) -> str:
         return f"tombstone of {self.of}"
+
+
+class Tally(models.Model):
+    """How often something happened; see `tallies.py`."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=40, db_index=True)
+    amount = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "tallies"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.amount:+}"

@@ -1,71 +1,274 @@
-"""Taking a mail in: what stands between the final dot and the 250, and nothing else."""
+"""Taking mail in: what stands between the final dot and the 250, and nothing else.
+
+Mails that end at the same time share one transaction: its commit, which waits for the disk, is most of what one costs.
+"""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
+from emailgistics.common import bulk, tallies
+from emailgistics.common.errors import RefusedError
+from emailgistics.common.ids import encode_id
 from emailgistics.common.nudge import nudge
-from mailboxes.models import Email, Message, Recipient
+from mailboxes.addresses import address_key
+from mailboxes.models import Email, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
-from mailboxes.services.route import Route
+from mailboxes.services.admit import Admission
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.rules import Verdict
 
 PROCESS = "mailboxes.tasks.process"  # by name: importing the task would pull the parser into the listener
+RESEND_WINDOW = timedelta(hours=48)  # hosts try a mail for days, but make a lost 250 good within hours
+MAX_RECEIVED = 50  # hops; other hosts' limits against loops are about that
+HEADER_OCTETS = 1 << 20  # as much of a header as the parser reads
+BULK_OCTETS = 1 << 20  # of raws in one statement: the driver copies what it sends
+DISCARDED = (
+    "250 2.0.0 accepted, and discarded as a rule says"  # what Refusal.reply says; the client hears the first part
+)
+
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_TRACE = re.compile(rb"^received[ \t]*+:", re.IGNORECASE | re.MULTILINE)
+_MARK = re.compile(rb"^(?:message-id|received)[ \t]*+:[ \t]*+\S", re.IGNORECASE | re.MULTILINE)
+
+Line = tuple[int, str, str]  # of a transcript: see models.Transcript
+
+
+class RoutingLoopError(RefusedError):
+    code = "routing_loop"
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
-    """How a message reached us. An empty mail_from is the null sender <>; texts are free of control characters."""
+class Receipt:
+    """What became of a mail. public_id names its message, or a refusal where a rule had all of it thrown away."""
 
-    mail_from: str
-    client_ip: str | None = None
-    helo: str = ""
-    tls: str = ""
-    source: Message.Source = Message.Source.SMTP
+    public_id: str
+    message_id: UUID | None
+    is_resend: bool = False
 
 
-def receive_message(*, envelope: Envelope, routes: Sequence[Route], raw: bytes) -> Message:
+def receive_message(
+    *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
+) -> Receipt:
     """Stores one message for all its accepted recipients, or for none. Returns once committed.
 
     `raw` is the octets after DATA, dots unstuffed (RFC 5321 section 4.5.2). A mailbox that was deleted after RCPT still
-    gets its mail: its sender was told 250. Raises whatever the database raises; then nothing is stored.
+    gets its mail: its sender was told 250. Raises RoutingLoopError, and whatever the database raises; then nothing is
+    stored.
     """
-    now = timezone.now()
-    message = Message(
-        received_at=now,
-        source=envelope.source,
-        mail_from=envelope.mail_from,
-        client_ip=envelope.client_ip,
-        helo=envelope.helo,
-        tls=envelope.tls,
-        size=len(raw),
-        sha256=hashlib.sha256(raw).hexdigest(),
-    )
-    stored = new_raw(message, raw)  # compressed before the transaction: SQLite has one writer at a time
-    emails = {
-        mailbox_id: Email(message=message, mailbox_id=mailbox_id, received_at=now, size=message.size)
-        for mailbox_id in dict.fromkeys(route.mailbox_id for route in routes)
-    }
-    recipients = [_recipient(route, emails[route.mailbox_id]) for route in routes]
+    (receipt,) = receive_group([Incoming(envelope=envelope, admissions=admissions, raw=raw, transcript=transcript)])
+    return receipt
+
+
+@dataclass(slots=True)
+class Entry:
+    """A recipient's rows. accepted_as is the message that the mail was accepted as for it before, if it was."""
+
+    recipients: list[Recipient]
+    discards: list[Refusal]
+    guard: ResendGuard | None
+    accepted_as: UUID | None = None
+
+
+class Incoming:
+    """A mail with the rows that it will be: whatever can be done about it before the transaction begins."""
+
+    def __init__(
+        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
+    ) -> None:
+        """Raises RoutingLoopError."""
+        end = _HEADER_END.search(raw, 0, HEADER_OCTETS)
+        header = raw[: end.start() if end else HEADER_OCTETS]
+        if len(_TRACE.findall(header)) > MAX_RECEIVED:
+            raise RoutingLoopError("This mail has passed too many hosts: it goes round in a circle.")
+        self.message = Message(
+            received_at=timezone.now(),
+            source=envelope.source,
+            mail_from=envelope.mail_from,
+            client_ip=envelope.client_ip,
+            helo=envelope.helo,
+            tls=envelope.tls,
+            size=len(raw),
+            sha256=hashlib.sha256(raw).hexdigest(),
+        )
+        self.raw = new_raw(self.message, raw)  # compressed by now: SQLite has one writer at a time
+        self.transcript = transcript
+        self._envelope = envelope
+        # a device that sends the same octets again and marks none of them as a mail of its own sends a new mail
+        self._is_recognisable = _MARK.search(header) is not None
+        self._emails: dict[UUID, Email] = {}
+        self.entries = [self._entry(admission) for admission in admissions]
+
+    @property
+    def new_entries(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.accepted_as is None]
+
+    def receipt(self) -> Receipt:
+        """Once it is known what came before."""
+        new = self.new_entries
+        if not new:
+            first = self.entries[0].accepted_as
+            return Receipt(encode_id(Message.ID_PREFIX, cast("UUID", first)), first, is_resend=True)
+        if any(entry.recipients for entry in new):
+            return Receipt(self.message.public_id, self.message.pk)
+        return Receipt(new[0].discards[0].public_id, None)
+
+    def _entry(self, admission: Admission) -> Entry:
+        entry = Entry([], [], None)
+        route = admission.route
+        for mailbox_id, verdict in zip(route.mailbox_ids, admission.verdicts, strict=True):
+            if verdict.action in (Rule.Action.DISCARD, Rule.Action.BLOCK):
+                entry.discards.append(self._discard(route.address, verdict))
+                continue
+            entry.recipients.append(
+                Recipient(
+                    message=self.message,
+                    email=self._email(mailbox_id, verdict),
+                    alias_id=route.alias_id,
+                    address=route.address,
+                    kind=route.kind,
+                    tag=route.tag,
+                    captures=route.captures,
+                    is_copy=mailbox_id != route.mailbox_id,
+                    explanation=list(route.explanation),
+                )
+            )
+        if entry.recipients and self._is_recognisable:
+            email = entry.recipients[0].email
+            entry.guard = ResendGuard(
+                key=self._guard_key(route.address), email=email, accepted_at=self.message.received_at
+            )
+        return entry
+
+    def _email(self, mailbox_id: UUID, verdict: Verdict) -> Email:
+        """The one in that mailbox; kept back only if every recipient that leads there says so."""
+        email = self._emails.get(mailbox_id)
+        if email is None:
+            email = self._emails[mailbox_id] = Email(
+                message=self.message,
+                mailbox_id=mailbox_id,
+                received_at=self.message.received_at,
+                size=self.message.size,
+            )
+            if verdict.action == Rule.Action.QUARANTINE:
+                email.quarantine_reason, email.quarantine_rule_id = verdict.reason, verdict.rule_id
+        elif verdict.action != Rule.Action.QUARANTINE:
+            email.quarantine_reason, email.quarantine_rule_id = "", None
+        return email
+
+    def _discard(self, address: str, verdict: Verdict) -> Refusal:
+        return Refusal(
+            at=self.message.received_at,
+            outcome=Refusal.Outcome.DISCARDED,
+            source=self._envelope.source,
+            network=self._envelope.network,
+            client_ip=self._envelope.client_ip,
+            helo=self._envelope.helo,
+            mail_from=self._envelope.mail_from,
+            recipient=address,
+            reply=DISCARDED,
+            code="rule",
+            rule_id=verdict.rule_id,
+            size=self.message.size,
+            sha256=self.message.sha256,
+            transcript=list(self.transcript),
+        )
+
+    def _guard_key(self, address: str) -> UUID:
+        said = "\0".join((self.message.sha256, self.message.mail_from, address_key(address)))
+        return UUID(bytes=hashlib.sha256(said.encode()).digest()[:16])
+
+
+def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
+    """Stores all of these mails or none, in one transaction; a receipt for each, in their order, once it is committed.
+
+    Raises whatever the database raises.
+    """
     with transaction.atomic(durable=True):
-        message.save(force_insert=True)
-        stored.save(force_insert=True)
-        Email.objects.bulk_create(emails.values())
-        Recipient.objects.bulk_create(recipients)
+        _recognise([entry for incoming in group for entry in incoming.entries])
+        receipts = [incoming.receipt() for incoming in group]
+        _insert([incoming for incoming in group if incoming.new_entries])
+        for receipt in receipts:
+            if receipt.is_resend and receipt.message_id:
+                Message.objects.filter(pk=receipt.message_id).update(resends=F("resends") + 1)
+        tallies.count(
+            mail_accepted=len(receipts),
+            mail_stored=sum(receipt.message_id is not None and not receipt.is_resend for receipt in receipts),
+            mail_resent=sum(receipt.is_resend for receipt in receipts),
+            mail_discarded=sum(receipt.message_id is None for receipt in receipts),
+        )
         # a function with a name: Django's report on a hook that failed fails itself on a partial
         transaction.on_commit(lambda: nudge(PROCESS), robust=True)
-    return message
+    return receipts
 
 
-def _recipient(route: Route, email: Email) -> Recipient:
-    return Recipient(
-        message=email.message,
-        email=email,
-        alias_id=route.alias_id,
-        address=route.address,
-        kind=route.kind,
-        tag=route.tag,
-        explanation=list(route.explanation),
+def _recognise(entries: Sequence[Entry]) -> None:
+    """Finds the entries whose mail was accepted for that recipient before, be it a moment ago in the same group.
+
+    Guards are inserted first and looked at then: of two that come at once the database lets one in, and the other waits
+    until that is committed.
+    """
+    guards: dict[UUID, ResendGuard] = {}
+    for entry in entries:
+        entry.accepted_as = None
+        if entry.guard is not None:
+            guards.setdefault(entry.guard.key, entry.guard)
+    if not guards:
+        return
+    # in one order, so that no two groups wait for each other
+    ResendGuard.objects.bulk_create([guards[key] for key in sorted(guards)], ignore_conflicts=True)
+    rows = ResendGuard.objects.filter(key__in=list(guards)).values_list("key", "email_id", "accepted_at")
+    foreign = {key: (email_id, at) for key, email_id, at in rows if email_id != guards[key].email_id}
+    messages = _messages_of(email_id for email_id, _ in foreign.values())
+    for entry in entries:
+        if entry.guard is None:
+            continue
+        guard = guards[entry.guard.key]
+        if guard.key not in foreign:
+            if guard.email.message_id != entry.guard.email.message_id:
+                entry.accepted_as = guard.email.message_id
+            continue
+        email_id, at = foreign[guard.key]
+        if guard.accepted_at - at < RESEND_WINDOW:
+            entry.accepted_as = messages[email_id]
+        else:
+            # what came so long ago has nothing to do with it; the next one is compared with this
+            ResendGuard.objects.filter(key=guard.key).update(email=guard.email, accepted_at=guard.accepted_at)
+            del foreign[guard.key]
+
+
+def _messages_of(email_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    wanted = list(email_ids)
+    return dict(Email.objects.filter(pk__in=wanted).values_list("pk", "message_id")) if wanted else {}
+
+
+def _insert(mails: Sequence[Incoming]) -> None:
+    entries = [entry for incoming in mails for entry in incoming.new_entries]
+    recipients = [recipient for entry in entries for recipient in entry.recipients]
+    emails = {recipient.email.pk: recipient.email for recipient in recipients}
+    stored = {email.message_id for email in emails.values()}
+    kept = [incoming for incoming in mails if incoming.message.pk in stored]
+    bulk.insert([incoming.message for incoming in kept])
+    _insert_raws([incoming.raw for incoming in kept])
+    bulk.insert(list(emails.values()))
+    bulk.insert(recipients)
+    bulk.insert(
+        [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript]
     )
+    bulk.insert([refusal for entry in entries for refusal in entry.discards])
+
+
+def _insert_raws(raws: Sequence[RawMessage]) -> None:
+    if sum(len(raw.data) for raw in raws) <= BULK_OCTETS:
+        bulk.insert(raws)
+        return
+    for raw in raws:
+        raw.save(force_insert=True)

@@ -1,13 +1,14 @@
 """Which mailbox an envelope recipient leads to, and why. Headers have no say in it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Never
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
-from emailgistics.common.errors import NotFoundError, RefusedError
+from emailgistics.common.errors import DomainError, NotFoundError, RefusedError
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, RESERVED_LOCAL_KEYS, ParsedAddress
 from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Mailbox, Recipient
@@ -33,15 +34,43 @@ class DomainForTestsError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one recipient leads. `address` is as the sender gave it; `explanation` the decisions in their order."""
+    """Where one recipient leads: to at least one mailbox, the first of which is the alias's own.
+
+    `address` is as the sender gave it; `captures` what the groups of a pattern matched, by name or number;
+    `explanation` the decisions in their order.
+    """
 
     address: str
     domain_id: UUID
-    mailbox_id: UUID
+    mailbox_ids: tuple[UUID, ...]
     alias_id: UUID | None
     kind: Kind
     tag: str
     explanation: tuple[str, ...]
+    captures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mailbox_id(self) -> UUID:
+        return self.mailbox_ids[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """from_outside: by SMTP, from a client that is not on TEST_NETWORKS."""
+
+    address: str
+    from_outside: bool = False
+
+
+def find_routes(questions: Sequence[Question]) -> list[Route | DomainError]:
+    """An answer to each question, in their order; the errors are those that `route` raises."""
+    answers: list[Route | DomainError] = []
+    for question in questions:
+        try:
+            answers.append(route(question.address, from_outside=question.from_outside))
+        except DomainError as error:
+            answers.append(error)
+    return answers
 
 
 def route(address: str, *, from_outside: bool = False) -> Route:
@@ -139,7 +168,7 @@ class _Search:
         return Route(
             address=self.address,
             domain_id=self.domain.pk,
-            mailbox_id=mailbox.pk,
+            mailbox_ids=(mailbox.pk,),
             alias_id=alias.pk if alias else None,
             kind=kind,
             tag=tag,

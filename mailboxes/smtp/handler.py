@@ -1,29 +1,49 @@
-"""Between the event loop and the database: routing and storing, on a few threads that keep their connections."""
+"""Between the event loop and the database: admitting and storing, on a few threads that keep their connections."""
 
 import asyncio
-import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import django.db
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
-from emailgistics.common.errors import DomainError, UnavailableError
+from emailgistics.common.errors import DomainError, LimitReachedError, UnavailableError
 from emailgistics.common.logs import get_logger
-from mailboxes.models import Message
-from mailboxes.services import receive, route
-from mailboxes.services.receive import Envelope
-from mailboxes.services.route import Route
+from mailboxes.services import admit, receive
+from mailboxes.services.admit import Admission, Request
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Incoming, Line, Receipt
+from mailboxes.smtp.together import Together
 
 log = get_logger(__name__)
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
+
+ADMIT_AT_ONCE = 100  # recipients that one call looks up
+STORE_AT_ONCE = 20  # mails in one transaction
+LARGE_OCTETS = 256 * 1024  # a mail from here on is stored apart: small ones do not wait for it
+DISK_FULL = "53100"  # SQLSTATE
+CROSSED = ("40001", "40P01")  # of a serialization failure and a deadlock: the same may do a moment later
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What came with DATA, and what was said before it."""
+
+    envelope: Envelope
+    admissions: Sequence[Admission]
+    raw: bytes
+    transcript: Sequence[Line]
+
+    def incoming(self) -> Incoming:
+        return Incoming(envelope=self.envelope, admissions=self.admissions, raw=self.raw, transcript=self.transcript)
 
 
 class Handler:
-    """Routes recipients and stores messages for all connections of a listener.
+    """Admits recipients and stores messages for all connections of a listener.
 
     Both methods raise DomainErrors; whatever else happens is logged and becomes UnavailableError, a fault of ours.
     """
@@ -31,48 +51,56 @@ class Handler:
     def __init__(
         self,
         *,
-        find_route: Callable[..., Route] = route.route,
-        receive_message: Callable[..., Message] = receive.receive_message,
+        admit_all: Callable[[Sequence[Request]], list[Admission | DomainError]] = admit.admit_all,
+        receive_group: Callable[[Sequence[Incoming]], list[Receipt]] = receive.receive_group,
         threads: int | None = None,
     ) -> None:
-        self._find_route = find_route
-        self._receive_message = receive_message
+        self._admit_all = admit_all
+        self._receive_group = receive_group
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
-        self._storing: set[asyncio.Task[Message]] = set()
+        self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE)
+        self._storing = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
+        # one at a time: each of them is held several times in memory while it is compressed and sent
+        self._storing_large = Together(self._pool, self._store, at_most=1)
 
     @property
     def is_storing(self) -> bool:
-        return bool(self._storing)
+        return self._storing.is_busy or self._storing_large.is_busy
 
-    async def accept_recipient(self, address: str, *, client_ip: str | None) -> Route:
-        from_outside = not is_test_network(client_ip)
-        return await self._in_pool(lambda: self._find_route(address, from_outside=from_outside))
+    async def admit(self, address: str, *, envelope: Envelope, size: int | None) -> Admission:
+        return await self._admitting.ask(Request(address, envelope, size))
 
-    async def store(self, *, envelope: Envelope, routes: Sequence[Route], raw: bytes) -> Message:
+    async def store(
+        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
+    ) -> Receipt:
         """Returns after the commit. A caller that is cancelled (its client is gone) does not stop it half-way."""
-        call = self._in_pool(lambda: self._receive_message(envelope=envelope, routes=routes, raw=raw))
-        task = asyncio.get_running_loop().create_task(call)
-        self._storing.add(task)
-        task.add_done_callback(self._stored)
-        return await asyncio.shield(task)
+        lane = self._storing_large if len(raw) >= LARGE_OCTETS else self._storing
+        return await lane.ask(Mail(envelope, admissions, raw, transcript))
 
-    def _stored(self, task: asyncio.Task[Message]) -> None:
-        self._storing.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as seen where nobody waits for it any more; it is logged already
+    def _admit(self, requests: Sequence[Request]) -> Sequence[Admission | Exception]:
+        return _with_sound_connection(lambda: self._admit_all(requests), of=len(requests))
 
-    async def _in_pool(self, call: Callable[[], Result]) -> Result:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._pool, _with_sound_connection, call)
-        except DomainError:
-            raise
-        except Exception as error:
-            # 451 whatever it is: the sender keeps the mail and comes again
-            is_away = isinstance(error, (OperationalError, InterfaceError))  # nothing that a traceback would explain
-            log.error("smtp.fault", error=type(error).__name__, exc_info=None if is_away else error)  # noqa: TRY400
-            raise UnavailableError("Temporary failure.") from error
+    def _store(self, mails: Sequence[Mail]) -> Sequence[Receipt | Exception]:
+        answers: dict[int, Receipt | Exception] = {}
+        group: dict[int, Incoming] = {}
+        for position, mail in enumerate(mails):
+            try:
+                group[position] = mail.incoming()
+            except DomainError as error:
+                answers[position] = error
+            except Exception as error:  # noqa: BLE001 - that of one mail is not that of the others
+                answers[position] = _fault(error)
+        answers |= zip(group, self._store_group(list(group.values())), strict=True)
+        return [answers[position] for position in range(len(mails))]
+
+    def _store_group(self, group: Sequence[Incoming]) -> Sequence[Receipt | Exception]:
+        """Together; and if they cannot be stored so, each alone: one must not spoil it for the others."""
+        answers = _with_sound_connection(lambda: self._receive_group(group), of=len(group)) if group else []
+        if len(group) == 1 or not any(isinstance(answer, _OurFaultError) and answer.may_go_alone for answer in answers):
+            return answers
+        log.warning("smtp.group_failed", mails=len(group))
+        return [answer for incoming in group for answer in self._store_group([incoming])]
 
     async def close(self, *, within_s: float) -> bool:
         """Closes the threads' connections; False when some call did not come back in time."""
@@ -86,24 +114,47 @@ class Handler:
         return is_clean
 
 
-def is_test_network(client_ip: str | None) -> bool:
-    """Whether a client may hand in mail for test domains."""
-    if client_ip is None:
-        return False
-    address = ipaddress.ip_address(client_ip)
-    return any(address in network for network in settings.TEST_NETWORKS)
+def _with_sound_connection(
+    call: Callable[[], Sequence[Answer | DomainError]], *, of: int
+) -> Sequence[Answer | Exception]:
+    """Calls with a connection of this thread's own, kept for the next call unless the database complained.
 
-
-def _with_sound_connection(call: Callable[[], Result]) -> Result:
-    """Calls with a connection of this thread's own, kept for the next call unless the database complained."""
-    close_old_connections()
+    What it raises is the answer to each of the `of` items.
+    """
     try:
+        close_old_connections()
         return call()
-    except django.db.Error:
-        connections.close_all()  # perhaps it is broken, perhaps not: a new one certainly is not
-        raise
+    except DomainError as error:
+        return [error] * of
+    except Exception as error:  # noqa: BLE001 - 451 whatever it is: the sender keeps the mail and comes again
+        if isinstance(error, django.db.Error):
+            connections.close_all()  # perhaps it is broken, perhaps not: a new one certainly is not
+        return [_fault(error)] * of
     finally:
         close_old_connections()
+
+
+class _OurFaultError(UnavailableError):
+    """may_go_alone: it may have been one mail of a group that the database did not like, or two groups that crossed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("Temporary failure.")
+        self.__cause__ = error
+        self.may_go_alone = not _is_away(error)
+
+
+def _is_away(error: Exception) -> bool:
+    crossed = getattr(error.__cause__, "sqlstate", None) in CROSSED
+    return isinstance(error, (OperationalError, InterfaceError)) and not crossed
+
+
+def _fault(error: Exception) -> DomainError:
+    if getattr(error.__cause__, "sqlstate", None) == DISK_FULL:
+        log.error("smtp.disk_full")
+        return LimitReachedError("The disk is full.")
+    # of a database that is away, no traceback would explain anything
+    log.error("smtp.fault", error=type(error).__name__, exc_info=None if _is_away(error) else error)
+    return _OurFaultError(error)
 
 
 def _let_go(barrier: threading.Barrier, within_s: float) -> bool:

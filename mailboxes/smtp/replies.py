@@ -5,8 +5,8 @@ The texts repeat nothing that the client said and nothing out of an exception.
 
 from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundError, UnavailableError
 from mailboxes.addresses import InvalidAddressError
-from mailboxes.models import Message
 from mailboxes.services.provision import UnknownDomainError
+from mailboxes.services.receive import Receipt, RoutingLoopError
 from mailboxes.services.route import AddressDisabledError, DomainForTestsError, UnknownRecipientError
 
 OK = "250 2.0.0 OK"
@@ -39,6 +39,7 @@ NOT_HOSTED = "550 5.7.1 This domain is not hosted here"
 FOR_TESTS = "550 5.7.1 This domain is for tests and takes no mail from your network"
 REFUSED = "550 5.7.1 Refused"
 TOO_BIG = "552 5.3.4 The message is larger than this host accepts"
+ROUTING_LOOP = "554 5.4.6 Routing loop: too many hosts have passed this message on"
 LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
 
 # the first that fits: the cases, then the kinds that new cases will be of
@@ -51,6 +52,7 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (UnavailableError, OUR_FAULT),
     (LimitReachedError, LIMIT_REACHED),
     (NotFoundError, UNKNOWN_RECIPIENT),
+    (RoutingLoopError, ROUTING_LOOP),
     (DomainError, REFUSED),
 )
 
@@ -59,8 +61,8 @@ def refusal(error: DomainError) -> str:
     return next(reply for kind, reply in _FOR_ERRORS if isinstance(error, kind))
 
 
-def accepted(message: Message) -> str:
-    return f"250 2.0.0 accepted as {message.public_id}"
+def accepted(receipt: Receipt) -> str:
+    return f"250 2.0.0 accepted as {receipt.public_id}"
 
 
 def greeting_lines(hostname: str, *, max_message_bytes: int) -> list[str]:

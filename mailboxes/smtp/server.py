@@ -18,8 +18,8 @@ from django.conf import settings
 
 from emailgistics.common.errors import DomainError
 from emailgistics.common.logs import get_logger
-from mailboxes.services import receive
-from mailboxes.services.route import Route
+from mailboxes.services.admit import Admission
+from mailboxes.services.envelope import Envelope
 from mailboxes.smtp import replies, syntax
 from mailboxes.smtp.data import DataScanner
 from mailboxes.smtp.handler import Handler
@@ -44,7 +44,8 @@ class OpenTransaction(aiosmtpd.Envelope):
 
     def __init__(self) -> None:
         super().__init__()
-        self.routes: list[Route] = []
+        self.admissions: list[Admission] = []
+        self.size: int | None = None  # as declared
 
 
 class Connection(aiosmtpd.SMTP):
@@ -155,6 +156,7 @@ class Connection(aiosmtpd.SMTP):
         if refusal := _refused_parameter(argument.parameters):
             return refusal
         self.envelope.mail_from = argument.path
+        self.envelope.size = int(argument.parameters.get("SIZE") or 0) or None
         return replies.SENDER_OK
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -169,19 +171,19 @@ class Connection(aiosmtpd.SMTP):
             return replies.BAD_ARGUMENT
         if argument.parameters:
             return replies.UNKNOWN_PARAMETER
-        if len(self.envelope.routes) >= settings.SMTP_MAX_RECIPIENTS:
+        if len(self.envelope.admissions) >= settings.SMTP_MAX_RECIPIENTS:
             return replies.TOO_MANY_RECIPIENTS
         client_ip = syntax.client_ip(self.session.peer)
         try:
-            route = await self._handler.accept_recipient(argument.path, client_ip=client_ip)
+            admission = await self._handler.admit(argument.path, envelope=self._envelope(), size=self.envelope.size)
         except DomainError as error:
             log.info("smtp.recipient_refused", code=error.code, client=client_ip)
             return replies.refusal(error)
-        self.envelope.routes.append(route)
+        self.envelope.admissions.append(admission)
         return replies.RECIPIENT_OK
 
     async def smtp_DATA(self, arg: str | None) -> None:
-        if not self.envelope.routes:
+        if not self.envelope.admissions:
             await self.push(replies.RCPT_FIRST if self.session.host_name else replies.EHLO_FIRST)
             return
         if arg:
@@ -217,20 +219,24 @@ class Connection(aiosmtpd.SMTP):
     async def _store(self, transaction: OpenTransaction, octets: bytes | None) -> str:
         if octets is None:
             return replies.TOO_BIG
-        envelope = receive.Envelope(
-            mail_from=transaction.mail_from or "",
-            client_ip=syntax.client_ip(self.session.peer),
-            helo=self.session.host_name or "",
-        )
         self._reset_timeout(STORE_TIMEOUT_S)
         try:
-            message = await self._handler.store(envelope=envelope, routes=transaction.routes, raw=octets)
+            receipt = await self._handler.store(
+                envelope=self._envelope(transaction), admissions=transaction.admissions, raw=octets
+            )
         except DomainError as error:
             return replies.refusal(error)
         finally:
             self._reset_timeout()
-        log.info("smtp.accepted", message=message.public_id, size=len(octets), recipients=len(transaction.routes))
-        return replies.accepted(message)
+        log.info("smtp.accepted", message=receipt.public_id, size=len(octets), recipients=len(transaction.admissions))
+        return replies.accepted(receipt)
+
+    def _envelope(self, transaction: OpenTransaction | None = None) -> Envelope:
+        return Envelope(
+            mail_from=(transaction or self.envelope).mail_from or "",
+            client_ip=syntax.client_ip(self.session.peer),
+            helo=self.session.host_name or "",
+        )
 
     async def smtp_RSET(self, arg: str | None) -> None:
         self._forget_transaction()

@@ -20,6 +20,7 @@ from mailboxes.management.commands import receive_mail
 from mailboxes.models import Email, Message, RawMessage, Recipient
 from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
+from mailboxes.services.receive import Receipt
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.installation import SAMPLE_ALIAS
 
@@ -223,10 +224,11 @@ def test_a_traceback_is_there_for_who_asks(
 def test_what_cannot_be_stored_whole_is_not_stored_at_all_and_75(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     make_mailbox()
 
-    def broken(**arguments: Any) -> Message:
-        (found,) = arguments["routes"]
+    def broken(**arguments: Any) -> Receipt:
+        (found,) = arguments["admissions"]
+        lost = replace(found, route=replace(found.route, mailbox_ids=(uuid4(),)))
         # a mailbox that is not there: the foreign key objects at the commit
-        return receive.receive_message(**arguments | {"routes": [found, replace(found, mailbox_id=uuid4())]})
+        return receive.receive_message(**arguments | {"admissions": [found, lost]})
 
     monkeypatch.setattr(receive_mail, "receive_message", broken)
     assert run(TO)[0] == 75

@@ -21,12 +21,14 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 
-from emailgistics.common.errors import LimitReachedError
+from emailgistics.common.errors import DomainError, LimitReachedError
 from mailboxes.models import Email, Message, RawMessage, Recipient
 from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
-from mailboxes.services.route import Route, route
-from mailboxes.smtp.handler import Handler, is_test_network
+from mailboxes.services.admit import Admission, Request, admit_all
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Incoming, Receipt
+from mailboxes.smtp.handler import Handler
 from tests.factories import RAW, make_alias, make_domain, make_mailbox
 from tests.mailboxes.smtp_client import Client, Running, listening, on_the_wire
 
@@ -219,7 +221,7 @@ def test_a_test_domain_takes_mail_from_loopback_unless_told_otherwise(client: Cl
 )
 def test_which_clients_may_send_to_test_domains(settings: Any, client_ip: str | None, is_listed: bool) -> None:
     settings.TEST_NETWORKS = [ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")]
-    assert is_test_network(client_ip) is is_listed
+    assert Envelope("", client_ip=client_ip).is_from_outside is not is_listed
 
 
 def test_the_hundred_and_first_recipient_is_for_another_transaction(client: Client) -> None:
@@ -347,11 +349,15 @@ def test_what_the_database_refuses_is_451_and_not_stored_and_the_connection_goes
     make_mailbox()
     lost: list[bool] = [True]
 
-    def find(address: str, **_: Any) -> Route:
+    def find(requests: Sequence[Request]) -> list[Admission | DomainError]:
         # a mailbox that is not there: the foreign key objects at the commit
-        return replace(route(address), mailbox_id=uuid4()) if lost[0] else route(address)
+        return [lose(answer) if lost[0] else answer for answer in admit_all(requests)]
 
-    with listening(Handler(find_route=find)) as server, Client(server.port) as client:
+    def lose(answer: Admission | DomainError) -> Admission:
+        assert isinstance(answer, Admission)
+        return replace(answer, route=replace(answer.route, mailbox_ids=(uuid4(),)))
+
+    with listening(Handler(admit_all=find)) as server, Client(server.port) as client:
         assert client.deliver(RAW, TO) == OUR_FAULT
         assert stored_counts() == [0, 0, 0, 0]
         lost[0] = False
@@ -364,12 +370,12 @@ def test_a_fault_in_routing_is_451_without_the_words_of_the_exception(error: Exc
     make_mailbox()
     errors = [error]
 
-    def find(address: str, **_: Any) -> Route:
+    def find(requests: Sequence[Request]) -> list[Admission | DomainError]:
         if errors:
             raise errors.pop()
-        return route(address)
+        return admit_all(requests)
 
-    with listening(Handler(find_route=find)) as server, Client(server.port) as client:
+    with listening(Handler(admit_all=find)) as server, Client(server.port) as client:
         client.command("EHLO client.example.net")
         client.command("MAIL FROM:<>")
         assert client.command(f"RCPT TO:<{TO}>") == OUR_FAULT
@@ -377,10 +383,10 @@ def test_a_fault_in_routing_is_451_without_the_words_of_the_exception(error: Exc
 
 
 def test_a_limit_of_ours_is_a_452() -> None:
-    def find(address: str, **_: Any) -> Route:
-        raise LimitReachedError(address)
+    def find(requests: Sequence[Request]) -> list[Admission | DomainError]:
+        return [LimitReachedError(request.address) for request in requests]
 
-    with listening(Handler(find_route=find)) as server, Client(server.port) as client:
+    with listening(Handler(admit_all=find)) as server, Client(server.port) as client:
         client.command("EHLO client.example.net")
         client.command("MAIL FROM:<>")
         assert client.command(f"RCPT TO:<{TO}>") == "452 4.3.1 Too much for now, please try again later"
@@ -390,14 +396,14 @@ def test_a_connection_that_broke_is_replaced_for_the_next_mail() -> None:
     make_mailbox()
     breaks = [True]
 
-    def store(**arguments: Any) -> Message:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         if breaks and breaks.pop():
             with connection.cursor() as cursor:  # after this it is taken to be sound
                 cursor.execute("SELECT 1")
             connection.connection.close()
-        return receive.receive_message(**arguments)
+        return receive.receive_group(group)
 
-    with listening(Handler(receive_message=store, threads=1)) as server, Client(server.port) as client:
+    with listening(Handler(receive_group=store, threads=1)) as server, Client(server.port) as client:
         assert client.deliver(RAW, TO) == OUR_FAULT
         assert client.deliver(RAW, TO).startswith("250 2.0.0")
     assert stored_counts() == [1, 1, 1, 1]
@@ -418,12 +424,12 @@ def test_a_client_that_leaves_after_the_dot_has_its_mail_stored_whole() -> None:
     make_mailbox()
     storing, go_on = threading.Event(), threading.Event()
 
-    def store(**arguments: Any) -> Message:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         storing.set()
         assert go_on.wait(60)
-        return receive.receive_message(**arguments)
+        return receive.receive_group(group)
 
-    with listening(Handler(receive_message=store)) as server:
+    with listening(Handler(receive_group=store)) as server:
         client = Client(server.port)
         client.open(TO)
         client.send(on_the_wire(RAW))
@@ -536,14 +542,14 @@ def test_stopping_says_so_when_a_call_to_the_database_hangs() -> None:
     make_mailbox()
     go_on = threading.Event()
 
-    def store(**arguments: Any) -> Message:
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
         go_on.wait(60)
         try:
-            return receive.receive_message(**arguments)
+            return receive.receive_group(group)
         finally:
             connection.close()  # the listener has given this thread up
 
-    with listening(Handler(receive_message=store, threads=2)) as server, Client(server.port) as client:
+    with listening(Handler(receive_group=store, threads=2)) as server, Client(server.port) as client:
         client.open(TO)
         client.send(on_the_wire(RAW))
         wait_until(lambda: server.listener._handler.is_storing)

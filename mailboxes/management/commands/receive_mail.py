@@ -23,8 +23,10 @@ from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundE
 from mailboxes.addresses import InvalidAddressError, shown
 from mailboxes.api.serializers import InstantField
 from mailboxes.models import Message
-from mailboxes.services.receive import Envelope, receive_message
-from mailboxes.services.route import AddressDisabledError, Route, route
+from mailboxes.services.admit import Admission, admit
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Receipt, receive_message
+from mailboxes.services.route import AddressDisabledError
 from mailboxes.smtp import replies, syntax
 
 READ_OCTETS = 1024 * 1024
@@ -117,7 +119,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            message = self._take(options["recipients"], sender=options["sender"])
+            receipt = self._take(options["recipients"], sender=options["sender"])
         except NotTakenError as error:
             self._say(str(error))
             sys.exit(error.status)
@@ -128,10 +130,10 @@ class Command(BaseCommand):
             sys.exit(os.EX_TEMPFAIL)
         # It is stored, whoever listens or not: without a 0 it would come again.
         with suppress(Exception):
-            self.stdout.write(json.dumps(_json_of(message)) if options["json"] else f"accepted as {message.public_id}")
+            self.stdout.write(json.dumps(_json_of(receipt)) if options["json"] else f"accepted as {receipt.public_id}")
             self.stdout.flush()
 
-    def _take(self, recipients: Sequence[str], *, sender: str) -> Message:
+    def _take(self, recipients: Sequence[str], *, sender: str) -> Receipt:
         envelope = Envelope(mail_from=_sender(sender), source=Message.Source.PIPE)
         if sys.stdin is None:
             raise OSError("standard input is closed")
@@ -139,7 +141,8 @@ class Command(BaseCommand):
         self._interruptions.end()
         if not raw:
             raise NotTakenError("5.6.0 There is no mail on standard input", status=os.EX_DATAERR)
-        return receive_message(envelope=envelope, routes=[_route(recipient) for recipient in recipients], raw=raw)
+        admissions = [_admission(recipient, envelope, size=len(raw)) for recipient in recipients]
+        return receive_message(envelope=envelope, admissions=admissions, raw=raw)
 
     def _say(self, line: str) -> None:
         with suppress(Exception):
@@ -165,13 +168,13 @@ def _sender(text: str) -> str:
     return path
 
 
-def _route(text: str) -> Route:
+def _admission(text: str, envelope: Envelope, *, size: int) -> Admission:
     """As in RCPT TO. A pipe is the operator's own, so test domains take mail from it."""
     path = _path(text, keyword="TO")
     try:
         if path is None:
             raise InvalidAddressError(text)
-        return route(path)
+        return admit(path, envelope=envelope, size=size)
     except DomainError as error:
         status = next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), os.EX_TEMPFAIL)
         raise NotTakenError(f"{_text(replies.refusal(error))}: {shown(text)}", status=status) from error
@@ -199,7 +202,10 @@ def _our_fault(error: BaseException) -> str:
     return f"{_text(replies.OUR_FAULT)} ({type(error).__name__})"
 
 
-def _json_of(message: Message) -> dict[str, Any]:
+def _json_of(receipt: Receipt) -> dict[str, Any]:
+    message = Message.objects.filter(pk=receipt.message_id).first() if receipt.message_id else None
+    if message is None:
+        return {"id": receipt.public_id}
     return {
         "id": message.public_id,
         "received_at": InstantField().to_representation(message.received_at),

@@ -1,0 +1,73 @@
+"""Calls that come at the same time, made in one go.
+
+While nothing runs, a call is made at once. What comes while one runs is collected, and made after it as one: nobody
+waits for company, and the busier it is, the less each costs.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Together(Generic[Item, Answer]):
+    """Calls `call`, in threads of `pool`, with up to `at_most` items; `at_once` such calls may run.
+
+    It answers with as many answers, in the order of the items; an exception among them is that one item's.
+    """
+
+    def __init__(
+        self,
+        pool: Executor,
+        call: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        *,
+        at_most: int,
+        at_once: int = 1,
+    ) -> None:
+        self._pool = pool
+        self._call = call
+        self._at_most = at_most
+        self._at_once = at_once
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._running = 0
+
+    @property
+    def is_busy(self) -> bool:
+        return self._running > 0
+
+    async def ask(self, item: Item) -> Answer:
+        """Whoever is cancelled meanwhile takes nothing along: the call is made all the same."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, answer))
+        if self._running < self._at_once:
+            self._running += 1
+            loop.call_soon(self._begin)  # a little later: what comes in the same turn of the loop goes along
+        return await answer
+
+    def _begin(self) -> None:
+        group = [self._waiting.popleft() for _ in range(min(self._at_most, len(self._waiting)))]
+        if not group:
+            self._running -= 1
+            return
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(self._pool, self._call, [item for item, _ in group])
+        call.add_done_callback(lambda done: self._end([answer for _, answer in group], done))
+
+    def _end(
+        self, waiting: Sequence["asyncio.Future[Answer]"], done: "asyncio.Future[Sequence[Answer | Exception]]"
+    ) -> None:
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        answers = [error] * len(waiting) if error else done.result()
+        for future, answer in zip(waiting, answers, strict=True):
+            if future.done():  # cancelled: nobody waits for it any more
+                continue
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+        self._begin()
