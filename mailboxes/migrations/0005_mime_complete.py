@@ -12,7 +12,7 @@ def limit_lock_waits(apps, schema_editor):
 class Migration(migrations.Migration):
     """The database fills them in, should the release before still write rows."""
 
-    dependencies = [("mailboxes", "0003_reparse_requests")]
+    dependencies = [("mailboxes", "0004_mail_in_complete")]
 
     operations = [
         migrations.RunPython(limit_lock_waits, migrations.RunPython.noop),
