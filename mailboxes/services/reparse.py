@@ -234,7 +234,8 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         changed = sorted(names | {"parse"} if is_read_otherwise else names)
         outcome = Outcome.CHANGED if changed else Outcome.UNCHANGED
         report.append(_reported(email, Outcome.REPAIRED if was_parked else outcome, changed))
-        if changed and not claimed.is_dry_run:
+        # of what is kept back nobody has heard yet: its release tells of it as it is then
+        if changed and not claimed.is_dry_run and email.status != Email.Status.QUARANTINED:
             _tell(email, attachments, octets, changed)
     return _end(claimed, lease_id, report)
 
@@ -272,7 +273,9 @@ def _renew(
     """What differs, by the names that receivers know, and the attachments that it has now."""
     email.content = content
     of_email = derived.email_columns(parsed)
-    names = _set(email, of_email | {"status": Email.Status.PROCESSED}, is_dry_run=is_dry_run) - {"status"}
+    kept_back = email.status == Email.Status.QUARANTINED
+    status = Email.Status.QUARANTINED if kept_back else Email.Status.PROCESSED
+    names = _set(email, of_email | {"status": status}, is_dry_run=is_dry_run) - {"status"}
     names |= _set(content, derived.content_columns(parsed), is_dry_run=is_dry_run)
     before = list(Attachment.objects.filter(email=email).order_by("position"))
     after = _attachments(email, before, parsed)
