@@ -401,6 +401,7 @@ class Refusal(TypedIdModel):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name_plural = "refused mail"
         constraints = (
             models.CheckConstraint(condition=Q(outcome__in=["refused", "discarded"]), name="refusal_outcome"),
         )

@@ -18,6 +18,7 @@ from typing import Any
 from emailgistics.common.ids import encode_id
 from mailboxes import reply
 from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Recipient
+from mailboxes.services.quarantine import quarantine_of
 from webhooks.files import links
 from webhooks.models import Event, EventBody, Webhook
 
@@ -76,6 +77,7 @@ def email_received(event: Event, stored: StoredEmail) -> Json:
             "attachments": [_attachment(event, attachment) for attachment in stored.attachments],
             "kind": email.kind,
             "parse": {"status": message.parse_status, "defects": message.parse_defects},
+            "quarantine": _quarantine(email),
             "raw": {"size": email.size, "sha256": message.sha256, "url": links.url(event, links.RAW)},
         },
     )
@@ -213,6 +215,12 @@ def _destination(email: Email, recipients: Sequence[Recipient]) -> Json:
 
 def _id(prefix: str, pk: Any) -> str | None:
     return encode_id(prefix, pk) if pk else None
+
+
+def _quarantine(email: Email) -> Json | None:
+    """Of mail that was released. Receivers belong to mailboxes: of wider rules they hear no more than that."""
+    found = quarantine_of(email, knows_all_rules=False)
+    return {"reason": found.reason, "rule_id": found.rule_id} if found else None
 
 
 def _who_and_what(email: Email, content: EmailContent) -> Json:

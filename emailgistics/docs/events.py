@@ -98,6 +98,11 @@ class EventParseSerializer(serializers.Serializer[Any]):
     defects = serializers.ListField(child=serializers.CharField())
 
 
+class EventQuarantineSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(help_text="for people")
+    rule_id = serializers.CharField(allow_null=True, help_text="null if the rule was deleted, or is for more")
+
+
 class EventRawSerializer(serializers.Serializer[Any]):
     size = serializers.IntegerField()
     sha256 = serializers.CharField()
@@ -142,6 +147,9 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     attachments = EventAttachmentSerializer(many=True)
     kind = serializers.CharField(help_text="normal, bounce, auto_reply, …")
     parse = EventParseSerializer()
+    quarantine = EventQuarantineSerializer(
+        allow_null=True, help_text="why a rule kept it back until it was released; null of all other mail"
+    )
     raw = EventRawSerializer()
 
 

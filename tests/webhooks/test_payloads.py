@@ -89,6 +89,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "headers_truncated": False,
         "kind": "normal",
         "parse": {"status": "ok", "defects": []},
+        "quarantine": None,
         "raw": {
             "size": len(MAIL),
             "sha256": hashlib.sha256(MAIL).hexdigest(),

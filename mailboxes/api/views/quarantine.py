@@ -8,7 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Scope, principal
-from emailgistics.common.problems import ACCESS_PROBLEMS, NOT_FOUND_PROBLEM, described
+from emailgistics.common.bodies import NothingSerializer, values_in_body
+from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find
 from mailboxes.api.serializers import EmailDetailSerializer
 from mailboxes.api.views.emails import QUARANTINE, EmailViews
@@ -35,10 +36,17 @@ class QuarantineViewSet(EmailViews):
         ),
         parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)],
         request=None,
-        responses={200: EmailDetailSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **NOT_QUARANTINED},
+        responses={
+            200: EmailDetailSerializer,
+            **BODY_PROBLEMS,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **NOT_QUARANTINED,
+        },
     )
     def release(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
         caller = principal(request)
         email = find(self.get_queryset(), id)
+        values_in_body(request, NothingSerializer)
         quarantine.release_email(email, by=caller.identifier)
         return Response(EmailDetailSerializer(find(self.get_queryset(), id), context={"principal": caller}).data)
