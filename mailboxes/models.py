@@ -99,6 +99,11 @@ class AliasQuerySet(models.QuerySet["Alias"]):
     def live(self) -> Self:
         return self.filter(deleted_at=None)
 
+    def with_copies(self) -> Self:
+        """With `copies` loaded: only those whose mailbox is not deleted, in the order in which they were added."""
+        copies = AliasCopy.objects.filter(mailbox__deleted_at=None).order_by("id")
+        return self.prefetch_related(models.Prefetch("copies", copies))
+
     def visible_to(self, principal: Principal) -> Self:
         return self.live() if principal.all_mailboxes else self.live().filter(mailbox__in=principal.mailbox_ids)
 
@@ -137,13 +142,21 @@ class Alias(TypedIdModel):
                 | (Q(kind__in=["exact", "pattern"]) & ~Q(name=addresses.CATCH_ALL)),
                 name="alias_kind_fits_name",
             ),
+            # no row of Address guards it: a pattern is not one address
+            models.UniqueConstraint(
+                fields=["domain", "name"], condition=Q(kind="pattern", deleted_at=None), name="alias_pattern_once"
+            ),
         )
+        # for each mail: whether its domain has patterns at all
+        indexes = (models.Index(fields=["domain", "kind"], name="alias_of_kind"),)
 
     def __str__(self) -> str:
         return self.address
 
     @property
     def address(self) -> str:
+        if self.kind == self.Kind.PATTERN:
+            return f"{self.name}@{self.domain.name}"  # not an address: no quotes make it one
         return addresses.join(self.name, self.domain.name)
 
 

@@ -26,6 +26,7 @@ MAX_BODY_CHARACTERS = 256 * 1024  # of text and of html, each
 MAX_HEADERS_CHARACTERS = 64 * 1024
 MAX_INLINE_BYTES = 5 * 1024 * 1024  # of all attachments that come with one event, decoded; the others are links
 MAX_SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript reads another number
+MAX_ARRAY_LENGTH = 2**32 - 1  # of JavaScript
 
 Json = dict[str, Any]
 ReadAttachment = Callable[[Attachment], bytes | None]
@@ -194,23 +195,40 @@ def _sendable(value: Any) -> Any:
 def _destination(email: Email, recipients: Sequence[Recipient]) -> Json:
     mailbox = email.mailbox
     # several recipients may have led here; the first one that has an alias says most
-    first = next((recipient for recipient in recipients if recipient.alias), recipients[0])
-    domain = first.alias.domain if first.alias else mailbox.domain
+    first = next((recipient for recipient in recipients if _alias_of(recipient)), recipients[0])
+    alias = _alias_of(first)
+    domain = alias.domain if alias else mailbox.domain
     return {
         "mailbox": {"id": mailbox.public_id, "address": mailbox.address, "name": mailbox.name},
-        "alias": {"id": first.alias.public_id, "address": first.alias.address} if first.alias else None,
+        "alias": {"id": alias.public_id, "address": alias.address} if alias else None,
         "domain": {"id": domain.public_id, "name": domain.name},
-        "route": {"kind": first.kind, "tag": first.tag or None},
+        "route": {"kind": first.kind, "tag": first.tag or None, "captures": _captures(first)},
         "recipients": [
             {
                 "address": recipient.address,
-                "alias_id": _id(Alias.ID_PREFIX, recipient.alias_id),
+                "alias_id": _id(Alias.ID_PREFIX, recipient.alias_id if _alias_of(recipient) else None),
                 "kind": recipient.kind,
                 "tag": recipient.tag or None,
+                "captures": _captures(recipient),
             }
             for recipient in recipients
         ],
     }
+
+
+def _alias_of(recipient: Recipient) -> Alias | None:
+    """None in a further mailbox of it: whoever hears of that mailbox may not know of the alias, which is another's."""
+    return None if recipient.is_copy else recipient.alias
+
+
+def _captures(recipient: Recipient) -> Json:
+    return dict(sorted(recipient.captures.items(), key=lambda capture: _place(capture[0])))
+
+
+def _place(name: str) -> tuple[bool, int, str]:
+    """Where JavaScript keeps a property: array indices first, by number; the others by name, as good as any order."""
+    is_index = name.isascii() and name.isdecimal() and str(int(name)) == name and int(name) < MAX_ARRAY_LENGTH
+    return not is_index, int(name) if is_index else 0, name
 
 
 def _id(prefix: str, pk: Any) -> str | None:

@@ -18,13 +18,14 @@ EMAIL_RECEIVED: dict[str, Any] = {
         },
         "alias": {"id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f", "address": "help@example.com"},
         "domain": {"id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e", "name": "example.com"},
-        "route": {"kind": "plus", "tag": "order-7"},
+        "route": {"kind": "plus", "tag": "order-7", "captures": {}},
         "recipients": [
             {
                 "address": "help+order-7@example.com",
                 "alias_id": "alias_01jd2x8krp3s6t9v2x5z8b1d4f",
                 "kind": "plus",
                 "tag": "order-7",
+                "captures": {},
             }
         ],
         "received_at": "2030-01-31T18:00:00.000Z",

@@ -50,13 +50,17 @@ class EventDomainSerializer(serializers.Serializer[Any]):
 
 
 class EventRouteSerializer(serializers.Serializer[Any]):
-    kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, catch_all")
+    kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, pattern, catch_all")
     tag = serializers.CharField(allow_null=True, help_text="what stood after + in the local part")
+    captures = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="what the pattern's groups matched, by name or number; subdomain: what stood before the domain",
+    )
 
 
 class EventRecipientSerializer(EventRouteSerializer):
     address = serializers.CharField(help_text="as in RCPT TO")
-    alias_id = serializers.CharField(allow_null=True)
+    alias_id = serializers.CharField(allow_null=True, help_text="null as well in a further mailbox of the alias")
 
 
 class EventEnvelopeSerializer(serializers.Serializer[Any]):
@@ -114,7 +118,7 @@ class EventRawSerializer(serializers.Serializer[Any]):
 class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="of the email: the message in this mailbox")
     mailbox = EventMailboxSerializer()
-    alias = EventAliasSerializer(allow_null=True)
+    alias = EventAliasSerializer(allow_null=True, help_text="null as well in a further mailbox of it")
     domain = EventDomainSerializer()
     route = EventRouteSerializer()
     recipients = EventRecipientSerializer(many=True, help_text="only those that led to this mailbox")

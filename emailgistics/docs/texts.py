@@ -8,6 +8,7 @@ TAGS: Mapping[str, str] = {
     "Mailboxes": "Shared mailboxes. A key opens those on its allowlist, or all of them.",
     "Aliases": "Further addresses, each of which leads to a mailbox.",
     "Rules": "Which mail is let pass, refused, thrown away or kept back: by sender, network, attachment, size.",
+    "Routing": "Where mail to an address would go, and why. Nothing is sent.",
     "Webhooks": "Endpoints of yours that are told of every email. Each is bound to an alias, a mailbox or a domain.",
     "Deliveries": "What became of each event at each webhook: attempts, answers, when the next one is due.",
     "Jobs": "Work that goes on after the answer: replays of a span of time.",

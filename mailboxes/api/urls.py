@@ -7,6 +7,7 @@ from mailboxes.api.views.domains import DomainViewSet
 from mailboxes.api.views.emails import EmailFileViewSet, EmailViewSet
 from mailboxes.api.views.mailboxes import MailboxViewSet
 from mailboxes.api.views.quarantine import QuarantineViewSet
+from mailboxes.api.views.routing import RoutingViewSet
 from mailboxes.api.views.rules import RuleViewSet
 
 MANY: dict[str, Any] = {"get": "list", "post": "create"}
@@ -21,6 +22,7 @@ urlpatterns = [
     path("aliases/<str:id>", AliasViewSet.as_view({**ONE, "put": "update"})),
     path("rules", RuleViewSet.as_view(MANY)),
     path("rules/<str:id>", RuleViewSet.as_view(ONE)),
+    path("routing/explain", RoutingViewSet.as_view({"post": "explain"})),
     path("emails", EmailViewSet.as_view({"get": "list"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),

@@ -81,7 +81,11 @@ def judged_by_size(admissions: Sequence[Admission], *, envelope: Envelope, size:
 def _admission(route: Route, judgement: Judgement) -> Admission | DomainError:
     """Refused only if no mailbox takes it: otherwise what one of them would refuse is discarded there, with a row."""
     admission = _with(Admission(route, ()), judgement)
-    return _block(admission.verdicts) or admission
+    error = _block(admission.verdicts)
+    if error is None:
+        return admission
+    error.explanation = admission.route.explanation
+    return error
 
 
 def _with(admission: Admission, judgement: Judgement) -> Admission:

@@ -61,8 +61,10 @@ def test_an_alias_is_made_and_leads_to_its_mailbox() -> None:
         "name": "Help",
         "domain_id": mailbox.domain.public_id,
         "mailbox_id": mailbox.public_id,
+        "further_mailbox_ids": [],
         "description": "Tickets",
         "kind": "exact",
+        "priority": 100,
         "active": True,
     })  # fmt: skip
     assert answer["Location"] == f"{BASE}{url_of(alias)}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -35,6 +35,7 @@ from mailboxes.api.serializers import (
 from mailboxes.models import Alias, Attachment, Email, Mailbox, Recipient
 
 RAW_TYPE = "message/rfc822"
+RECIPIENTS = Prefetch("recipients", Recipient.objects.select_related("alias"))
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
 )
@@ -74,10 +75,9 @@ class EmailViewSet(EmailViews):
         responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
-        rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related("recipients")
+        rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
         page = self.paginate_queryset(rows)
-        shown = EmailSerializer(page, many=True, context={"principal": principal(request)})
-        return self.get_paginated_response(shown.data)
+        return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
 
     @extend_schema(
         summary="Read one email",
@@ -100,14 +100,15 @@ class EmailViewSet(EmailViews):
         if include and not principal(request).may(Scope.EMAILS_CONTENT):
             raise InsufficientScopeError([Scope.EMAILS_CONTENT])
         large = [f"content__{part}" for part in EmailWithContentSerializer.PARTS if part not in include]
-        email = find(self.get_queryset().select_related("message", "content", *QUARANTINE).defer(*large), id)
+        rows = self.get_queryset().select_related("message", "content", *QUARANTINE).prefetch_related(RECIPIENTS)
+        email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
             raise ValidationError(
                 {"include": f"There is no {', '.join(sorted(unknown))}; there is text, html, headers."}
             )
-        context = {"principal": principal(request), "include": include}
-        serializer = EmailWithContentSerializer if include else EmailDetailSerializer
-        return Response(serializer(email, context=context).data)
+        if not include:
+            return Response(EmailDetailSerializer(email, context=self._context).data)
+        return Response(EmailWithContentSerializer(email, context={**self._context, "include": include}).data)
 
     @extend_schema(
         operation_id="emails_attachments_list",
@@ -121,6 +122,10 @@ class EmailViewSet(EmailViews):
         email = find(self.get_queryset(), id)
         rows = email.attachments.select_related("email").order_by("position")
         return Response({"data": AttachmentSerializer(rows, many=True).data})
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        return {"principal": principal(self.request)}
 
     def _filtered(self, request: Request) -> QuerySet[Email]:
         """Raises NotFoundError for an alias or a mailbox that the key may not see, then ValidationError."""

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0004_mail_in_complete'),
+        ('mailboxes', '0005_patterns'),
     ]
 
     operations = [
