@@ -108,6 +108,7 @@ def test_a_list_shows_the_log_and_nothing_of_what_the_mail_says() -> None:
         "status": "processed",
         "kind": "normal",
         "has_attachment": True,
+        "quarantine": None,
     }
 
 

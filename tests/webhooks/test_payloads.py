@@ -95,6 +95,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "calendar": None,
         "marks": [],
         "parse": {"status": "ok", "defects": []},
+        "quarantine": None,
         "raw": {
             "size": len(MAIL),
             "sha256": hashlib.sha256(MAIL).hexdigest(),

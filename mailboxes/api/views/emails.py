@@ -40,6 +40,7 @@ RECIPIENTS = Prefetch("recipients", Recipient.objects.select_related("alias"))
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
 )
+QUARANTINE = ("quarantine_rule__alias",)  # what `quarantine` is made of
 RANGE_PROBLEM = described(416, "`range_not_satisfiable`: the range is beyond the end; see Content-Range.")
 
 
@@ -70,11 +71,12 @@ class EmailViewSet(EmailViews):
         parameters=[
             OpenApiParameter("alias_id", str, description="Only mail that came by this alias."),
             OpenApiParameter("mailbox_id", str, description="Only mail in this mailbox."),
+            OpenApiParameter("status", str, enum=Email.Status.values, description="Only mail that stands there."),
         ],
         responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
-        rows = self._filtered(request).select_related("message").prefetch_related(RECIPIENTS)
+        rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
 
@@ -100,7 +102,7 @@ class EmailViewSet(EmailViews):
         if include and not principal(request).may(Scope.EMAILS_CONTENT):
             raise InsufficientScopeError([Scope.EMAILS_CONTENT])
         large = [f"content__{column}" for column in LARGE if column not in include]
-        rows = self.get_queryset().select_related("message", "content").prefetch_related(RECIPIENTS)
+        rows = self.get_queryset().select_related("message", "content", *QUARANTINE).prefetch_related(RECIPIENTS)
         email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
             there_is = ", ".join(EmailWithContentSerializer.PARTS)
@@ -127,7 +129,7 @@ class EmailViewSet(EmailViews):
         return {"principal": principal(self.request)}
 
     def _filtered(self, request: Request) -> QuerySet[Email]:
-        """Raises NotFoundError for an alias or a mailbox that the key may not see."""
+        """Raises NotFoundError for an alias or a mailbox that the key may not see, then ValidationError."""
         rows, caller = self.get_queryset(), principal(request)
         if (alias_id := request.query_params.get("alias_id")) is not None:
             alias = find(Alias.objects.visible_to(caller), alias_id)
@@ -135,6 +137,10 @@ class EmailViewSet(EmailViews):
             rows = rows.filter(pk__in=Recipient.objects.filter(alias=alias).values("email"))
         if (mailbox_id := request.query_params.get("mailbox_id")) is not None:
             rows = rows.filter(mailbox=find(Mailbox.objects.visible_to(caller), mailbox_id))
+        if (status := request.query_params.get("status")) is not None:
+            if status not in Email.Status.values:
+                raise ValidationError({"status": f"This is {', '.join(Email.Status.values)}, or is left out."})
+            rows = rows.filter(status=status)
         return rows
 
 
