@@ -202,21 +202,21 @@ def test_the_limit_is_the_one_of_smtp_to_the_octet(run: Run) -> None:
 def test_each_kind_of_fault_has_its_status_and_nothing_of_its_words(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, text: str
 ) -> None:
-    def find(address: str) -> None:
+    def find(address: str, **_: Any) -> None:
         raise error
 
     make_mailbox()
-    monkeypatch.setattr(receive_mail, "route", find)
+    monkeypatch.setattr(receive_mail, "admit", find)
     assert run(TO) == (status, "", text + "\n")
 
 
 def test_a_traceback_is_there_for_who_asks(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def find(address: str) -> None:
+    def find(address: str, **_: Any) -> None:
         raise OperationalError("no route to host")
 
-    monkeypatch.setattr(receive_mail, "route", find)
+    monkeypatch.setattr(receive_mail, "admit", find)
     assert run("--traceback", TO)[0] == 75
     assert "OperationalError: no route to host" in capsys.readouterr().err
 
