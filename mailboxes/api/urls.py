@@ -17,7 +17,7 @@ urlpatterns = [
     path("mailboxes/<str:id>", MailboxViewSet.as_view(ONE)),
     path("aliases", AliasViewSet.as_view(MANY)),
     path("aliases/<str:id>", AliasViewSet.as_view({**ONE, "put": "update"})),
-    path("emails", EmailViewSet.as_view({"get": "list"})),
+    path("emails", EmailViewSet.as_view({"get": "list", "post": "create"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),
     path("emails/<str:id>/attachments/<str:attachment_id>", EmailFileViewSet.as_view({"get": "attachment"})),

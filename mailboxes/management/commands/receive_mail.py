@@ -162,7 +162,7 @@ def _read(stream: IO[bytes], *, limit: int) -> bytes:
 
 def _sender(text: str) -> str:
     """As in MAIL FROM, with or without the angle brackets."""
-    path = _path(text, keyword="FROM")
+    path = syntax.bare_path(text, keyword="FROM")
     if path is None or not syntax.is_storable_sender(path):
         raise NotTakenError(f"{_text(replies.BAD_SENDER)}: {shown(text)}", status=os.EX_DATAERR)
     return path
@@ -170,7 +170,7 @@ def _sender(text: str) -> str:
 
 def _admission(text: str, envelope: Envelope, *, size: int) -> Admission:
     """As in RCPT TO. A pipe is the operator's own, so test domains take mail from it."""
-    path = _path(text, keyword="TO")
+    path = syntax.bare_path(text, keyword="TO")
     try:
         if path is None:
             raise InvalidAddressError(text)
@@ -178,18 +178,6 @@ def _admission(text: str, envelope: Envelope, *, size: int) -> Admission:
     except DomainError as error:
         status = next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), os.EX_TEMPFAIL)
         raise NotTakenError(f"{_text(replies.refusal(error))}: {shown(text)}", status=status) from error
-
-
-def _path(text: str, *, keyword: str) -> str | None:
-    """What SMTP would make of it; None when that is nothing."""
-    bare = text.strip()
-    if not (bare.startswith("<") and bare.endswith(">")):
-        bare = f"<{bare}>"
-    try:
-        argument = syntax.parse_path(f"{keyword}:{bare}", keyword=keyword)
-    except syntax.BadArgumentError:
-        return None
-    return None if argument.parameters else argument.path
 
 
 def _text(reply: str) -> str:
