@@ -57,6 +57,8 @@ SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
 SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
+# days that it is kept who was refused, and what a rule threw away
+REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
 
 # --- mail out
@@ -197,7 +199,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_TASK_ROUTES = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
+SWEPT_TASKS = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
+CELERY_TASK_ROUTES = SWEPT_TASKS | {"mailboxes.tasks.tidy_up": {"queue": "mail"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -207,7 +210,10 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # none is: ours are acknowledged when they begin
 SWEEP_EVERY = timedelta(seconds=2)
 CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
-CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in CELERY_TASK_ROUTES}
+TIDY_EVERY = timedelta(minutes=1)
+CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in SWEPT_TASKS} | {
+    "mailboxes.tasks.tidy_up": {"task": "mailboxes.tasks.tidy_up", "schedule": TIDY_EVERY}
+}
 
 # --- cache: counts requests, for all processes together
 CACHES = {

@@ -5,9 +5,10 @@ import time
 from celery import shared_task
 
 from mailboxes.services import process as processing
-from mailboxes.services import reparse
+from mailboxes.services import reparse, tidy
 
 PROCESS = "mailboxes.tasks.process"
+TIDY = "mailboxes.tasks.tidy_up"
 
 
 @shared_task(name=PROCESS)
@@ -15,3 +16,8 @@ def process() -> None:
     ends_at = time.monotonic() + processing.SLICE.total_seconds()  # both together have the time of one slice
     processing.drain()
     reparse.drain(until=ends_at)
+
+
+@shared_task(name=TIDY)
+def tidy_up() -> None:
+    tidy.tidy()

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from emailgistics.common import tallies
+from emailgistics.common import bulk, tallies
 from emailgistics.common.errors import RefusedError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.nudge import nudge
@@ -256,19 +256,19 @@ def _insert(mails: Sequence[Incoming]) -> None:
     emails = {recipient.email.pk: recipient.email for recipient in recipients}
     stored = {email.message_id for email in emails.values()}
     kept = [incoming for incoming in mails if incoming.message.pk in stored]
-    Message.objects.bulk_create([incoming.message for incoming in kept])
+    bulk.insert([incoming.message for incoming in kept])
     _insert_raws([incoming.raw for incoming in kept])
-    Email.objects.bulk_create(list(emails.values()))
-    Recipient.objects.bulk_create(recipients)
-    Transcript.objects.bulk_create(
+    bulk.insert(list(emails.values()))
+    bulk.insert(recipients)
+    bulk.insert(
         [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript]
     )
-    Refusal.objects.bulk_create([refusal for entry in entries for refusal in entry.discards])
+    bulk.insert([refusal for entry in entries for refusal in entry.discards])
 
 
 def _insert_raws(raws: Sequence[RawMessage]) -> None:
     if sum(len(raw.data) for raw in raws) <= BULK_OCTETS:
-        RawMessage.objects.bulk_create(raws)
+        bulk.insert(raws)
         return
     for raw in raws:
         raw.save(force_insert=True)
