@@ -53,8 +53,23 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 
 # --- mail in
 MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
-SMTP_MAX_RECIPIENTS = 100  # RFC 5321 section 4.5.3.1.8: at least this many
 SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
+SMTP_PROCESSES = env.number("SMTP_PROCESSES", default=1, at_most=64)  # that `up` starts on the port
+LMTP_PORT = env.number("LMTP_PORT", default=0, at_least=0, at_most=65_535)  # of the LMTP listener of `up`; 0: none
+# of one process; 0 for an address: 20, and any number of loopback
+SMTP_MAX_CONNECTIONS = env.number("SMTP_MAX_CONNECTIONS", default=200, at_most=10_000)
+SMTP_MAX_CONNECTIONS_PER_ADDRESS = env.number("SMTP_MAX_CONNECTIONS_PER_ADDRESS", default=0, at_least=0)
+SMTP_MESSAGES_PER_MINUTE = env.number("SMTP_MESSAGES_PER_MINUTE", default=0, at_least=0)  # of one address; 0: any
+SMTP_MAX_BYTES_IN_FLIGHT = env.number("SMTP_MAX_BYTES_IN_FLIGHT", default=512 * 1024 * 1024)
+MIN_FREE_DISK_BYTES = env.number("MIN_FREE_DISK_BYTES", default=100 * 1024 * 1024, at_least=0)
+SMTP_TLS_CERT = env("SMTP_TLS_CERT", default="")  # PEM, with its chain; without one there is no STARTTLS
+SMTP_TLS_KEY = env("SMTP_TLS_KEY", default="")  # PEM; empty: in the same file
+SMTP_REQUIRE_TLS = env.number("SMTP_REQUIRE_TLS", default=0, at_least=0, at_most=1) == 1
+if (SMTP_TLS_KEY or SMTP_REQUIRE_TLS) and not SMTP_TLS_CERT:
+    raise ImproperlyConfigured("SMTP_TLS_KEY and SMTP_REQUIRE_TLS need a certificate: set SMTP_TLS_CERT.")
+SMTP_READER = env("SMTP_READER", default="auto")  # see mailboxes/smtp/reading.py
+if SMTP_READER not in ("auto", "chunked", "lines"):
+    raise ImproperlyConfigured(f"SMTP_READER is {SMTP_READER!r}; it is auto, chunked or lines.")
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 # days that it is kept who was refused, and what a rule threw away

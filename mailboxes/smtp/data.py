@@ -27,7 +27,21 @@ class DataScanner:
 
     @property
     def octets(self) -> bytes | None:
-        return None if self._size > self._limit else b"".join(self._kept)
+        return b"".join(self._kept) if self.is_kept else None
+
+    @property
+    def size(self) -> int:
+        """Octets of the mail so far, kept or not."""
+        return self._size
+
+    @property
+    def is_kept(self) -> bool:
+        return self._size <= self._limit
+
+    def drop(self) -> None:
+        """Nothing of it is wanted any more; only its end is."""
+        self._limit = -1
+        self._kept.clear()
 
     def feed(self, chunk: bytes) -> bool:
         """True when the mail has ended. Feed nothing more after that."""
@@ -50,10 +64,10 @@ class DataScanner:
             self._is_first = False
             unstuffed = unstuffed[2:]
         self._size += len(unstuffed)
-        if self._size > self._limit:
-            self._kept.clear()
-        else:
+        if self.is_kept:
             self._kept.append(unstuffed)
+        else:
+            self._kept.clear()
 
 
 def _length_of_possible_start(window: bytes) -> int:

@@ -1,341 +1,116 @@
-"""The listener and its connections: aiosmtpd's protocol, with what it gets wrong put right.
-
-Taken from aiosmtpd: the reading of command lines, states, timers. Ours: every command that says anything about mail,
-because its replies lack enhanced codes, its null sender is no sender, its faults are 500 with the exception's text, and
-its DATA reads line by line (several seconds without a yield for a large mail).
-"""
-# ruff: noqa: N802, N815, ARG002 - smtp_X(arg) is what aiosmtpd calls for command X
+"""The listener: accepts connections, as many as there are places for, and stops without losing what it has begun."""
 
 import asyncio
+import os
 import signal
 import socket
-import weakref
-from collections import defaultdict
-from typing import AnyStr, Final
+import stat
+from pathlib import Path
+from typing import Final
 
 from aiosmtpd import smtp as aiosmtpd
 from django.conf import settings
+from django.utils import timezone
 
-from emailgistics.common.errors import DomainError
 from emailgistics.common.logs import get_logger
-from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
-from mailboxes.smtp import replies, syntax
-from mailboxes.smtp.data import DataScanner
+from mailboxes.services.refuse import Refused
+from mailboxes.smtp import reading, replies, syntax
+from mailboxes.smtp.budgets import MessageRate, OctetBudget, Places, client_key
+from mailboxes.smtp.connection import Connection
+from mailboxes.smtp.conversation import BORROWED, Conversation, close
+from mailboxes.smtp.disk import Disk
 from mailboxes.smtp.handler import Handler
+from mailboxes.smtp.limits import Limits
+from mailboxes.smtp.lmtp import LmtpConnection
+from mailboxes.smtp.refusals import RefusalWriter
+from mailboxes.smtp.shared import Mailroom, Shared
+from mailboxes.smtp.tls import Certificate
 
 log = get_logger(__name__)
 
-MAX_CONNECTIONS = 200
-COMMAND_TIMEOUT_S = 300  # RFC 5321 section 4.5.3.2.7: at least five minutes, for a command and for each piece of DATA
-STORE_TIMEOUT_S = 600  # section 4.5.3.2.6: as long as the client waits for the answer to the final dot
 STOP_WITHIN_S = 10
-READ_LAST_REPLY_WITHIN_S = 5
-READER_LIMIT = 64 * 1024  # octets at which the reader stops reading ahead (at twice this)
-# More than the reader can ever hold (twice its limit and one piece of 256 KiB), so that one read leaves it empty
-READ_OCTETS = 1024 * 1024
-MAX_COMMAND_OCTETS = 2048  # section 4.5.3.1.4: 512 and what the extensions add; long quoted local parts fit too
-
-BORROWED = ("_create_envelope", "_handler_coroutine", "_reset_timeout", "_timeout_cb", "push")
-
-
-class OpenTransaction(aiosmtpd.Envelope):
-    """What MAIL and RCPT have said so far; mail_from None before MAIL, empty for the null sender."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.admissions: list[Admission] = []
-        self.size: int | None = None  # as declared
-
-
-class Connection(aiosmtpd.SMTP):
-    command_size_limit = MAX_COMMAND_OCTETS
-    command_size_limits: dict[str, int] = defaultdict(lambda: MAX_COMMAND_OCTETS)
-    line_length_limit = READER_LIMIT  # becomes the reader's limit; DATA knows no lines here
-    envelope: OpenTransaction
-    session: aiosmtpd.Session
-
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        open_connections: "weakref.WeakSet[Connection]",
-        hostname: str,
-        command_timeout_s: float,
-    ) -> None:
-        super().__init__(
-            handler,
-            hostname=hostname,
-            ident="ESMTP Emailgistics",
-            data_size_limit=settings.MAX_MESSAGE_BYTES,
-            enable_SMTPUTF8=True,
-            timeout=command_timeout_s,
-            loop=asyncio.get_running_loop(),
-        )
-        self._handler = handler
-        self._open_connections = open_connections
-        self._is_in_data = False
-        self._is_leaving = False
-
-    def _create_envelope(self) -> OpenTransaction:
-        return OpenTransaction()
-
-    def _forget_transaction(self) -> None:
-        self.envelope = self._create_envelope()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._open_connections.discard(self)
-        super().connection_lost(error)
-
-    # --- ending
-
-    def leave(self) -> None:
-        """Says 421 now, or after the answer to the DATA in flight."""
-        self._is_leaving = True
-        if not self._is_in_data:
-            self._hang_up(replies.SHUTTING_DOWN)
-
-    def abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
-
-    def _hang_up(self, reply: str) -> None:
-        if self.transport is None:
-            return
-        self._writer.write(reply.encode() + b"\r\n")
-        _close(self.transport)
-        if self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
-
-    def _timeout_cb(self) -> None:
-        self._hang_up(replies.IDLE_TOO_LONG)
-
-    # --- answering
-
-    async def push(self, status: AnyStr) -> None:
-        # 500 comes from aiosmtpd's command loop only: no enhanced code, and the client's words in it
-        if isinstance(status, str) and status.startswith("500 "):
-            await super().push(replies.NOT_UNDERSTOOD)
-        else:
-            await super().push(status)
-
-    async def handle_exception(self, error: Exception) -> str:
-        log.error("smtp.fault", error=type(error).__name__, exc_info=error)
-        return replies.OUR_FAULT
-
-    async def smtp_HELO(self, hostname: str | None) -> None:
-        await self._greet(hostname, extended=False, lines=[f"250 {self.hostname}"])
-
-    async def smtp_EHLO(self, hostname: str | None) -> None:
-        lines = replies.greeting_lines(self.hostname, max_message_bytes=settings.MAX_MESSAGE_BYTES)
-        await self._greet(hostname, extended=True, lines=lines)
-
-    async def _greet(self, hostname: str | None, *, extended: bool, lines: list[str]) -> None:
-        if not hostname:
-            await self.push(replies.BAD_ARGUMENT)
-            return
-        self._forget_transaction()
-        self.session.extended_smtp = extended
-        self.session.host_name = syntax.cleaned_helo(hostname)
-        await self.push("\r\n".join(lines))
-
-    async def smtp_MAIL(self, arg: str | None) -> None:
-        await self.push(self._begin_transaction(arg))
-
-    def _begin_transaction(self, arg: str | None) -> str:
-        if not self.session.host_name:
-            return replies.EHLO_FIRST
-        if self.envelope.mail_from is not None:
-            return replies.NESTED_MAIL
-        try:
-            argument = syntax.parse_path(arg, keyword="FROM")
-        except syntax.BadArgumentError:
-            return replies.BAD_ARGUMENT
-        if not syntax.is_storable_sender(argument.path):
-            return replies.BAD_SENDER
-        if refusal := _refused_parameter(argument.parameters):
-            return refusal
-        self.envelope.mail_from = argument.path
-        self.envelope.size = int(argument.parameters.get("SIZE") or 0) or None
-        return replies.SENDER_OK
-
-    async def smtp_RCPT(self, arg: str | None) -> None:
-        await self.push(await self._add_recipient(arg))
-
-    async def _add_recipient(self, arg: str | None) -> str:
-        if self.envelope.mail_from is None:
-            return replies.MAIL_FIRST if self.session.host_name else replies.EHLO_FIRST
-        try:
-            argument = syntax.parse_path(arg, keyword="TO")
-        except syntax.BadArgumentError:
-            return replies.BAD_ARGUMENT
-        if argument.parameters:
-            return replies.UNKNOWN_PARAMETER
-        if len(self.envelope.admissions) >= settings.SMTP_MAX_RECIPIENTS:
-            return replies.TOO_MANY_RECIPIENTS
-        client_ip = syntax.client_ip(self.session.peer)
-        try:
-            admission = await self._handler.admit(argument.path, envelope=self._envelope(), size=self.envelope.size)
-        except DomainError as error:
-            log.info("smtp.recipient_refused", code=error.code, client=client_ip)
-            return replies.refusal(error)
-        self.envelope.admissions.append(admission)
-        return replies.RECIPIENT_OK
-
-    async def smtp_DATA(self, arg: str | None) -> None:
-        if not self.envelope.admissions:
-            await self.push(replies.RCPT_FIRST if self.session.host_name else replies.EHLO_FIRST)
-            return
-        if arg:
-            await self.push(replies.BAD_ARGUMENT)
-            return
-        transaction = self.envelope
-        self._is_in_data = True
-        try:
-            await self.push(replies.SEND_DATA)
-            octets = await self._read_data()
-            self._forget_transaction()
-            await self.push(await self._store(transaction, octets))
-        finally:
-            self._is_in_data = False
-        if self._is_leaving:
-            self._hang_up(replies.SHUTTING_DOWN)
-
-    async def _read_data(self) -> bytes | None:
-        """The mail, or None when it was too big; what is pipelined behind it stays in the reader."""
-        scanner = DataScanner(limit=settings.MAX_MESSAGE_BYTES)
-        while True:
-            chunk = await self._reader.read(READ_OCTETS)
-            if not chunk:
-                raise ConnectionResetError
-            self._reset_timeout()
-            if scanner.feed(chunk):
-                break
-        # The reader is empty (see READ_OCTETS) and nothing was awaited since: appending is putting back in front.
-        # Without a read-ahead of our own, the command loop and a later TLS handshake find it where they look.
-        self._reader.feed_data(scanner.rest)
-        return scanner.octets
-
-    async def _store(self, transaction: OpenTransaction, octets: bytes | None) -> str:
-        if octets is None:
-            return replies.TOO_BIG
-        self._reset_timeout(STORE_TIMEOUT_S)
-        try:
-            receipt = await self._handler.store(
-                envelope=self._envelope(transaction), admissions=transaction.admissions, raw=octets
-            )
-        except DomainError as error:
-            return replies.refusal(error)
-        finally:
-            self._reset_timeout()
-        log.info("smtp.accepted", message=receipt.public_id, size=len(octets), recipients=len(transaction.admissions))
-        return replies.accepted(receipt)
-
-    def _envelope(self, transaction: OpenTransaction | None = None) -> Envelope:
-        return Envelope(
-            mail_from=(transaction or self.envelope).mail_from or "",
-            client_ip=syntax.client_ip(self.session.peer),
-            helo=self.session.host_name or "",
-        )
-
-    async def smtp_RSET(self, arg: str | None) -> None:
-        self._forget_transaction()
-        await self.push(replies.OK)
-
-    async def smtp_NOOP(self, arg: str | None) -> None:
-        await self.push(replies.OK)
-
-    async def smtp_QUIT(self, arg: str | None) -> None:
-        self._hang_up(replies.BYE)
-        await asyncio.sleep(0)  # the cancellation arrives here: nothing pipelined behind QUIT is read
-
-    async def smtp_HELP(self, arg: str | None) -> None:
-        await self.push(replies.HELP)
-
-    async def smtp_VRFY(self, arg: str | None) -> None:
-        await self.push(replies.NOT_VERIFIED if arg else replies.BAD_ARGUMENT)
-
-    async def smtp_EXPN(self, arg: str | None) -> None:
-        await self.push(replies.NOT_OFFERED)
-
-    smtp_AUTH = smtp_STARTTLS = smtp_EXPN
-
-
-def _refused_parameter(parameters: dict[str, str | None]) -> str | None:
-    """The reply to the first MAIL parameter that cannot be honoured: RFC 1870, 6152 and 6531 name the others."""
-    for keyword, value in parameters.items():
-        match keyword, value:
-            case "SIZE", str() if value.isdecimal():
-                if int(value) > settings.MAX_MESSAGE_BYTES:
-                    return replies.TOO_BIG
-            case "BODY", str() if value.upper() in ("7BIT", "8BITMIME"):
-                pass
-            case "SMTPUTF8", None:
-                pass
-            case (("SIZE" | "BODY" | "SMTPUTF8"), _):
-                return replies.BAD_ARGUMENT
-            case _:
-                return replies.UNKNOWN_PARAMETER
-    return None
-
-
-def _close(transport: asyncio.BaseTransport) -> None:
-    """Closes, and soon for good: `close` alone waits for a client to read what was sent, if it takes a year."""
-    transport.close()
-    if isinstance(transport, asyncio.WriteTransport):
-        asyncio.get_running_loop().call_later(READ_LAST_REPLY_WITHIN_S, transport.abort)
-
-
-class _Refusal(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(replies.TOO_MANY_CONNECTIONS.encode() + b"\r\n")
-        _close(transport)
+SHARE_OF_OCTETS = 4  # of the octets in flight, one client gets a fourth
+SOCKET_UMASK = 0o117  # a socket in the file system: for its user and group
 
 
 class Listener:
-    """Accepts connections in the running loop, from `start` until `stop`."""
+    """Takes mail in the running loop, from `start` until `stop`: by SMTP or LMTP, on a port or a socket file."""
 
     def __init__(
         self,
         *,
-        host: str,
-        port: int,
+        host: str = "",
+        port: int = 0,
+        path: Path | None = None,
+        is_lmtp: bool = False,
+        reuse_port: bool = False,
         handler: Handler | None = None,
-        max_connections: int = MAX_CONNECTIONS,
-        command_timeout_s: float = COMMAND_TIMEOUT_S,
+        mailroom: Mailroom | None = None,
+        limits: Limits | None = None,
+        certificate: Certificate | None = None,
+        requires_tls: bool = False,
+        disk: Disk | None = None,
+        refusals: RefusalWriter | None = None,
+        reader: str | None = None,
     ) -> None:
+        """`path` is of a socket file, and counts instead of host and port; `reader` is SMTP_READER's.
+
+        `mailroom` stands between the connections and the handler; it is the handler itself unless told.
+        """
         self.host = host
         self.port = port
+        self.path = path
+        self._reuse_port = reuse_port
+        self._protocol = LmtpConnection if is_lmtp else Connection
         self._handler = handler or Handler()
-        self._max_connections = max_connections
-        self._command_timeout_s = command_timeout_s
-        self._hostname: Final = socket.gethostname()  # not getfqdn: that may wait for DNS
-        # weak: a connection that fails before it is made never says that it is lost
-        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._mailroom = mailroom or self._handler
+        self._limits = limits or Limits.from_settings()
+        self._certificate = certificate
+        self._requires_tls = requires_tls
+        self._disk = disk or Disk(
+            settings.DATA_DIR if settings.EMBEDDED else None, keep_free=settings.MIN_FREE_DISK_BYTES
+        )
+        self._refusals = refusals or RefusalWriter()
+        self._reader = reader or settings.SMTP_READER
+        self._connections: set[Conversation] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listens; `port` 0 becomes the port that was free. Raises OSError when it cannot."""
         if missing := [name for name in BORROWED if name not in _attributes_of_aiosmtpd()]:
             raise RuntimeError(f"this version of aiosmtpd has no {', '.join(missing)}; requirements/run.txt pins one")
-        self._server = await asyncio.get_running_loop().create_server(self._accept, self.host, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def _accept(self) -> asyncio.Protocol:
-        if len(self._connections) >= self._max_connections:
-            log.warning("smtp.too_many_connections", limit=self._max_connections)
-            return _Refusal()
-        connection = Connection(
-            self._handler,
-            open_connections=self._connections,
-            hostname=self._hostname,
-            command_timeout_s=self._command_timeout_s,
+        limits = self._limits
+        shared = Shared(
+            mailroom=self._mailroom,
+            hostname=socket.gethostname(),  # not getfqdn: that may wait for DNS
+            limits=limits,
+            places=Places(at_most=limits.max_connections, per_client=limits.max_connections_per_client),
+            octets=OctetBudget(
+                at_most=limits.max_octets_in_flight,
+                # but one mail of the largest kind always
+                per_client=max(limits.max_octets_in_flight // SHARE_OF_OCTETS, settings.MAX_MESSAGE_BYTES),
+            ),
+            rate=MessageRate(per_minute=limits.messages_per_minute),
+            disk=self._disk,
+            certificate=self._certificate,
+            requires_tls=self._requires_tls,
+            refusals=self._refusals,
+            reader=await reading.chosen(self._reader),
+            connections=self._connections,
         )
-        self._connections.add(connection)
-        return connection
+        loop = asyncio.get_running_loop()
+
+        def at_the_door() -> asyncio.Protocol:
+            return _Door(shared, self._protocol)
+
+        if self.path is None:
+            self._server = await loop.create_server(
+                at_the_door, self.host, self.port, reuse_port=self._reuse_port or None
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+        else:
+            self._server = await loop.create_unix_server(at_the_door, sock=_socket_file(self.path))
 
     async def stop(self, *, within_s: float = STOP_WITHIN_S) -> bool:
         """No new connections, 421 to the idle, an answer to each DATA in flight. False if a database call hangs."""
@@ -343,6 +118,8 @@ class Listener:
         deadline = loop.time() + within_s
         if self._server is not None:
             self._server.close()
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
         for connection in tuple(self._connections):
             connection.leave()
         # ASYNC110 would have an event: there are two things to wait for, once in a process's life
@@ -350,19 +127,82 @@ class Listener:
             await asyncio.sleep(0.02)
         for connection in tuple(self._connections):
             connection.abort()
-        return await self._handler.close(within_s=max(deadline - loop.time(), 0.5))
+        left_s = max(deadline - loop.time(), 0.5)
+        are_written = asyncio.to_thread(self._refusals.stop, within_s=left_s)
+        return all(await asyncio.gather(self._handler.close(within_s=left_s), are_written))
+
+
+class _Door(asyncio.Protocol):
+    """Has a client in if there is a place, before anything else is made for it."""
+
+    def __init__(self, shared: Shared, protocol: type[Connection]) -> None:
+        self._shared = shared
+        self._protocol: Final = protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        client_ip = syntax.client_ip(transport.get_extra_info("peername"))
+        key = client_key(client_ip, is_loopback_known=self._shared.limits.counts_loopback)
+        if not self._shared.places.take(key):
+            self._turn_away(transport, client_ip)
+            return
+        connection = self._protocol(self._shared)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+
+    def _turn_away(self, transport: asyncio.BaseTransport, client_ip: str | None) -> None:
+        log.warning("smtp.too_many_connections", client=client_ip)
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(replies.TOO_MANY_CONNECTIONS.encode() + b"\r\n")
+        close(transport)
+        self._shared.refusals.add(
+            Refused(
+                at=timezone.now(),
+                envelope=Envelope(mail_from="", client_ip=client_ip, source=self._protocol.source),
+                reply=replies.TOO_MANY_CONNECTIONS,
+                code="too_many_connections",
+                is_only_counted=True,
+            )
+        )
 
 
 def _attributes_of_aiosmtpd() -> set[str]:
-    return {*dir(aiosmtpd.SMTP), *aiosmtpd.SMTP.__init__.__code__.co_names}
+    names = {*dir(aiosmtpd.SMTP)}
+    for method in (aiosmtpd.SMTP.__init__, aiosmtpd.SMTP._cb_client_connected):  # noqa: SLF001 - what it sets
+        names.update(method.__code__.co_names)
+    return names
+
+
+def _socket_file(path: Path) -> socket.socket:
+    """For its user and group only, from its first moment. One that nobody answers on any more is replaced.
+
+    Raises OSError, FileExistsError among them where there is something else.
+    """
+    if path.exists():
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise FileExistsError(17, "there is a file that is no socket", str(path))
+        with socket.socket(socket.AF_UNIX) as attempt:
+            if attempt.connect_ex(str(path)) == 0:
+                raise FileExistsError(17, "another process listens there", str(path))
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(SOCKET_UMASK)
+    try:
+        listening.bind(str(path))
+    except BaseException:
+        listening.close()
+        raise
+    finally:
+        os.umask(mask)
+    return listening
 
 
 async def run_until_told(listener: Listener) -> bool:
-    """Runs a started listener until SIGTERM or SIGINT, then stops it; see `Listener.stop`."""
+    """Runs a started listener until the first SIGTERM or SIGINT, then stops it: see `Listener.stop`."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    log.info("smtp.listening", host=listener.host, port=listener.port)
+    where = {"path": str(listener.path)} if listener.path else {"host": listener.host, "port": listener.port}
+    log.info("smtp.listening", **where)
     await told.wait()
     is_clean = await listener.stop()
     log.info("smtp.stopped", clean=is_clean)

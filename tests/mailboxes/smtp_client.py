@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from mailboxes.smtp.handler import Handler
+from mailboxes.smtp.limits import Limits
 from mailboxes.smtp.server import Listener
 
 Result = TypeVar("Result")
@@ -101,8 +102,8 @@ class Running:
 
 
 @contextmanager
-def listening(handler: Handler | None = None, **options: Any) -> Iterator[Running]:
-    running = Running(Listener(host="127.0.0.1", port=0, handler=handler, **options))
+def listening(handler: Handler | None = None, *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
+    running = Running(Listener(host="127.0.0.1", port=0, handler=handler, limits=limits, **options))
     try:
         running.run(running.listener.start())
         yield running

@@ -73,9 +73,16 @@ def _parts() -> Iterator[Part]:
     answers = {
         "web": lambda: _answers_http(settings.HTTP_HOST, settings.HTTP_PORT),
         "smtp": lambda: _answers_smtp(settings.SMTP_HOST, settings.SMTP_PORT),
+        "lmtp": lambda: _answers_smtp(LOOPBACK, settings.LMTP_PORT),
         "sink": lambda: _answers_http(LOOPBACK, settings.SINK_PORT),
     }
     commands = {name: [sys.executable, *shlex.split(command)[1:]] for name, command in COMMANDS.items()}
+    if settings.SMTP_PROCESSES > 1:
+        commands["smtp"].append("--reuse-port")
+        # each of them answers on the port, so only one can be asked
+        commands |= {f"smtp-{number}": commands["smtp"] for number in range(2, settings.SMTP_PROCESSES + 1)}
+    if settings.LMTP_PORT:
+        commands["lmtp"] = [*commands["smtp"][:3], "--lmtp"]
     if settings.EMBEDDED:
         record = str(settings.DATA_DIR / "received.jsonl")
         commands["sink"] = [sys.executable, "manage.py", "webhook_sink", "--record", record]
@@ -107,6 +114,8 @@ def _refuse_taken_ports() -> None:
     with ExitStack() as bound:  # all at once, so that two variables with the same port are found too
         _bind(bound, "HTTP_PORT", settings.HTTP_HOST, settings.HTTP_PORT)
         _bind(bound, "SMTP_PORT", settings.SMTP_HOST, settings.SMTP_PORT)
+        if settings.LMTP_PORT:
+            _bind(bound, "LMTP_PORT", LOOPBACK, settings.LMTP_PORT)
         if settings.EMBEDDED:
             _bind(bound, "SINK_PORT", LOOPBACK, settings.SINK_PORT)
 
@@ -133,6 +142,8 @@ def _bind(bound: ExitStack, variable: str, host: str, port: int) -> None:
 
 def _where_it_listens() -> str:
     places = [f"web {settings.BASE_URL}", f"smtp {settings.SMTP_HOST}:{settings.SMTP_PORT}"]
+    if settings.LMTP_PORT:
+        places.append(f"lmtp {LOOPBACK}:{settings.LMTP_PORT}")
     if settings.EMBEDDED:
         places.append(f"webhook receiver {receiver_url()}")
     return f"{', '.join(places)}; data in {settings.DATA_DIR}; Ctrl-C stops"

@@ -1,36 +1,93 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mailboxes.smtp.server import Listener, run_until_told
+from mailboxes.smtp.tls import Certificate
+
+LOOPBACK = "127.0.0.1"
+LMTP_PORT = 24  # IANA's
 
 
 class Command(BaseCommand):
-    help = "Receives mail by SMTP until SIGTERM or Ctrl-C."
+    help = (
+        "Receives mail by SMTP, or by LMTP from a mail server in front, until SIGTERM or Ctrl-C.  "
+        "Example: manage.py smtpd --lmtp --socket /run/emailgistics/lmtp"
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default=settings.SMTP_HOST, help="address to listen on (SMTP_HOST)")
-        parser.add_argument("--port", default=settings.SMTP_PORT, type=int, help="port to listen on (SMTP_PORT)")
+        parser.add_argument("--host", help="address to listen on (SMTP_HOST; with --lmtp, loopback)")
+        parser.add_argument("--port", type=int, help="port to listen on (SMTP_PORT; with --lmtp, LMTP_PORT or 24)")
+        parser.add_argument("--lmtp", action="store_true", help="speak LMTP (RFC 2033)")
+        parser.add_argument(
+            "--socket", type=Path, metavar="PATH", help="listen on a socket file, which its user and group can open"
+        )
+        parser.add_argument(
+            "--reuse-port",
+            action="store_true",
+            help="let other smtpd processes of this installation listen on the same port",
+        )
 
-    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
-        if not asyncio.run(_serve(host, port)):
+    def handle(
+        self,
+        *args: Any,
+        host: str | None,
+        port: int | None,
+        lmtp: bool,
+        socket: Path | None,
+        reuse_port: bool,
+        **options: Any,
+    ) -> None:
+        if socket is not None and (host is not None or port is not None or reuse_port):
+            raise CommandError("--socket goes with neither --host, --port nor --reuse-port.")
+        listener = Listener(
+            host=host or (LOOPBACK if lmtp else settings.SMTP_HOST),
+            port=port if port is not None else _usual_port(is_lmtp=lmtp),
+            path=socket,
+            is_lmtp=lmtp,
+            reuse_port=reuse_port,
+            certificate=_certificate(),
+            requires_tls=settings.SMTP_REQUIRE_TLS and not lmtp,
+        )
+        if not asyncio.run(_serve(listener, protocol="LMTP" if lmtp else "SMTP")):
             # A call to the database hangs, and Python would wait for its thread. No 250 was said for what it holds.
             sys.stderr.flush()
             os._exit(0)
 
 
-async def _serve(host: str, port: int) -> bool:
-    listener = Listener(host=host, port=port)
+def _usual_port(*, is_lmtp: bool) -> int:
+    return settings.LMTP_PORT or LMTP_PORT if is_lmtp else settings.SMTP_PORT
+
+
+def _certificate() -> Certificate | None:
+    if not settings.SMTP_TLS_CERT:
+        return None
+    try:
+        return Certificate(Path(settings.SMTP_TLS_CERT), Path(settings.SMTP_TLS_KEY or settings.SMTP_TLS_CERT))
+    except OSError as error:
+        raise CommandError(f"SMTP_TLS_CERT and SMTP_TLS_KEY cannot be used: {error.strerror or error}.") from error
+
+
+async def _serve(listener: Listener, *, protocol: str) -> bool:
     try:
         await listener.start()
     except (OSError, OverflowError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number and number > 0 else error  # asyncio's own text says it twice
-        raise CommandError(
-            f"cannot listen for SMTP on {host} port {port} ({reason}): free the port or set SMTP_PORT (and SMTP_HOST)."
-        ) from error
+        raise CommandError(_cannot_listen(listener, protocol, error)) from error
     return await run_until_told(listener)
+
+
+def _cannot_listen(listener: Listener, protocol: str, error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if listener.path is not None:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return f"cannot listen for {protocol} on {listener.path} ({reason})."
+    reason = os.strerror(number) if number and number > 0 else error  # asyncio's own text says it twice
+    return (
+        f"cannot listen for {protocol} on {listener.host} port {listener.port} ({reason}): "
+        f"free the port or set {protocol}_PORT (and {protocol}_HOST)."
+    )
