@@ -97,6 +97,7 @@ def test_a_mail_of_25_mb_is_taken_and_one_over_the_limit_is_not(installation: In
         (["--", "-x@example.com"], RAW, 67),
         ([], RAW, 75),
         (["--frm=ada@example.net", SAMPLE_ALIAS], RAW, 75),
+        (["--client-ip=nonsense", SAMPLE_ALIAS], RAW, 75),
     ],
 )
 def test_the_process_ends_with_the_status(
