@@ -88,9 +88,9 @@ class Interruptions:
 
 class Command(BaseCommand):
     help = (
-        "Takes one mail from standard input, as it is, for all the recipients or for none. Exit status: 0 stored (or "
-        "thrown away as a rule says), 75 try again (--traceback says why), 67 no such recipient, 77 refused, 65 not an address, or no mail, or more "
-        "than MAX_MESSAGE_BYTES.  "
+        "Takes one mail from standard input, as it is, for all the recipients or for none. Exit status: 0 stored, or "
+        "thrown away as a rule says, 75 try again (--traceback says why), 67 no such recipient, 77 refused, 65 not an "
+        "address, or no mail, or more than MAX_MESSAGE_BYTES.  "
         "Example: manage.py receive_mail --sender=ada@example.net -- help@example.com < mail.eml"
     )
     requires_system_checks = ()
