@@ -18,8 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any
 from tests import campaign_report, postgres_server
 from tests.campaign_faults import (
     AWAY_FOR_S,
+    BAG,
     DISPATCHER,
     DISPATCHERS_BESIDE,
     Killer,
@@ -37,7 +38,7 @@ from tests.campaign_faults import (
     outages,
     quick_faults,
 )
-from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare
+from tests.campaign_ledger import HELP, ORDERS, Broken, Ledger, compare, unequal
 from tests.campaign_receiver import MOODS, Receiver, Record
 from tests.installation import (
     ROOT,
@@ -57,6 +58,7 @@ PAUSE_EVERY_S = 25
 PAUSED_FOR_S = 8
 SENDERS = 4
 RECIPIENTS, RECIPIENT_WEIGHTS = ((HELP,), (ORDERS,), (HELP, ORDERS)), (6, 3, 1)
+NEW_RATHER_THAN_AGAIN = 0.5  # while something is to be sent again
 # Mails a second while one is away by itself: it is the delay that is measured, not how fast a backlog is worked off. A
 # backlog grows without Redis only: without PostgreSQL nothing is accepted.
 RATE_WITHOUT = {"Redis": 2, "PostgreSQL": 10}
@@ -84,6 +86,7 @@ class Report:
     lost_attempts: int = 0
     most_lost_of_one: int = 0  # deliveries of which four are lost fail: see QUARANTINED_FROM_LOSSES
     parked: int = 0
+    resent: int = 0  # mails that were stored when their sender, who had no 250 for them, sent them again
     unfinished: dict[str, int] = field(default_factory=dict)
     settled_after_s: float = 0
     longest_without_process_s: dict[str, float] = field(default_factory=dict)
@@ -116,10 +119,11 @@ class Campaign:
         *,
         rate: float,
         chance: random.Random,
+        only: Collection[str] = (),
     ) -> None:
         self.one, self.receiver, self.server = one, receiver, server
         self.report, self.ledger, self.over = Report(), Ledger(), threading.Event()
-        self.killer = Killer(one, receiver, chance)
+        self.killer = Killer(one, receiver, chance, only=only)
         self.rate = self.full_rate = rate
         self.chance = chance
         self.webhooks_of, self.pausable = provide_webhooks(one, receiver)
@@ -132,14 +136,18 @@ class Campaign:
     # --- what is done
 
     def send_steadily(self, number: int) -> None:
+        """As a mail host does: what got no 250 is sent again, the same octets, until it gets one."""
         client: smtplib.SMTP | None = None
         sent, due = 0, time.monotonic()
         chance = random.Random(number)
+        unsent: deque[tuple[str, tuple[str, ...]]] = deque()
         while not self.over.is_set():
             due = max(due + SENDERS / self.rate, time.monotonic() - 1)  # no flood for what could not be sent
             self.over.wait(max(0, due - time.monotonic()))
-            subject, (to,) = f"Campaign {number} {sent}", chance.choices(RECIPIENTS, RECIPIENT_WEIGHTS)
-            sent += 1
+            if not unsent or chance.random() < NEW_RATHER_THAN_AGAIN:
+                unsent.append((f"Campaign {number} {sent}", *chance.choices(RECIPIENTS, RECIPIENT_WEIGHTS)))
+                sent += 1
+            subject, to = unsent[0]
             try:
                 client = client or self.one.smtp()
                 message = send_octets(client, simple_mail(subject), to=list(to))
@@ -147,8 +155,10 @@ class Campaign:
                 self._note_refusal(error)
                 close(client)
                 client = None
+                unsent.rotate(-1)
             else:
                 self.ledger.accept(message, subject, to)
+                unsent.popleft()
         close(client)
 
     def _note_refusal(self, error: Exception) -> None:
@@ -288,7 +298,9 @@ class Campaign:
         report.unfinished, report.broken = rows["unfinished"], found.broken
         report.broken.refused_for_good = self.ledger.refused_for_good
         report.lost_attempts, report.most_lost_of_one = rows["lost_attempts"], rows["most_lost_of_one"]
-        report.parked = rows["parked"]
+        report.parked, report.resent = rows["parked"], rows["counts"].get("mail_resent", 0)
+        report.broken.stored_twice = rows["stored_twice"]
+        report.broken.counts_that_do_not_add_up = unequal(rows["counts"], rows["messages"])
 
     def keep_evidence(self, folder: Path) -> None:
         """Ledgers and rows, beside the logs and the database."""
@@ -341,6 +353,7 @@ def run(
     moods: dict[str, float] = MOODS,
     settle_within_s: float = SETTLE_WITHIN_S,
     keeps_database: bool = False,
+    only: Collection[str] = (),
 ) -> Report:
     """The campaign proper: rate is in mails a second over all senders.
 
@@ -359,7 +372,7 @@ def run(
         one.keeps_database = keeps_database  # until all is well
         if server is not None:
             one.keeps_database, server.keeps_folder = True, keeps_database  # it goes with its server
-        campaign = Campaign(one, receiver, server, rate=rate, chance=chance)
+        campaign = Campaign(one, receiver, server, rate=rate, chance=chance, only=only)
         jobs: list[Callable[[], None]] = [campaign.watch, campaign.pause_and_resume]
         jobs += [lambda number=number: campaign.send_steadily(number) for number in range(SENDERS)]  # type: ignore[misc]
         if two is not None:
@@ -424,12 +437,21 @@ def start(
     return installation
 
 
+def parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    known = sorted({name.split(" ")[0] for name in BAG})
+    if unknown := set(names) - set(known):
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; the parts are {', '.join(known)}")
+    return names
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=30, help="mails a second")
     parser.add_argument("--on", choices=["sqlite", "postgres"], default="sqlite", help="postgres: needs redis-server")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=parts, default=(), help="parts to be killed, as in smtp,worker; default: all")
     parser.add_argument("--record", type=Path, help="a document to write the results into")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what it has started goes with it
@@ -439,6 +461,7 @@ def main() -> int:
         report = run(
             kills=options.kills,
             rate=options.rate,
+            only=options.only,
             folder=folder,
             on_postgres=options.on == "postgres",
             seed=options.seed,
@@ -453,7 +476,8 @@ def main() -> int:
     facts = vars(report) | {"broken": vars(report.broken)}
     print(campaign_report.section(facts), json.dumps(facts, indent=2), sep="\n")  # noqa: T201
     if options.record and is_clean:
-        campaign_report.write_into(options.record, facts, key=options.on)
+        key = f"{options.on} of {','.join(options.only)}" if options.only else options.on
+        campaign_report.write_into(options.record, facts, key=key)
     return 0 if is_clean else 1
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,8 +54,12 @@ DONE_WITHIN_S = 60
 class Killer:
     """kill -9, and a count of what was really killed: a part that its supervisor holds back cannot be killed."""
 
-    def __init__(self, one: Installation, receiver: Receiver, chance: random.Random) -> None:
+    def __init__(
+        self, one: Installation, receiver: Receiver, chance: random.Random, *, only: Collection[str] = ()
+    ) -> None:
+        """only: the parts that are killed, children included; empty for all."""
         self.kills: Counter[str] = Counter()
+        self._bag = {name: times for name, times in BAG.items() if not only or name.split(" ")[0] in only}
         self._one = one
         self._receiver = receiver
         self._chance = chance
@@ -72,7 +76,7 @@ class Killer:
     def kill_one(self) -> bool:
         """The next in the bag that may be killed, or what was shot since the last time. False if there was neither."""
         if len(self._next) < BAG_AT_LEAST:
-            self._next += self._chance.sample(list(BAG), sum(BAG.values()), counts=list(BAG.values()))
+            self._next += self._chance.sample(list(self._bag), sum(self._bag.values()), counts=list(self._bag.values()))
         total = self.total
         self.hold_fire()
         if self.total == total:

@@ -53,6 +53,8 @@ class Broken:
 
     refused_for_good: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    stored_twice: list[str] = field(default_factory=list)
+    counts_that_do_not_add_up: list[str] = field(default_factory=list)
     not_verified: list[str] = field(default_factory=list)
     duplicates_with_another_id: list[str] = field(default_factory=list)
     duplicates_with_other_octets: list[str] = field(default_factory=list)
@@ -129,3 +131,16 @@ def _look_at(row: Mapping[str, Any], broken: Broken) -> None:
         broken.not_delivered.append(f"{row['delivery']} is {row['state']}: {row['reason']}")
     if row["numbers"] != list(range(1, row["attempts"] + 1)):
         broken.attempt_numbers_with_holes.append(f"{row['delivery']}: {row['numbers']} of {row['attempts']}")
+
+
+def unequal(counts: Mapping[str, int], messages: int) -> list[str]:
+    """What an installation's own counters say against each other, and against the rows that are there."""
+    accepted, stored, resent, discarded = (
+        counts.get(f"mail_{what}", 0) for what in ("accepted", "stored", "resent", "discarded")
+    )
+    found = []
+    if accepted != stored + resent + discarded:
+        found.append(f"{accepted} accepted, but {stored} stored, {resent} resent and {discarded} discarded")
+    if stored != messages:
+        found.append(f"{stored} counted as stored, but {messages} are there")
+    return found

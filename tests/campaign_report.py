@@ -32,6 +32,7 @@ def outcome(facts: Mapping[str, Any]) -> dict[str, object]:
         "mails accepted (250)": facts["accepted"],
         "refused for now, or cut off before the answer": sum(refused.values()),
         "of these, by answer": ", ".join(f"{reply}: {count}" for reply, count in most_first(refused)) or "none",
+        "sent again after an answer that got lost, recognised, and not stored again": facts["resent"],
         "deliveries owed for what was accepted": facts["owed"],
         "of these arrived, verified": facts["delivered"],
         "arrived once more, under the same webhook-id and with the same octets": facts["duplicates"],

@@ -12,8 +12,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emailgistics.settings")
 django.setup()
 
+from django.db.models import Count  # noqa: E402
+
+from emailgistics.common import tallies  # noqa: E402
 from emailgistics.common.ids import encode_id  # noqa: E402
-from mailboxes.models import Message  # noqa: E402
+from mailboxes.models import Email, Message  # noqa: E402
 from webhooks.models import Attempt, Delivery, Event, Webhook  # noqa: E402
 
 
@@ -22,6 +25,13 @@ def unfinished() -> dict[str, int]:
     waiting = Message.objects.filter(state=Message.State.WAITING).count()
     states = (Delivery.State.PENDING, Delivery.State.HELD)
     return {"waiting": waiting, **{state.value: Delivery.objects.filter(state=state).count() for state in states}}
+
+
+def stored_twice() -> list[str]:
+    """By Message-ID, which each mail of the campaign has one of its own. One that was never opened shows none."""
+    rows = Email.objects.exclude(message_id_header="").order_by().values("message_id_header")
+    twice = rows.annotate(messages=Count("message", distinct=True)).filter(messages__gt=1)
+    return [row["message_id_header"] for row in twice]
 
 
 def everything() -> dict[str, Any]:
@@ -35,6 +45,9 @@ def everything() -> dict[str, Any]:
         "unfinished": unfinished(),
         "lost_attempts": lost.total(),
         "most_lost_of_one": max(lost.values(), default=0),
+        "messages": Message.objects.count(),
+        "stored_twice": stored_twice(),
+        "counts": tallies.totals(),
         "parked": Message.objects.filter(state=Message.State.PARKED).count(),
         "deliveries": [
             {

@@ -306,6 +306,7 @@ SCOPE_OF: dict[tuple[str, str], tuple[Scope, ...] | Scope | None] = {
     ("POST", "/v1/webhooks/<str:id>/ack"): (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
     ("POST", "/v1/emails"): Scope.EMAILS_SUBMIT,
     ("POST", "/v1/emails/<str:id>/revoke-links"): (Scope.EMAILS_CONTENT, Scope.EMAILS_WRITE),
+    ("POST", "/v1/routing/explain"): Scope.ALIASES_READ,
     ("GET", "/v1/me"): None,
     ("GET", "/v1/openapi.json"): None,
     ("GET", "/v1/schemas/<str:name>"): None,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import campaign, environment
-from tests.campaign_ledger import Accepted, compare
+from tests.campaign_ledger import Accepted, compare, unequal
 from tests.campaign_receiver import Arrival
 
 # only what is tried again after 5 s: what is busy waits a minute, and what hangs for its deadline
@@ -43,7 +43,7 @@ def test_thirty_seconds_of_kills_and_faults_lose_nothing(tmp_path: Path) -> None
     assert report.is_clean, vars(report)
     assert report.kills.total() >= 30
     assert len(report.kills) >= 5
-    assert report.kills["dispatcher before the answer"] + report.kills["dispatcher after the answer"] >= 3
+    assert report.kills["dispatcher before the answer"] + report.kills["dispatcher after the answer"] >= 1
     assert report.faults.total() >= 3
     assert report.accepted > 50
     assert report.delivered > report.accepted  # some go to two or three
@@ -75,3 +75,17 @@ def test_the_ledgers_show_each_kind_of_broken_promise(
     accepted = [Accepted(message="msg_1", subject="Once", to=("help@example.com",), at=0.0)]
     found = compare(accepted, arrivals, rows, {"help@example.com": {"wh_1"}})
     assert {name for name, cases in vars(found.broken).items() if cases} == broken
+
+
+@pytest.mark.parametrize(
+    "counts, messages, found",
+    [
+        ({"mail_accepted": 7, "mail_stored": 4, "mail_resent": 2, "mail_discarded": 1}, 4, 0),
+        ({}, 0, 0),
+        ({"mail_accepted": 7, "mail_stored": 4, "mail_resent": 2}, 4, 1),
+        ({"mail_accepted": 4, "mail_stored": 4}, 3, 1),
+        ({"mail_accepted": 5, "mail_stored": 4}, 5, 2),
+    ],
+)
+def test_counters_that_do_not_add_up_are_told(counts: dict[str, int], messages: int, found: int) -> None:
+    assert len(unequal(counts, messages)) == found

@@ -22,3 +22,44 @@ def load(port: int, *, mails: int, connections: int, octets: int) -> float:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """A process and all below it, each with a word or two of its command."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            parent = int(_status(int(entry.name)).get("PPid", "0"))
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = {}, [pid]
+    while todo:
+        one = todo.pop()
+        command = Path(f"/proc/{one}/cmdline").read_bytes().decode().split("\0")
+        found[one] = " ".join(word for word in command[1:] if word and not word.startswith("-"))[:40]
+        todo += children.get(one, [])
+    return found
+
+
+def pss_kib(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+
+
+def resident_kib(pid: int) -> int:
+    return int(_status(pid)["VmRSS"].split()[0])
+
+
+def peak_kib(pid: int) -> int:
+    return int(_status(pid)["VmHWM"].split()[0])
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -15,9 +15,10 @@ from rest_framework.fields import SkipField, empty
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from emailgistics.common.requests import BODY_TOO_LARGE, JSON_TYPE, MAX_BODY_BYTES, Row, find
+from emailgistics.common.requests import BODY_TOO_LARGE, JSON_TYPE, MAX_BODY_BYTES, Row, find, find_many
 
 MAX_DEPTH = 32  # levels of a body; whatever looks into one by recursion stays far from Python's limit
+MAX_REFERENCES = 100  # ids in one list of a body
 TOO_DEEP = f"The JSON is nested too deeply: at most {MAX_DEPTH} levels."
 
 
@@ -82,19 +83,33 @@ def find_in_body(rows: QuerySet[Row], request: Request, name: str) -> Row | None
     return None if given is None else find(rows, given if isinstance(given, str) else "")
 
 
+def find_many_in_body(rows: QuerySet[Row], request: Request, name: str) -> list[Row]:
+    """The rows whose ids the body lists under that name, in the order there. Raises NotFoundError.
+
+    What is no list of at most MAX_REFERENCES is told of later: that is a matter of form.
+    """
+    given = body_of(request).get(name)
+    if not isinstance(given, list) or len(given) > MAX_REFERENCES:
+        return []
+    return find_many(rows, [one if isinstance(one, str) else "" for one in given])
+
+
 def values_in_body(
     request: Request,
     serializer: "type[BodySerializer]",
     *,
     current: Mapping[str, Any] | None = None,
     references: Mapping[str, QuerySet[Any]] | None = None,
+    many_references: Mapping[str, QuerySet[Any]] | None = None,
 ) -> dict[str, Any]:
     """What the body gives, checked by the serializer, under the names that services know.
 
     current is the JSON of the resource as it is. references are the fields that name another thing by its id, each with
-    the rows that the caller may see; they are looked for first of all. Raises NotFoundError, ValidationError.
+    the rows that the caller may see, many_references those that name several; they are looked for first of all. Raises
+    NotFoundError, ValidationError.
     """
-    found = {name: find_in_body(rows, request, name) for name, rows in (references or {}).items()}
+    found: dict[str, Any] = {name: find_in_body(rows, request, name) for name, rows in (references or {}).items()}
+    found |= {name: find_many_in_body(rows, request, name) for name, rows in (many_references or {}).items()}
     checked = serializer(data=body_of(request), context={"current": current or {}, "found": found})
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
@@ -142,6 +157,22 @@ class Reference(serializers.CharField):
     def run_validation(self, data: Any = empty) -> Any:
         is_empty, value = self.validate_empty_values(data)
         return value if is_empty else self.context["found"][self.field_name]
+
+
+class References(serializers.ListField):
+    """The ids of other things; its value is the rows, each once. `values_in_body` has looked for them."""
+
+    default_error_messages: ClassVar = {"not_a_list": "This is a list of ids."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=serializers.CharField(), max_length=MAX_REFERENCES, **kwargs)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        is_empty, value = self.validate_empty_values(data)
+        if is_empty:
+            return value
+        self.run_validators(self.to_internal_value(data))
+        return self.context["found"][self.field_name]
 
 
 class Unchanged(serializers.CharField):

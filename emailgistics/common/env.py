@@ -5,10 +5,11 @@ That file is written by the embedded default itself.
 
 import base64
 import os
+import re
 import secrets
 import stat
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 import environ
@@ -19,6 +20,8 @@ from emailgistics.common.crypto import KEY_BYTES
 
 GENERATED = "env"
 MAX_DURATION_DIGITS = 6
+MAX_PORT = 65_535
+_SERVER = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 class _Variables(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
@@ -42,7 +45,7 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
         return int(text)
 
     def port(self, name: str, *, default: int) -> int:
-        return self.number(name, default=default, at_most=65_535)
+        return self.number(name, default=default, at_most=MAX_PORT)
 
     def duration(self, name: str, *, default: str, at_most: timedelta) -> timedelta:
         """Written `90m`, `72h` or `30d`; more than nothing."""
@@ -60,6 +63,25 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
             return [ip_network(text.strip()) for text in self.list(name, default=default)]
         except ValueError as error:
             raise ImproperlyConfigured(f"{name}: {error}. It is CIDRs such as 192.0.2.0/24, with commas.") from error
+
+    def servers(self, name: str, *, default_port: int) -> list[tuple[str, int]]:
+        """IP addresses, each with or without a port, with commas between; an IPv6 one with a port is in brackets."""
+        return [self._server(name, text.strip(), default_port) for text in self.list(name, default=[])]
+
+    def _server(self, name: str, text: str, default_port: int) -> tuple[str, int]:
+        found = _SERVER.fullmatch(text)
+        address: IPv4Address | IPv6Address | None
+        try:
+            address = ip_address((found["bracketed"] or found["plain"]) if found else text)
+            port = int(found["port"]) if found and found["port"] else default_port
+        except ValueError:
+            address, port = None, 0
+        if address is None or not 1 <= port <= MAX_PORT:
+            raise ImproperlyConfigured(
+                f"{name} has {text!r}; it is addresses such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353, "
+                "with commas."
+            )
+        return str(address), port
 
     def url(self, name: str, *, schemes: tuple[str, ...]) -> str:
         """A URL with one of the schemes, or nothing."""

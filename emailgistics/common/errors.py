@@ -9,6 +9,7 @@ from typing import ClassVar
 
 class DomainError(Exception):
     code: ClassVar[str] = "error"
+    explanation: tuple[str, ...] = ()  # the decisions that led to it, where somebody may ask for them
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)

@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Domains", "language", "mailboxes_domain_changelist"),
             ("Mailboxes", "inbox", "mailboxes_mailbox_changelist"),
             ("Aliases", "alternate_email", "mailboxes_alias_changelist"),
+            ("Where mail goes", "alt_route", "mailboxes_alias_explain"),
         ),
     ),
     (

@@ -7,6 +7,7 @@ TAGS: Mapping[str, str] = {
     "Domains": "Domains that mail is taken for. Each has a default mailbox.",
     "Mailboxes": "Shared mailboxes. A key opens those on its allowlist, or all of them.",
     "Aliases": "Further addresses, each of which leads to a mailbox.",
+    "Routing": "Where mail to an address would go, and why. Nothing is sent.",
     "Webhooks": "Endpoints of yours that are told of every email. Each is bound to an alias, a mailbox or a domain.",
     "Deliveries": "What became of each event at each webhook: attempts, answers, when the next one is due.",
     "Jobs": "Work that goes on after the answer: replays of a span of time.",
@@ -102,6 +103,15 @@ Newest first, as `{{"data": […], "pagination": {{…}}}}` with a `Link` header
 
 `GET /v1/me` shows how many requests a minute, an hour and a day the key's plan grants. This version does not enforce
 them yet and sends no rate-limit headers. Prefer webhooks to polling all the same.
+
+## Who a mail is from
+
+`auth`, in an event and in `GET /v1/emails/{{id}}`, has what SPF, DKIM and DMARC said when the mail was first opened, in
+the words of RFC 8601. Nothing is refused or held back for it: what to do about a `dmarc.result` of `fail` is yours to
+decide, and `dmarc.policy` is what the domain asks for. `temperror` says that the DNS had no answer then; it is not
+asked again. Mail that comes through a mail server of your own network, or by a pipe, has `none` for SPF: that server's
+address says nothing of the sender. `auth` is null where the operator has the checks switched off.
+`Authentication-Results` fields in the mail are not looked at.
 
 ## Webhooks
 

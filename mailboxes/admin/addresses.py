@@ -10,6 +10,8 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -33,8 +35,9 @@ from mailboxes.admin.forms import (
     ChangeDomainForm,
     ChangeMailboxForm,
 )
-from mailboxes.models import Alias, Domain, Mailbox
-from mailboxes.services import provision
+from mailboxes.admin.routing import ExplainPage, explain_url
+from mailboxes.models import Alias, AliasCopy, Domain, Mailbox
+from mailboxes.services import provision, verification
 
 STATES = {"active": "success", "disabled": "warning", "deleted": "danger"}
 WHAT_IT_IS = ("public_id", "created_at", "deleted_at")
@@ -113,6 +116,7 @@ class DomainAdmin(OwnerAdmin):
     search_help_text = "Name"
     ordering = ("name",)
     autocomplete_fields = ("default_mailbox",)
+    readonly_fields = ("verification", *OwnerAdmin.readonly_fields)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
         rows: QuerySet[Domain] = super().get_queryset(request)
@@ -123,8 +127,8 @@ class DomainAdmin(OwnerAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Domain | None = None) -> Any:  # noqa: ARG002
         if obj is None:
-            return [(None, {"fields": ("name", "default_local_part", "is_test")})]
-        fields = ("is_active", "is_test", "default_mailbox")
+            return [(None, {"fields": ("name", "default_local_part", "is_test", "includes_subdomains")})]
+        fields = ("is_active", "is_test", "includes_subdomains", "default_mailbox")
         return [(None, {"fields": fields}), ("What it is", {"fields": self.readonly_fields})]
 
     def set_active(self, row: Domain, is_active: bool) -> None:
@@ -136,6 +140,19 @@ class DomainAdmin(OwnerAdmin):
             ("Aliases", list_of("mailboxes_alias", domain=row.pk)),
             ("Webhooks for the whole domain", list_of("webhooks_webhook", domain__id__exact=row.pk)),
         ]
+
+    @display(description="Verified")
+    def verification(self, row: Domain) -> SafeString | str:
+        if row.verified_at:
+            return localize(timezone.localtime(row.verified_at))
+        if row.is_test:
+            return "Not needed: it is for tests."
+        return format_html(
+            "Not yet. Put this into its DNS, and have <code>manage.py domains verify {}</code> run: "
+            "<code>{}</code> If REQUIRE_DOMAIN_VERIFICATION is set, its mail has to wait until then.",
+            row.name,
+            verification.record_of(row),
+        )
 
     @display(description="For", label={"tests": "info"})
     def for_tests(self, row: Domain) -> str:
@@ -194,6 +211,7 @@ class MailboxAdmin(AddressedAdmin):
     def see_also(self, row: Mailbox) -> list[tuple[str, str]]:
         return [
             ("Emails", list_of("mailboxes_email", mailbox=row.pk)),
+            ("Where mail to it would go", explain_url(row.address)),
             ("Aliases that lead here", list_of("mailboxes_alias", mailbox=row.pk)),
             ("Webhooks for the whole mailbox", list_of("webhooks_webhook", mailbox__id__exact=row.pk)),
             ("Its domain", reverse("admin:mailboxes_domain_change", args=[row.domain_id])),
@@ -213,11 +231,11 @@ class MailboxAdmin(AddressedAdmin):
 
 
 @admin.register(Alias)
-class AliasAdmin(AddressedAdmin):
+class AliasAdmin(ExplainPage, AddressedAdmin):
     local_part = "name"
     add_form = AddAliasForm
     change_form = ChangeAliasForm
-    list_display = ("shown_address", "leads_to", "state", "kind", "description", "created_at")
+    list_display = ("shown_address", "leads_to", "state", "kind", "priority", "description", "created_at")
     list_filter = ("is_active", "kind", TestFilter, DeletedFilter, DomainFilter, MailboxFilter)
     list_select_related = ("domain", "mailbox__domain")
     search_fields = ("name", "domain__name")
@@ -228,10 +246,12 @@ class AliasAdmin(AddressedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
         rows: QuerySet[Alias] = super().get_queryset(request)
-        return rows.select_related("domain", "mailbox__domain")
+        return rows.select_related("domain", "mailbox__domain").annotate(
+            copies_count=how_many(AliasCopy.objects.filter(mailbox__deleted_at=None), of="alias")
+        )
 
     def get_fieldsets(self, request: HttpRequest, obj: Alias | None = None) -> Any:  # noqa: ARG002
-        what = ("mailbox", "description", "is_active")
+        what = ("mailbox", "also", "priority", "description", "is_active")
         if obj is None:
             return [(None, {"fields": ("address", *what)})]
         return [(None, {"fields": what}), ("What it is", {"fields": self.readonly_fields})]
@@ -242,6 +262,8 @@ class AliasAdmin(AddressedAdmin):
     def see_also(self, row: Alias) -> list[tuple[str, str]]:
         return [
             ("Mailbox", reverse("admin:mailboxes_mailbox_change", args=[row.mailbox_id])),
+            # of a pattern, somebody has to say which address is meant
+            ("Where mail to it would go", explain_url("" if row.kind != Alias.Kind.EXACT else row.address)),
             ("Webhooks for it", list_of("webhooks_webhook", alias__id__exact=row.pk)),
         ]
 
@@ -250,8 +272,9 @@ class AliasAdmin(AddressedAdmin):
         return row.address
 
     @display(description="Leads to")
-    def leads_to(self, row: Alias) -> SafeString:
-        return link(row.mailbox, reverse("admin:mailboxes_mailbox_change", args=[row.mailbox_id]))
+    def leads_to(self, row: Any) -> SafeString:
+        own = link(row.mailbox, reverse("admin:mailboxes_mailbox_change", args=[row.mailbox_id]))
+        return format_html("{} and {} more", own, row.copies_count) if row.copies_count else own
 
 
 def how_many(rows: QuerySet[Any], *, of: str) -> Coalesce:

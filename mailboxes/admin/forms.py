@@ -5,17 +5,42 @@ from typing import Any, ClassVar, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from emailgistics.common.errors import DomainError
 from mailboxes import addresses
+from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
-from mailboxes.services.provision import DEFAULT_MAILBOX, Retention
+from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
 NOTHING_IS_PRUNED_YET = (
     "After so many days it may be pruned; empty keeps it. The numbers are kept, but nothing is pruned yet."
 )
+
+
+SUBDOMAINS = (
+    "Mail to support@any.example.com is mail to support@example.com then. A sub-domain that is here itself keeps its "
+    "own mail."
+)
+FURTHER = (
+    "Addresses of further mailboxes, with commas between. Each gets an email of its own, of which the webhooks of that "
+    "mailbox and its domain are told, and those of the alias are not."
+)
+PRIORITY = "Of patterns that fit an address the one with the lowest number takes its mail. Of no account elsewhere."
+
+
+class MailboxesField(forms.CharField):
+    """Mailboxes by their addresses; its value is the addresses, as they are written, once each and in their order."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def to_python(self, value: Any) -> str:
+        asked = [text.strip() for text in (super().to_python(value) or "").split(",") if text.strip()]
+        try:
+            return ", ".join(dict.fromkeys(find_mailbox(text).address for text in asked))
+        except DomainError as error:
+            raise ValidationError(error.message) from error
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -100,6 +125,12 @@ class AddDomainForm(ServiceForm):
         widget=UnfoldBooleanSwitchWidget,
         help_text="Tells test mail from real mail; keys for development are offered test domains.",
     )
+    includes_subdomains = forms.BooleanField(
+        label="With its sub-domains",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=SUBDOMAINS,
+    )
     default_local_part = forms.CharField(
         label="Default mailbox",
         max_length=addresses.MAX_LOCAL_PART_OCTETS,
@@ -110,7 +141,7 @@ class AddDomainForm(ServiceForm):
 
     class Meta:
         model = Domain
-        fields = ("is_test",)
+        fields = ("is_test", "includes_subdomains")
 
     def apply(self, given: dict[str, Any]) -> Domain:
         return provision.create_domain(**given)
@@ -119,10 +150,11 @@ class AddDomainForm(ServiceForm):
 class ChangeDomainForm(ChangeForm):
     class Meta:
         model = Domain
-        fields = ("is_active", "is_test", "default_mailbox")
-        labels = {"is_active": "Active", "is_test": "Is for tests"}
+        fields = ("is_active", "is_test", "includes_subdomains", "default_mailbox")
+        labels = {"is_active": "Active", "is_test": "Is for tests", "includes_subdomains": "With its sub-domains"}
         help_texts = {
             "is_active": "Mail to a disabled domain is refused.",
+            "includes_subdomains": SUBDOMAINS,
             "default_mailbox": "One of its own; it takes mail for postmaster and abuse.",
         }
 
@@ -165,39 +197,69 @@ class ChangeMailboxForm(ChangeForm):
         return provision.update_mailbox(self.instance, **_with_retention(given))
 
 
-class AddAliasForm(ServiceForm):
-    FIELD_OF = {"": "address", "name": "address", "domain_id": "address"}
+class AliasForm(ServiceForm):
+    FIELD_OF = {"further_mailbox_ids": "also"}
 
-    address = forms.CharField(
-        max_length=addresses.MAX_ADDRESS_OCTETS,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Such as help@example.com. *@example.com takes whatever no other address of the domain takes.",
+    priority = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_PRIORITY,
+        initial=DEFAULT_PRIORITY,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=PRIORITY,
     )
+    also = MailboxesField(label="Further mailboxes", required=False, help_text=FURTHER)
 
     class Meta:
         model = Alias
-        fields = ("mailbox", "description", "is_active")
+        fields = ("mailbox", "priority", "description", "is_active")
         labels = {"is_active": "Active"}
         help_texts = {
             "mailbox": "Where it leads.",
-            "is_active": "Mail to a disabled alias is refused.",
+            "is_active": "Mail to a disabled alias is refused; a pattern that is disabled is passed over.",
         }
 
+
+class AddAliasForm(AliasForm):
+    FIELD_OF = {**AliasForm.FIELD_OF, "": "address", "name": "address", "domain_id": "address"}
+
+    address = forms.CharField(
+        max_length=addresses.MAX_PATTERN_LENGTH + 1 + addresses.MAX_DOMAIN_OCTETS,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=(
+            "Such as help@example.com. With * or ? before the @, as in sales-*@example.com, or with a regular "
+            "expression (RE2) between slashes, as in /order-[0-9]+/@example.com, it is a pattern of addresses. "
+            "*@example.com takes whatever nothing else in the domain takes."
+        ),
+    )
+
     def apply(self, given: dict[str, Any]) -> Alias:
-        return provision.create_alias(**given)
+        return provision.create_alias(**_with_further_mailboxes(given))
 
 
-class ChangeAliasForm(ChangeForm):
-    class Meta(AddAliasForm.Meta):
-        help_texts = AddAliasForm.Meta.help_texts | {
+class ChangeAliasForm(ChangeForm, AliasForm):
+    class Meta(AliasForm.Meta):
+        help_texts = AliasForm.Meta.help_texts | {
             "mailbox": (
                 "Another one moves the alias. Mail that came before stays where it is, and its webhooks pause until "
                 "somebody resumes them: they would tell their receivers of another mailbox."
             ),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        copies = self.instance.copies.filter(mailbox__deleted_at=None).select_related("mailbox__domain")
+        self.initial["also"] = ", ".join(copy.mailbox.address for copy in copies)
+
     def apply(self, given: dict[str, Any]) -> Alias:
-        return provision.update_alias(self.instance, **given)
+        return provision.update_alias(self.instance, **_with_further_mailboxes(given))
+
+
+def _with_further_mailboxes(given: dict[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in given.items() if name != "also" and (name, value) != ("priority", None)}
+    if "also" not in given:
+        return others
+    return others | {"further_mailboxes": [find_mailbox(text) for text in given["also"].split(", ") if text]}
 
 
 def _with_retention(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,27 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from emailgistics.common.bodies import BodySerializer, Flag, Reference, Text, Unchanged, Whole
+from emailgistics.common.bodies import BodySerializer, Flag, Reference, References, Text, Unchanged, Whole
 from mailboxes import addresses
 from mailboxes.services.provision import (
     DEFAULT_MAILBOX,
     MAX_DESCRIPTION_LENGTH,
+    MAX_FURTHER_MAILBOXES,
     MAX_NAME_LENGTH,
+    MAX_PRIORITY,
     MAX_RETENTION_DAYS,
 )
 
 TIME_ZONE = "IANA name such as Europe/Berlin; empty is the installation's"
 MOVING = "Another mailbox moves the alias."
+FURTHER = (
+    f"at most {MAX_FURTHER_MAILBOXES} further mailboxes, each of which gets an email of its own. They take the place "
+    "of those that the key may open; others stay."
+)
+PRIORITY = "of patterns that fit, the lowest wins; 100, unless said"
+SUBDOMAINS = "mail to support@any.example.com is mail to support@example.com; false, unless said"
+VERIFIED = "`manage.py domains verify` finds that out."
+MAX_ASKED_LENGTH = 1_000  # of an address that need not be one
 FIXED_ADDRESS = "An address does not change: make another mailbox, or an alias that leads to this one."
 FIXED_NAME = "The name of an alias does not change: make another alias and delete this one."
 FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete this one."
@@ -22,6 +32,7 @@ FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete 
 class NewDomainSerializer(BodySerializer):
     name = Text(max_length=addresses.MAX_DOMAIN_OCTETS, help_text="such as example.com")
     test = Flag(source="is_test", required=False, help_text="false, unless said")
+    subdomains = Flag(source="includes_subdomains", required=False, help_text=SUBDOMAINS)
     default_mailbox = Text(
         source="default_local_part",
         required=False,
@@ -30,10 +41,14 @@ class NewDomainSerializer(BodySerializer):
 
 
 class DomainChangesSerializer(BodySerializer):
-    FIXED: ClassVar[Mapping[str, str]] = {"name": "A domain keeps its name: make another one."}
+    FIXED: ClassVar[Mapping[str, str]] = {
+        "name": "A domain keeps its name: make another one.",
+        "verified_at": VERIFIED,
+    }
 
     active = Flag(source="is_active", required=False)
     test = Flag(source="is_test", required=False)
+    subdomains = Flag(source="includes_subdomains", required=False)
     default_mailbox_id = Reference(
         source="default_mailbox", required=False, help_text="one of its own mailboxes; takes postmaster and abuse"
     )
@@ -65,7 +80,10 @@ class NewMailboxSerializer(MailboxChangesSerializer):
 
 class NewAliasSerializer(BodySerializer):
     domain_id = Reference(source="domain")
-    name = Text(help_text="local part, such as help; * is the catch-all")
+    name = Text(
+        help_text="Local part, such as help. With * or ? in it, as in sales-*, or between slashes, as in "
+        "/order-([0-9]+)/ (RE2), it is a pattern of local parts; * alone is the catch-all.",
+    )
     description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
     mailbox_id = Reference(
         source="mailbox",
@@ -74,6 +92,8 @@ class NewAliasSerializer(BodySerializer):
         help_text="Where it leads. Without one: the only mailbox in the domain that the key may open, else the "
         "domain's default mailbox if the key may open that, else 400 with the choices.",
     )
+    further_mailbox_ids = References(source="further_mailboxes", required=False, help_text=FURTHER)
+    priority = Whole(required=False, min_value=0, max_value=MAX_PRIORITY, help_text=PRIORITY)
     active = Flag(source="is_active", required=False, help_text="true, unless said")
 
 
@@ -82,6 +102,8 @@ class AliasChangesSerializer(BodySerializer):
 
     description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
     mailbox_id = Reference(source="mailbox", required=False, help_text=MOVING)
+    further_mailbox_ids = References(source="further_mailboxes", required=False, help_text=FURTHER)
+    priority = Whole(required=False, min_value=0, max_value=MAX_PRIORITY, help_text=PRIORITY)
     active = Flag(source="is_active", required=False, help_text="mail to a disabled alias is refused")
 
 
@@ -94,4 +116,17 @@ class WholeAliasSerializer(BodySerializer):
     name = Unchanged(help_text="as it is")
     description = Text(allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH)
     mailbox_id = Reference(source="mailbox", help_text=MOVING)
+    further_mailbox_ids = References(source="further_mailboxes", required=False, help_text=FURTHER)
+    priority = Whole(required=False, min_value=0, max_value=MAX_PRIORITY, help_text=PRIORITY)
     active = Flag(source="is_active")
+
+
+class QuestionSerializer(BodySerializer):
+    address = Text(max_length=MAX_ASKED_LENGTH, help_text="envelope recipient")
+    mail_from = Text(required=False, allow_blank=True, help_text="envelope sender; without one, the null sender")
+    client_ip = Text(
+        required=False,
+        allow_null=True,
+        help_text="of the sender's host; without one, the mail comes from the installation itself",
+    )
+    size = Whole(required=False, allow_null=True, min_value=0, help_text="octets")

@@ -3,8 +3,10 @@
 What may be sent for them is in `bodies.py`.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypedDict
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Model
@@ -12,7 +14,13 @@ from rest_framework import serializers
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import encode_id
-from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient
+from mailboxes.api.auth import AuthenticationSerializer
+from mailboxes.mime import Mark
+from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient, Rule
+from mailboxes.services.explain import Outlook
+
+CONTENT_MARKS = frozenset((Mark.API_KEY, Mark.WEBHOOK_SECRET))  # found in what a mail says, not in how it is built
+LARGE = ("text", "html", "html_safe", "headers")  # of EmailContent: not loaded where nobody asks
 
 
 class InstantField(serializers.DateTimeField):
@@ -20,6 +28,16 @@ class InstantField(serializers.DateTimeField):
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class OrNullField(serializers.CharField):
+    """Null for what is stored as empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_null=True, **kwargs)
+
+    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # DRF knows no null here
+        return str(value) or None
 
 
 class PublicIdField(serializers.CharField):
@@ -43,23 +61,31 @@ class RetentionSerializer(serializers.Serializer[Mailbox]):
     log_days = serializers.IntegerField(allow_null=True, help_text="that there was an email at all")
 
 
+def is_visible(pk: UUID | None, context: Mapping[str, Any]) -> bool:
+    """Whether the caller may know of that mailbox; without one (a command, the console) everybody may."""
+    caller: Principal | None = context.get("principal")
+    return caller is None or caller.all_mailboxes or pk in caller.mailbox_ids
+
+
 class DomainSerializer(serializers.Serializer[Domain]):
     id = PublicIdField()
     created_at = InstantField()
     name = serializers.CharField(help_text="A-label form, lower case")
     active = serializers.BooleanField(source="is_active", help_text="a disabled domain takes no mail")
     test = serializers.BooleanField(source="is_test", help_text="for trying things out; marked as such everywhere")
+    subdomains = serializers.BooleanField(
+        source="includes_subdomains", help_text="mail to support@any.example.com is mail to support@example.com"
+    )
     default_mailbox_id = serializers.SerializerMethodField(
         help_text="takes mail for postmaster and abuse; null if the key may not open it"
     )
+    verified_at = InstantField(allow_null=True, help_text="its owner's record was found in its DNS; null: not yet")
     status = serializers.SerializerMethodField(help_text="of its DNS records; unchecked: nobody looked yet")
 
     def get_default_mailbox_id(self, domain: Domain) -> str | None:
         """Null for a key whose allowlist lacks it: ids in answers obey the allowlist too."""
-        caller: Principal | None = self.context.get("principal")
         pk = domain.default_mailbox_id
-        is_visible = caller is None or caller.all_mailboxes or pk in caller.mailbox_ids
-        return encode_id(Mailbox.ID_PREFIX, pk) if pk and is_visible else None
+        return encode_id(Mailbox.ID_PREFIX, pk) if pk and is_visible(pk, self.context) else None
 
     def get_status(self, domain: Domain) -> str:  # noqa: ARG002
         return "unchecked"  # nothing looks at a domain's DNS records yet
@@ -83,12 +109,21 @@ class AliasSerializer(serializers.Serializer[Alias]):
     id = PublicIdField()
     created_at = InstantField()
     address = serializers.CharField()
-    name = serializers.CharField(help_text="local part; * is the catch-all")
+    name = serializers.CharField(help_text="local part, a pattern of them, or * for the catch-all")
     domain_id = PublicIdField(Domain)
     mailbox_id = PublicIdField(Mailbox)
+    further_mailbox_ids = serializers.SerializerMethodField(
+        help_text="each gets an email of its own, too; only those that the key may open"
+    )
     description = serializers.CharField(help_text="for people")
-    kind = serializers.ChoiceField(Alias.Kind.choices, help_text="exact, or catch_all: the rest of the domain")
+    kind = serializers.ChoiceField(Alias.Kind.choices, help_text="exact, pattern, or catch_all: the rest of the domain")
+    priority = serializers.IntegerField(help_text="of patterns that fit, the lowest wins; of no account elsewhere")
     active = serializers.BooleanField(source="is_active", help_text="mail to a disabled alias is refused")
+
+    def get_further_mailbox_ids(self, alias: Alias) -> list[str]:
+        """Needs `with_copies`, but for an alias that was made a moment ago."""
+        shown = (copy.mailbox_id for copy in alias.copies.all() if is_visible(copy.mailbox_id, self.context))
+        return [encode_id(Mailbox.ID_PREFIX, pk) for pk in shown]
 
 
 class Person(TypedDict):
@@ -99,10 +134,20 @@ class Person(TypedDict):
 
 
 class RecipientSerializer(serializers.Serializer[Recipient]):
+    """Needs `alias`."""
+
     address = serializers.CharField(help_text="as in RCPT TO")
-    alias_id = PublicIdField(Alias, allow_null=True)
-    kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, catch_all")
+    alias_id = serializers.SerializerMethodField(help_text="null as well if the key may not see the alias")
+    kind = serializers.CharField(help_text="how routing found it: exact, plus, reserved, pattern, catch_all")
     tag = serializers.SerializerMethodField(help_text="what stood after + in the local part")
+    captures = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="what the pattern's groups matched, by name or number; subdomain: what stood before the domain",
+    )
+
+    def get_alias_id(self, recipient: Recipient) -> str | None:
+        alias = recipient.alias
+        return alias.public_id if alias and is_visible(alias.mailbox_id, self.context) else None
 
     def get_tag(self, recipient: Recipient) -> str | None:
         return recipient.tag or None
@@ -124,7 +169,9 @@ class EmailSerializer(serializers.Serializer[Any]):
     received_at = InstantField()
     size = serializers.IntegerField(help_text="octets of the raw")
     status = serializers.CharField(help_text="waiting, processed, or parked: not to be opened, its raw is safe")
-    kind = serializers.CharField()
+    kind = serializers.CharField(
+        help_text="normal, bounce, delivery_status, auto_reply, list, calendar, feedback_report, read_receipt"
+    )
     has_attachment = serializers.BooleanField()
 
     def get_message_id(self, email: Email) -> str | None:
@@ -164,7 +211,16 @@ class EmailDetailSerializer(EmailSerializer):
     accepted_as = PublicIdField(Message, source="message_id", help_text="the id in the 250 of SMTP")
     source = serializers.CharField(source="message.source")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EnvelopeSerializer(source="message")
+    auth = AuthenticationSerializer(
+        source="message.authentication",
+        allow_null=True,
+        help_text="SPF, DKIM and DMARC when it was first opened; null while it waits, or if they were not checked",
+    )
     parse = ParseSerializer(source="message")
+    marks = serializers.SerializerMethodField(
+        help_text="encrypted, signed, tnef, partial_message, external_body; with `details` also api_key and "
+        "webhook_secret, if it has one of this system's in it"
+    )
     raw = RawSerializer(source="message")
 
     def get_to(self, email: Email) -> list[Person]:
@@ -173,11 +229,55 @@ class EmailDetailSerializer(EmailSerializer):
     def get_cc(self, email: Email) -> list[Person]:
         return _people(email, "cc")
 
+    def get_marks(self, email: Email) -> list[str]:
+        try:
+            marks: list[str] = email.content.marks
+        except EmailContent.DoesNotExist:  # it waits
+            return []
+        if "details" in self.context.get("include", ()):
+            return marks
+        return [mark for mark in marks if mark not in CONTENT_MARKS]
+
+
+class EmailBounceSerializer(serializers.Serializer[Any]):
+    """What a delivery report says."""
+
+    action = OrNullField(help_text="failed, delayed, delivered, relayed, expanded")
+    status = OrNullField(help_text="enhanced status code, as 5.1.1 (RFC 3463)")
+    diagnostic = OrNullField(help_text="what the host said that did not take it")
+    final_recipient = OrNullField()
+    original_message_id = OrNullField(help_text="of the mail that came back")
+
+
+class EmailListSerializer(serializers.Serializer[Any]):
+    """The list that a mail came by."""
+
+    id = OrNullField(help_text="List-Id, without angle brackets")
+    unsubscribe = serializers.ListField(
+        child=serializers.CharField(), help_text="https, http and mailto URLs of List-Unsubscribe"
+    )
+    one_click = serializers.BooleanField(help_text="a POST to the https one does it (RFC 8058)")
+
+
+class EmailCalendarSerializer(serializers.Serializer[Any]):
+    """The first event that a mail has in it."""
+
+    method = OrNullField(help_text="REQUEST, REPLY, CANCEL, …")
+    uid = OrNullField()
+    summary = OrNullField()
+    start = OrNullField(help_text="a date, an instant in UTC or, without a Z, the reader's local time")
+    end = OrNullField(help_text="as start")
+
 
 class EmailWithContentSerializer(EmailDetailSerializer):
     """One email. What it says is there as far as `include` asks for it (context["include"]; all, if that is absent)."""
 
-    PARTS: ClassVar = {"text": ("text", "text_truncated"), "html": ("html", "html_truncated"), "headers": ("headers",)}
+    PARTS: ClassVar = {
+        "text": ("text", "text_truncated"),
+        "html": ("html", "html_truncated"),
+        "headers": ("headers",),
+        "details": ("bounce", "list", "calendar"),
+    }
 
     # null while the email waits to be opened
     text = serializers.CharField(source="content.text", required=False, allow_null=True)
@@ -192,6 +292,11 @@ class EmailWithContentSerializer(EmailDetailSerializer):
         help_text="[name, value] in their order, decoded",
     )
 
+    # null also for mail that is none
+    bounce = EmailBounceSerializer(source="content.bounce", required=False, allow_null=True)
+    list = EmailListSerializer(source="content.mailing_list", required=False, allow_null=True)
+    calendar = EmailCalendarSerializer(source="content.calendar", required=False, allow_null=True)
+
     def get_fields(self) -> dict[str, Any]:
         include = self.context.get("include", self.PARTS)
         dropped = {name for part, names in self.PARTS.items() if part not in include for name in names}
@@ -203,6 +308,7 @@ class AttachmentSerializer(serializers.Serializer[Any]):
     created_at = InstantField(source="email.received_at")
     filename = serializers.CharField()
     content_type = serializers.CharField(help_text="as declared in the mail")
+    detected_type = OrNullField(help_text="by its first octets, whatever is declared; null when they do not tell")
     size = serializers.IntegerField(help_text="octets once decoded")
     sha256 = serializers.CharField(help_text="of the decoded octets")
     inline = serializers.BooleanField(source="is_inline")
@@ -218,3 +324,47 @@ def _people(email: Email, header: str) -> list[Person]:
     except EmailContent.DoesNotExist:  # it waits
         return []
     return people
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    action = serializers.CharField(help_text="what a rule says: allow, block, discard, quarantine")
+    rule_id = PublicIdField(Rule, allow_null=True, help_text="null: no rule fits")
+    reason = serializers.CharField(help_text="for people")
+
+
+class DestinationSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="mailbox.public_id")
+    address = serializers.CharField(source="mailbox.address")
+    copy = serializers.BooleanField(source="is_copy", help_text="a further mailbox of the alias")
+    verdict = VerdictSerializer()
+
+
+class OutlookSerializer(serializers.Serializer[Any]):
+    """What would become of a mail. Where it is refused, nothing is known but the answer and why."""
+
+    address = serializers.CharField(help_text="as it was asked for")
+    accepted = serializers.BooleanField(source="is_accepted")
+    reply = serializers.CharField(
+        help_text="what the sender's host is told at RCPT (or, for what is too large, at MAIL)"
+    )
+    code = serializers.CharField(allow_null=True, help_text="of the refusal, stable: unknown_recipient, …")
+    kind = serializers.CharField(allow_null=True, help_text="exact, plus, reserved, pattern, catch_all")
+    tag = serializers.SerializerMethodField(help_text="what stands after + in the local part")
+    captures = serializers.DictField(child=serializers.CharField(), help_text="see the recipients of an email")
+    domain_id = serializers.SerializerMethodField()
+    alias_id = serializers.SerializerMethodField()
+    mailboxes = DestinationSerializer(
+        source="destinations", many=True, help_text="where it would be, and what rules say"
+    )
+    explanation = serializers.ListField(
+        child=serializers.CharField(), help_text="the decisions in their order; the last one ended the search"
+    )
+
+    def get_tag(self, outlook: Outlook) -> str | None:
+        return outlook.tag or None
+
+    def get_domain_id(self, outlook: Outlook) -> str | None:
+        return outlook.domain.public_id if outlook.domain else None
+
+    def get_alias_id(self, outlook: Outlook) -> str | None:
+        return outlook.alias.public_id if outlook.alias else None

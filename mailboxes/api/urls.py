@@ -6,6 +6,7 @@ from mailboxes.api.views.aliases import AliasViewSet
 from mailboxes.api.views.domains import DomainViewSet
 from mailboxes.api.views.emails import EmailFileViewSet, EmailViewSet
 from mailboxes.api.views.mailboxes import MailboxViewSet
+from mailboxes.api.views.routing import RoutingViewSet
 
 MANY: dict[str, Any] = {"get": "list", "post": "create"}
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -17,6 +18,7 @@ urlpatterns = [
     path("mailboxes/<str:id>", MailboxViewSet.as_view(ONE)),
     path("aliases", AliasViewSet.as_view(MANY)),
     path("aliases/<str:id>", AliasViewSet.as_view({**ONE, "put": "update"})),
+    path("routing/explain", RoutingViewSet.as_view({"post": "explain"})),
     path("emails", EmailViewSet.as_view({"get": "list", "post": "create"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),

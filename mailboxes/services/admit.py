@@ -58,5 +58,7 @@ def _admission(route: Route, verdicts: tuple[Verdict, ...]) -> Admission | Domai
     reasons = tuple(dict.fromkeys(verdict.reason for verdict in verdicts if verdict.reason))
     route = replace(route, explanation=(*route.explanation, *reasons))
     if len(blocks) == len(verdicts) and blocks[0].rule_id is not None:
-        return BlockedByRuleError(blocks[0].reason, rule_id=blocks[0].rule_id)
+        error = BlockedByRuleError(blocks[0].reason, rule_id=blocks[0].rule_id)
+        error.explanation = route.explanation
+        return error
     return Admission(route, verdicts)

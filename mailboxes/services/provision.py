@@ -3,7 +3,8 @@
 In a change, None leaves a thing as it is. What several of them lock, they lock in this order: domain, mailbox, alias.
 """
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -19,19 +20,28 @@ from emailgistics.common.errors import ConflictError, NotFoundError, RefusedErro
 from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Email, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox
+from mailboxes.patterns import Pattern, is_pattern
 
 DEFAULT_MAILBOX = "inbox"
 MAX_NAME_LENGTH = 200
 MAX_DESCRIPTION_LENGTH = 500
 MAX_RETENTION_DAYS = 36_500
 CHOICES_NAMED = 20  # in an answer that asks for one of them
+MAX_PATTERNS = 1000  # of a domain: each may be tried for a mail to an unknown name
+MAX_FURTHER_MAILBOXES = 20  # of an alias: each mail to it is an email in every one
+DEFAULT_PRIORITY = 100
+MAX_PRIORITY = 32_767  # what the databases' small integers hold
 
 
 class AddressUnavailableError(ConflictError):
     """Taken, reserved or at rest: one answer for all of them."""
 
     code = "address_unavailable"
+
+
+class TooManyPatternsError(ConflictError):
+    code = "too_many_patterns"
 
 
 class UnknownDomainError(NotFoundError):
@@ -53,7 +63,13 @@ class Retention(TypedDict, total=False):
 
 
 @transaction.atomic
-def create_domain(*, name: str, is_test: bool = False, default_local_part: str = DEFAULT_MAILBOX) -> Domain:
+def create_domain(
+    *,
+    name: str,
+    is_test: bool = False,
+    includes_subdomains: bool = False,
+    default_local_part: str = DEFAULT_MAILBOX,
+) -> Domain:
     """A domain with its default mailbox. Raises InvalidAddressError, ConflictError."""
     with _about("name"):
         key = addresses.domain_key(name)
@@ -61,7 +77,7 @@ def create_domain(*, name: str, is_test: bool = False, default_local_part: str =
         default_local_part = addresses.parse_local_part(default_local_part)
     try:
         with transaction.atomic():
-            domain = Domain.objects.create(name=key, is_test=is_test)
+            domain = Domain.objects.create(name=key, is_test=is_test, includes_subdomains=includes_subdomains)
     except IntegrityError as error:
         raise ConflictError(f"The domain {key} exists already.", field="name") from error
     # only now: whoever was deleting it is done
@@ -99,43 +115,59 @@ def create_alias(
     *,
     address: str,
     mailbox: Mailbox,
+    further_mailboxes: Sequence[Mailbox] = (),
+    priority: int = DEFAULT_PRIORITY,
     description: str = "",
     is_active: bool = True,
     may_take_reserved: bool = True,
 ) -> Alias:
-    """An address that leads to a mailbox; `*@domain` takes whatever no other address of the domain takes.
+    """An address that leads to a mailbox, and to an email of its own in each of the further ones.
 
-    may_take_reserved is False for those who do not speak for the whole domain: whoever has its postmaster can prove
-    to others that it is his. Raises InvalidAddressError, UnknownDomainError, AddressUnavailableError, RefusedError.
+    `*@domain` takes whatever no other address of the domain takes; before that, patterns of it are tried (see
+    `patterns`), those of low priority first. may_take_reserved is False for those who do not speak for the whole
+    domain: whoever has its postmaster can prove to others that it is his; nor do they take others' mail. Raises
+    InvalidAddressError, InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError,
+    AllowlistRestrictedError, RefusedError.
     """
     with _about("name"):
-        parsed = ParsedAddress.parse(address)
-    is_catch_all = parsed.local_part == CATCH_ALL
-    if CATCH_ALL in parsed.local_part and not is_catch_all:
-        raise RefusedError(
-            f"{addresses.shown(parsed.local_part)} has a * in it: there are no patterns. * alone is the catch-all.",
-            field="name",
-        )
-    within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
-    domain = _hold_domain(parsed.domain)
-    _hold_mailbox(mailbox, field="mailbox_id")
-    if not may_take_reserved and parsed.local_key in addresses.RESERVED_LOCAL_KEYS:
-        raise _unavailable(domain, parsed.local_part)
-    alias = Alias.objects.create(
-        domain=domain,
-        name=parsed.local_part,
-        mailbox=mailbox,
-        description=description,
-        kind=Alias.Kind.CATCH_ALL if is_catch_all else Alias.Kind.EXACT,
-        is_active=is_active,
-    )
-    _take_address(domain, parsed.local_part, alias=alias)
+        name, domain_name = split_alias(address)
+        kind = _kind_of(name)
+        if kind == Alias.Kind.PATTERN:
+            Pattern.compile(name)
+    if not may_take_reserved and acts_on_whole_domain(name):
+        raise AllowlistRestrictedError("This acts on a whole domain, so it needs a key for all mailboxes.")
+    _check_alias(description=description, priority=priority, further_mailboxes=further_mailboxes)
+    domain = _hold_domain(domain_name)
+    _hold_mailboxes(mailbox, further_mailboxes)
+    if not may_take_reserved and addresses.local_key(name) in addresses.RESERVED_LOCAL_KEYS:
+        raise _unavailable(domain, name)
+    values = {"name": name, "kind": kind, "mailbox": mailbox, "priority": priority}
+    alias = Alias(domain=domain, description=description, is_active=is_active, **values)
+    if kind == Alias.Kind.PATTERN:
+        _add_pattern(alias)
+    else:
+        alias.save(force_insert=True)
+        _take_address(domain, name, alias=alias)
+    _set_copies(alias, further_mailboxes)
     return alias
 
 
+def split_alias(address: str) -> tuple[str, str]:
+    """(name, domain) of what is written as an alias's address: a pattern in it is no local part of anybody.
+
+    Raises InvalidAddressError.
+    """
+    name, at, domain = address.strip().rpartition("@")
+    if at and domain and not name.startswith('"') and is_pattern(name):
+        return unicodedata.normalize("NFC", name), addresses.domain_key(domain)
+    parsed = ParsedAddress.parse(address)
+    return parsed.local_part, parsed.domain
+
+
 def acts_on_whole_domain(name: str) -> bool:
-    """Whether an alias of that name takes mail that others would get: * takes the rest, help+x a part of help's."""
-    return CATCH_ALL in name or addresses.TAG_SEPARATOR in name
+    """Whether an alias of that name takes mail that others would get: * and patterns do, help+x a part of help's."""
+    bare = name.strip().strip('"').replace("\\", "")  # as what it becomes, however it is written
+    return CATCH_ALL in bare or addresses.TAG_SEPARATOR in bare or is_pattern(bare)
 
 
 def mailbox_for_alias(domain: Domain, *, among: QuerySet[Mailbox]) -> Mailbox:
@@ -162,6 +194,7 @@ def update_domain(
     *,
     is_active: bool | None = None,
     is_test: bool | None = None,
+    includes_subdomains: bool | None = None,
     default_mailbox: Mailbox | None = None,
 ) -> Domain:
     """Raises RefusedError for a default mailbox of another domain, NotFoundError for a domain that is gone."""
@@ -172,7 +205,13 @@ def update_domain(
             )
         _hold(domain)
         _hold_mailbox(default_mailbox, field="default_mailbox_id")
-    return _change(domain, is_active=is_active, is_test=is_test, default_mailbox=default_mailbox)
+    return _change(
+        domain,
+        is_active=is_active,
+        is_test=is_test,
+        includes_subdomains=includes_subdomains,
+        default_mailbox=default_mailbox,
+    )
 
 
 def update_mailbox(
@@ -199,17 +238,30 @@ def update_mailbox(
 
 @transaction.atomic
 def update_alias(
-    alias: Alias, *, mailbox: Mailbox | None = None, description: str | None = None, is_active: bool | None = None
+    alias: Alias,
+    *,
+    mailbox: Mailbox | None = None,
+    further_mailboxes: Sequence[Mailbox] | None = None,
+    among: QuerySet[Mailbox] | None = None,
+    priority: int | None = None,
+    description: str | None = None,
+    is_active: bool | None = None,
 ) -> Alias:
     """Another mailbox moves it: what came before stays where it is, and its webhooks pause until somebody resumes them.
 
-    Raises RefusedError for a deleted mailbox, NotFoundError for an alias that is gone.
+    further_mailboxes take the place of those that there are; with `among`, the mailboxes that the caller may know of,
+    only of those, and the others stay. Raises RefusedError for a deleted mailbox, NotFoundError for an alias that is
+    gone.
     """
-    if description is not None:
-        within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
-    if mailbox is not None:
-        _hold_mailbox(mailbox, field="mailbox_id")
-    return _change(alias, mailbox=mailbox, description=description, is_active=is_active)
+    _check_alias(description=description or "", priority=priority, further_mailboxes=further_mailboxes or ())
+    _hold_mailboxes(mailbox, further_mailboxes or ())
+    changed = _change(alias, mailbox=mailbox, priority=priority, description=description, is_active=is_active)
+    if further_mailboxes is not None:
+        _hold(alias)  # of two who replace them one is first
+        _set_copies(alias, further_mailboxes, among=among)
+    elif mailbox is not None:
+        alias.copies.filter(mailbox=mailbox).delete()  # it is the first now
+    return changed
 
 
 @transaction.atomic
@@ -269,6 +321,45 @@ def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) ->
             raise RefusedError(f"{what} is a number from 1 to {MAX_RETENTION_DAYS}, or nothing.", field="retention")
 
 
+def _check_alias(*, description: str, priority: int | None, further_mailboxes: Sequence[Mailbox]) -> None:
+    """Raises RefusedError."""
+    within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
+    if priority is not None and not 0 <= priority <= MAX_PRIORITY:
+        raise RefusedError(f"A priority is a number from 0 to {MAX_PRIORITY}.", field="priority")
+    if len(further_mailboxes) > MAX_FURTHER_MAILBOXES:
+        raise RefusedError(
+            f"An alias leads to at most {MAX_FURTHER_MAILBOXES} further mailboxes.", field="further_mailbox_ids"
+        )
+
+
+def _kind_of(name: str) -> Alias.Kind:
+    if name == CATCH_ALL:
+        return Alias.Kind.CATCH_ALL
+    return Alias.Kind.PATTERN if is_pattern(name) else Alias.Kind.EXACT
+
+
+def _add_pattern(alias: Alias) -> None:
+    """The domain is held, so nobody else adds one meanwhile."""
+    patterns = Alias.objects.live().filter(domain=alias.domain, kind=Alias.Kind.PATTERN)
+    if patterns.count() >= MAX_PATTERNS:
+        raise TooManyPatternsError(f"{alias.domain.name} has {MAX_PATTERNS} patterns: delete one first.", field="name")
+    try:
+        with transaction.atomic():
+            alias.save(force_insert=True)
+    except IntegrityError as error:
+        raise AddressUnavailableError(f"There is a pattern {alias.address} already.") from error
+
+
+def _set_copies(alias: Alias, mailboxes: Sequence[Mailbox], *, among: QuerySet[Mailbox] | None = None) -> None:
+    """Those of the alias that are in among, or all; its own mailbox is none of them."""
+    wanted = list(dict.fromkeys(mailbox.pk for mailbox in mailboxes if mailbox.pk != alias.mailbox_id))
+    replaced = alias.copies.all() if among is None else alias.copies.filter(mailbox__in=among)
+    replaced.exclude(mailbox__in=wanted).delete()
+    alias.copies.filter(mailbox=alias.mailbox_id).delete()
+    there = set(alias.copies.values_list("mailbox", flat=True))
+    AliasCopy.objects.bulk_create(AliasCopy(alias=alias, mailbox_id=pk) for pk in wanted if pk not in there)
+
+
 @cache
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())  # it looks through the file system
@@ -309,6 +400,15 @@ def _hold_domain(name: str) -> Domain:
         return _locked(Domain.objects.live()).get(name=name)
     except Domain.DoesNotExist as error:
         raise UnknownDomainError(f"There is no domain {name} here; create it first.", field="domain_id") from error
+
+
+def _hold_mailboxes(mailbox: Mailbox | None, further: Sequence[Mailbox]) -> None:
+    """In the order of their ids, so that nobody waits for somebody who waits for him."""
+    fields = {one.pk: (one, "further_mailbox_ids") for one in further}
+    if mailbox is not None:
+        fields[mailbox.pk] = (mailbox, "mailbox_id")
+    for _, (one, field) in sorted(fields.items()):
+        _hold_mailbox(one, field=field)
 
 
 def _hold_mailbox(mailbox: Mailbox, *, field: str) -> None:

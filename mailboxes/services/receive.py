@@ -137,7 +137,7 @@ class Incoming:
                     kind=route.kind,
                     tag=route.tag,
                     captures=route.captures,
-                    is_copy=mailbox_id != route.mailbox_id,
+                    is_copy=route.is_copy(mailbox_id),
                     explanation=list(route.explanation),
                 )
             )

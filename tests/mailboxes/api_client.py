@@ -84,7 +84,9 @@ def shape(row: Domain | Mailbox | Alias, **more: Any) -> dict[str, Any]:
                 "name": row.name,
                 "active": row.is_active,
                 "test": row.is_test,
+                "subdomains": row.includes_subdomains,
                 "default_mailbox_id": row.default_mailbox.public_id,
+                "verified_at": None,
                 "status": "unchecked",
             }
         case Mailbox():
@@ -106,8 +108,10 @@ def shape(row: Domain | Mailbox | Alias, **more: Any) -> dict[str, Any]:
                 "name": row.name,
                 "domain_id": row.domain.public_id,
                 "mailbox_id": row.mailbox.public_id,
+                "further_mailbox_ids": [copy.mailbox.public_id for copy in row.copies.all()],
                 "description": row.description,
                 "kind": row.kind,
+                "priority": row.priority,
                 "active": row.is_active,
             }
     return head | body | more

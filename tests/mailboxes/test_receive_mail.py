@@ -314,6 +314,6 @@ def test_what_a_rule_says_of_a_piped_mail(
     assert (case.size, case.envelope.client_ip) == (len(RAW), "192.0.2.7")
     assert stored_counts() == [0, 0, 0, 0]
     if status:
-        assert (out, err) == ("", f"5.7.1 Refused: “{TO}”\n")
+        assert (out, err) == ("", f"5.7.1 Refused by a rule of this host: “{TO}”\n")
     else:
         assert out == f"accepted as {Refusal.objects.get().public_id}\n"

@@ -62,9 +62,11 @@ def fan_out_email(
 def matching(email: Email, recipients: Sequence[Recipient]) -> QuerySet[Webhook]:
     """Webhooks bound to the email's mailbox, or to an alias or a domain that one of its recipients named.
 
-    Those too whose alias, mailbox or domain was deleted meanwhile: that its delivery is canceled is on record then.
+    What came to a further mailbox of an alias is news of that mailbox and its domain, not of the alias: the alias has
+    told of it where it belongs. Those too whose alias, mailbox or domain was deleted meanwhile: that its delivery is
+    canceled is on record then.
     """
-    aliases = [recipient.alias for recipient in recipients if recipient.alias]
+    aliases = [recipient.alias for recipient in recipients if recipient.alias and not recipient.is_copy]
     domains = {alias.domain_id for alias in aliases}
     if len(aliases) < len(recipients):
         domains.add(email.mailbox.domain_id)

@@ -18,7 +18,10 @@ from mailboxes.api.views.mailboxes import DOMAIN_FILTER, UNAVAILABLE
 from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
 
-WIDE = "The catch-all `*` and names with a `+` need a key for all mailboxes: they take mail that others would get."
+WIDE = (
+    "The catch-all `*`, patterns, and names with a `+` need a key for all mailboxes: they take mail that others would "
+    "get."
+)
 MOVED = (
     "With another `mailbox_id` the alias moves: mail that came before stays where it is, and the alias's webhooks "
     "pause until somebody resumes them."
@@ -37,7 +40,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
     }
 
     def get_queryset(self) -> QuerySet[Alias]:
-        return Alias.objects.visible_to(self.caller).select_related("domain")
+        return Alias.objects.visible_to(self.caller).select_related("domain").with_copies()
 
     @extend_schema(
         summary="List aliases, newest first",
@@ -70,6 +73,17 @@ class AliasViewSet(ResourceViewSet[Alias]):
                 request_only=True,
             ),
             OpenApiExample(
+                "A pattern that leads to two mailboxes",
+                {
+                    "domain_id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e",
+                    "name": "order-*",
+                    "mailbox_id": "mbx_01jd2x8kr4e7cb8q2z5v9w0d3n",
+                    "further_mailbox_ids": ["mbx_01jd2x8kr8h2k5n8r1t4w7y0b3"],
+                    "priority": 10,
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
                 "What no other address of the domain takes",
                 {
                     "domain_id": "dom_01jd2x8kq0f9vatn1m6w3h5c7e",
@@ -86,6 +100,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
             request,
             NewAliasSerializer,
             references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
+            many_references={"further_mailbox_ids": self._mailboxes},
         )
         domain, name, mailbox = values.pop("domain"), values.pop("name"), values.pop("mailbox", None)
         alias = provision.create_alias(
@@ -173,8 +188,13 @@ class AliasViewSet(ResourceViewSet[Alias]):
             serializer,
             current=self.json_of(alias),
             references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
+            many_references={"further_mailbox_ids": self._mailboxes},
         )
-        return self.shown(provision.update_alias(alias, **values))
+        changed = provision.update_alias(alias, among=self._mailboxes, **values)
+        # its further mailboxes as they are now
+        return self.shown(
+            self.found(changed.public_id) if "mailbox" in values or "further_mailboxes" in values else changed
+        )
 
     def _require_right_to_name(self, request: Request) -> None:
         """Told by the body's form alone. Raises AllowlistRestrictedError."""

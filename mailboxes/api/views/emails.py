@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -29,6 +29,7 @@ from emailgistics.common.requests import find
 from mailboxes import raw
 from mailboxes.api import submission
 from mailboxes.api.serializers import (
+    LARGE,
     AttachmentListSerializer,
     AttachmentSerializer,
     EmailDetailSerializer,
@@ -42,6 +43,7 @@ from mailboxes.services.submit import submit_mail
 log = get_logger(__name__)
 
 RAW_TYPE = "message/rfc822"
+RECIPIENTS = Prefetch("recipients", Recipient.objects.select_related("alias"))
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
 )
@@ -82,9 +84,9 @@ class EmailViewSet(EmailViews):
         responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
-        rows = self._filtered(request).select_related("message").prefetch_related("recipients")
+        rows = self._filtered(request).select_related("message").prefetch_related(RECIPIENTS)
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response(EmailSerializer(page, many=True).data)
+        return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
 
     @extend_schema(
         operation_id="emails_submit",
@@ -127,7 +129,8 @@ class EmailViewSet(EmailViews):
             OpenApiParameter(
                 "include",
                 str,
-                description="text, html, headers, separated by commas. Needs the scope emails:content.",
+                description="text, html, headers, details (bounce, list, calendar), separated by commas. Needs the "
+                "scope emails:content.",
                 many=True,
                 explode=False,
                 enum=[*EmailWithContentSerializer.PARTS],
@@ -139,15 +142,15 @@ class EmailViewSet(EmailViews):
         include = [part for part in request.query_params.get("include", "").split(",") if part]
         if include and not principal(request).may(Scope.EMAILS_CONTENT):
             raise InsufficientScopeError([Scope.EMAILS_CONTENT])
-        large = [f"content__{part}" for part in EmailWithContentSerializer.PARTS if part not in include]
-        email = find(self.get_queryset().select_related("message", "content").defer(*large), id)
+        large = [f"content__{column}" for column in LARGE if column not in include]
+        rows = self.get_queryset().select_related("message", "content").prefetch_related(RECIPIENTS)
+        email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
-            raise ValidationError(
-                {"include": f"There is no {', '.join(sorted(unknown))}; there is text, html, headers."}
-            )
+            there_is = ", ".join(EmailWithContentSerializer.PARTS)
+            raise ValidationError({"include": f"There is no {', '.join(sorted(unknown))}; there is {there_is}."})
         if not include:
-            return Response(EmailDetailSerializer(email).data)
-        return Response(EmailWithContentSerializer(email, context={"include": include}).data)
+            return Response(EmailDetailSerializer(email, context=self._context).data)
+        return Response(EmailWithContentSerializer(email, context={**self._context, "include": include}).data)
 
     @extend_schema(
         operation_id="emails_attachments_list",
@@ -161,6 +164,10 @@ class EmailViewSet(EmailViews):
         email = find(self.get_queryset(), id)
         rows = email.attachments.select_related("email").order_by("position")
         return Response({"data": AttachmentSerializer(rows, many=True).data})
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        return {"principal": principal(self.request)}
 
     def _filtered(self, request: Request) -> QuerySet[Email]:
         """Raises NotFoundError for an alias or a mailbox that the key may not see."""

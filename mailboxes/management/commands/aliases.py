@@ -6,21 +6,28 @@ from django.core.management.base import CommandParser
 from emailgistics.common.commands import ChangeableCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
-from mailboxes.addresses import ParsedAddress, shown
+from mailboxes.addresses import local_key, shown
 from mailboxes.api.serializers import AliasSerializer
 from mailboxes.management.commands.mailboxes import find_mailbox
-from mailboxes.models import Alias
+from mailboxes.models import Alias, Mailbox
+from mailboxes.patterns import is_pattern
 from mailboxes.services import provision
+
+ALSO = "a further mailbox that gets an email of its own (id or address)"
+PRIORITY = "of patterns that fit, the lowest wins"
 
 
 def find_alias(text: str) -> Alias:
     """By id or address. Raises NotFoundError, InvalidAddressError."""
-    live = Alias.objects.live().select_related("domain")
+    live = Alias.objects.live().select_related("domain").with_copies()
     if pk := decode_id(Alias.ID_PREFIX, text):
         found = live.filter(pk=pk)
     else:
-        address = ParsedAddress.parse(text)
-        found = live.filter(address_row__local_key=address.local_key, address_row__domain__name=address.domain)
+        name, domain = provision.split_alias(text)
+        if is_pattern(name):
+            found = live.filter(kind=Alias.Kind.PATTERN, name=name, domain__name=domain)
+        else:
+            found = live.filter(address_row__local_key=local_key(name), address_row__domain__name=domain)
     alias = found.first()
     if alias is None:
         raise NotFoundError(f"There is no alias {shown(text)}.")
@@ -35,16 +42,28 @@ class Command(ChangeableCommand[Alias]):
     noun = "alias"
     handle_help = "its id or its address"
     serializer = AliasSerializer
-    columns: ClassVar = ("id", "address", "kind", "mailbox_id", "active")
+    columns: ClassVar = ("id", "address", "kind", "priority", "mailbox_id", "active")
 
     def add_create_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("address", help="such as help@example.com; *@example.com catches what nothing else takes")
+        parser.add_argument(
+            "address",
+            help="such as help@example.com; 'sales-*@example.com' and '/order-[0-9]+/@example.com' (RE2) are patterns, "
+            "'*@example.com' catches what nothing else takes",
+        )
         parser.add_argument("--mailbox", required=True, help="where it leads: id or address")
+        parser.add_argument("--also", action="append", default=[], metavar="MAILBOX", help=f"{ALSO}; may be repeated")
+        parser.add_argument("--priority", type=int, default=provision.DEFAULT_PRIORITY, help=PRIORITY)
         parser.add_argument("--description", default="", help="for people")
 
     def create(self, options: Mapping[str, Any]) -> tuple[Alias, Mapping[str, Any]]:
         mailbox = find_mailbox(options["mailbox"])
-        alias = provision.create_alias(address=options["address"], mailbox=mailbox, description=options["description"])
+        alias = provision.create_alias(
+            address=options["address"],
+            mailbox=mailbox,
+            further_mailboxes=_mailboxes(options["also"]),
+            priority=options["priority"],
+            description=options["description"],
+        )
         return alias, {}
 
     def add_verbs(self, verbs: Verbs) -> None:
@@ -55,15 +74,22 @@ class Command(ChangeableCommand[Alias]):
 
     def add_update_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--description", help="for people")
+        parser.add_argument("--priority", type=int, help=PRIORITY)
+        also = parser.add_mutually_exclusive_group()
+        also.add_argument("--also", action="append", metavar="MAILBOX", help=f"{ALSO}, in place of what there is")
+        also.add_argument("--only", action="store_true", help="nowhere but to its own mailbox")
 
     def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {} if options["description"] is None else {"description": options["description"]}
+        changes = {name: options[name] for name in ("description", "priority") if options[name] is not None}
+        if options["only"] or options["also"]:
+            changes["further_mailboxes"] = _mailboxes(options["also"] or [])
+        return changes
 
     def update(self, row: Alias, **changes: Any) -> Alias:
-        return provision.update_alias(row, **changes)
+        return find_alias(provision.update_alias(row, **changes).public_id)
 
     def rows(self, options: Mapping[str, Any]) -> Iterable[Alias]:
-        return Alias.objects.live().select_related("domain")
+        return Alias.objects.live().select_related("domain").with_copies()
 
     def find(self, text: str) -> Alias:
         return find_alias(text)
@@ -74,3 +100,7 @@ class Command(ChangeableCommand[Alias]):
     def _move(self, options: Mapping[str, Any]) -> None:
         alias = self.find(options["which"])
         self.print_one(self.update(alias, mailbox=find_mailbox(options["mailbox"])), options)
+
+
+def _mailboxes(texts: Iterable[str]) -> list[Mailbox]:
+    return [find_mailbox(text) for text in texts]
