@@ -310,6 +310,7 @@ SCOPE_OF: dict[tuple[str, str], tuple[Scope, ...] | Scope | None] = {
     ("GET", "/v1/emails/<str:id>/deliveries"): (Scope.EMAILS_READ, Scope.WEBHOOKS_READ),
     ("GET", "/v1/webhooks/<str:id>/pull"): (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_READ),
     ("POST", "/v1/webhooks/<str:id>/ack"): (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
+    ("POST", "/v1/emails"): Scope.EMAILS_SUBMIT,
     ("POST", "/v1/emails/<str:id>/revoke-links"): (Scope.EMAILS_CONTENT, Scope.EMAILS_WRITE),
     ("POST", "/v1/routing/explain"): Scope.ALIASES_READ,
     ("GET", "/v1/me"): None,
