@@ -177,6 +177,20 @@ class AliasCopy(models.Model):
         return f"{self.alias} -> {self.mailbox}"
 
 
+class RuleQuerySet(models.QuerySet["Rule"]):
+    def live(self) -> Self:
+        """Those that hold, or would if they were active: a rule ends with what it is for."""
+        owners = {f"{owner}__deleted_at": None for owner in ("domain", "mailbox", "alias", "alias__mailbox")}
+        return self.filter(deleted_at=None, **owners)
+
+    def visible_to(self, principal: Principal) -> Self:
+        """With an allowlist, those of its mailboxes and of aliases that lead there: the others speak for more."""
+        if principal.all_mailboxes:
+            return self.live()
+        allowed = principal.mailbox_ids
+        return self.live().filter(Q(mailbox__in=allowed) | Q(alias__mailbox__in=allowed))
+
+
 class Rule(TypedIdModel):
     """What becomes of mail that fits: of all, or of that for a domain, a mailbox or an alias; see `services.rules`."""
 
@@ -204,6 +218,10 @@ class Rule(TypedIdModel):
     description = models.CharField(max_length=500, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # marked, not removed: mail that it kept back or threw away goes on naming it
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = RuleQuerySet.as_manager()
 
     class Meta:
         ordering = ("id",)
@@ -218,6 +236,11 @@ class Rule(TypedIdModel):
             models.CheckConstraint(
                 condition=Q(criterion__in=["sender", "sender_domain", "network", "attachment", "size"]),
                 name="rule_criterion",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["criterion", "value"], condition=Q(is_active=True, deleted_at=None), name="rule_by_value"
             ),
         )
 
@@ -286,6 +309,7 @@ class Message(TypedIdModel):
     parse_status = models.CharField(max_length=10, blank=True, help_text="ok, partial or failed")
     parse_defects = models.JSONField(default=list)
     parse_version = models.PositiveSmallIntegerField(default=0)
+    authentication = models.JSONField(null=True, help_text="SPF, DKIM and DMARC when it was opened; null: not checked")
 
     class Meta:
         ordering = ("-id",)
@@ -391,6 +415,7 @@ class Refusal(TypedIdModel):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name_plural = "refused mail"
         constraints = (
             models.CheckConstraint(condition=Q(outcome__in=["refused", "discarded"]), name="refusal_outcome"),
         )
@@ -471,7 +496,17 @@ class EmailContent(models.Model):
     text_truncated = models.BooleanField(default=False)
     html = models.TextField(blank=True)
     html_truncated = models.BooleanField(default=False)
+    html_safe = models.TextField(blank=True, db_default="", help_text="the HTML, made safe to show to people")
     preview = models.TextField(blank=True)
+    marks = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField()), help_text="codes; see mime/kinds.py"
+    )
+    # null for mail that is none
+    bounce = models.JSONField(
+        null=True, help_text="action, status, diagnostic, final_recipient, original_message_id; empty if not said"
+    )
+    mailing_list = models.JSONField(null=True, help_text="id, unsubscribe, one_click")
+    calendar = models.JSONField(null=True, help_text="method, uid, summary, start, end; empty if not said")
 
     def __str__(self) -> str:
         return f"content of {self.email_id}"
@@ -486,7 +521,10 @@ class Attachment(TypedIdModel):
     position = models.PositiveSmallIntegerField(help_text="from 0, in the order of the mail")
     part = models.CharField(max_length=200, help_text="path of the MIME part, as in 1.2")
     filename = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255, help_text="as declared")
+    detected_type = models.CharField(
+        max_length=255, blank=True, db_default="", help_text="by its first octets; empty when they do not tell"
+    )
     is_inline = models.BooleanField(default=False)
     content_id = models.CharField(max_length=998, blank=True)
     size = models.PositiveIntegerField(help_text="octets once decoded")

@@ -8,6 +8,7 @@ safe, its webhooks told so.
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -20,9 +21,9 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
-from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
-from mailboxes.services import derived
-from mailboxes.signals import email_processed
+from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient, Rule
+from mailboxes.services import attachment_rules, authenticate, derived
+from mailboxes.signals import tell_of_new
 
 log = get_logger(__name__)
 
@@ -103,12 +104,26 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
-    return store(message, mime.parse(octets), octets, lease_id=lease_id, state=Message.State.PROCESSED)
+    parsed = mime.parse(octets, is_null_sender=not message.mail_from)
+    # asks the DNS, so before the transaction
+    checked = authenticate.results(message, octets)
+    return store(message, parsed, octets, lease_id=lease_id, state=Message.State.PROCESSED, authentication=checked)
 
 
 @transaction.atomic
-def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_id: UUID, state: Message.State) -> bool:
-    """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
+def store(
+    message: Message,
+    parsed: ParsedMail,
+    octets: bytes | None,
+    *,
+    lease_id: UUID,
+    state: Message.State,
+    authentication: dict[str, Any] | None = None,
+) -> bool:
+    """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing.
+
+    Of what a rule keeps back nobody is told before its release; what a rule discards for an attachment is removed.
+    """
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
     fate = {
         "state": state,
@@ -117,24 +132,43 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
         "parse_status": parsed.status,
         "parse_defects": list(parsed.defects),
         "parse_version": mime.VERSION,
+        "authentication": authentication,
     }
     if not ours.update(**fate):
         return _is_lost(message.pk)
     for name, value in fate.items():  # the rest of a message never changes, so it need not be read again
         setattr(message, name, value)
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
-    for email in Email.objects.filter(message=message).select_related("mailbox__domain"):
+    emails = list(Email.objects.filter(message=message).select_related("mailbox__domain"))
+    verdicts = attachment_rules.verdicts_of(message, emails, recipients, parsed)
+    discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
+    if discarded and not attachment_rules.discard(message, discarded, recipients):
+        return True
+    for email in emails:
+        if email.pk in discarded:
+            continue
+        if verdict := verdicts.get(email.pk):
+            attachment_rules.obey(email, verdict)
         email.message = message
-        attachments = _store_email(email, parsed, status=Email.Status(state.value))
-        email_processed.send(
-            Email,
-            email=email,
-            recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
-            attachments=attachments,
-            octets=octets,
-            changed=None,
-        )
+        status = Email.Status.QUARANTINED if email.quarantine_reason else Email.Status(state.value)
+        attachments = _store_email(email, parsed, status=status)
+        if status != Email.Status.QUARANTINED:
+            tell_of_new(email, recipients, attachments, octets)
+        sound_alarm(email, parsed)
     return True
+
+
+def sound_alarm(email: Email, parsed: ParsedMail) -> None:
+    """Says in the log that somebody sent a key or a secret of ours by mail. The key's public id is all that is said."""
+    secrets = {mime.Mark.API_KEY, mime.Mark.WEBHOOK_SECRET}.intersection(parsed.marks)
+    if secrets:
+        log.warning(
+            "email.own_secret_found",
+            email=email.public_id,
+            mailbox=email.mailbox.public_id,
+            found=sorted(map(str, secrets)),
+            api_keys=list(parsed.api_keys),
+        )
 
 
 def _is_lost(message_id: UUID) -> bool:

@@ -6,7 +6,7 @@ In a change, None leaves a thing as it is. What several of them lock, they lock 
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TypedDict, TypeVar
 from zoneinfo import available_timezones
@@ -20,7 +20,7 @@ from emailgistics.common.errors import ConflictError, NotFoundError, RefusedErro
 from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox, Rule
 from mailboxes.patterns import Pattern, is_pattern
 
 DEFAULT_MAILBOX = "inbox"
@@ -125,14 +125,17 @@ def create_alias(
 
     `*@domain` takes whatever no other address of the domain takes; before that, patterns of it are tried (see
     `patterns`), those of low priority first. may_take_reserved is False for those who do not speak for the whole
-    domain: whoever has its postmaster can prove to others that it is his. Raises InvalidAddressError,
-    InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError, RefusedError.
+    domain: whoever has its postmaster can prove to others that it is his; nor do they take others' mail. Raises
+    InvalidAddressError, InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError,
+    AllowlistRestrictedError, RefusedError.
     """
     with _about("name"):
         name, domain_name = split_alias(address)
         kind = _kind_of(name)
         if kind == Alias.Kind.PATTERN:
             Pattern.compile(name)
+    if not may_take_reserved and acts_on_whole_domain(name):
+        raise AllowlistRestrictedError("This acts on a whole domain, so it needs a key for all mailboxes.")
     _check_alias(description=description, priority=priority, further_mailboxes=further_mailboxes)
     domain = _hold_domain(domain_name)
     _hold_mailboxes(mailbox, further_mailboxes)
@@ -163,7 +166,8 @@ def split_alias(address: str) -> tuple[str, str]:
 
 def acts_on_whole_domain(name: str) -> bool:
     """Whether an alias of that name takes mail that others would get: * and patterns do, help+x a part of help's."""
-    return CATCH_ALL in name or addresses.TAG_SEPARATOR in name or is_pattern(name)
+    bare = name.strip().strip('"').replace("\\", "")  # as what it becomes, however it is written
+    return CATCH_ALL in bare or addresses.TAG_SEPARATOR in bare or is_pattern(bare)
 
 
 def mailbox_for_alias(domain: Domain, *, among: QuerySet[Mailbox]) -> Mailbox:
@@ -275,6 +279,8 @@ def delete_domain(domain: Domain, *, with_mail: bool = False) -> None:
         _refuse_if_it_has_mail(domain.name, Email.objects.filter(mailbox__domain=domain, mailbox__deleted_at=None))
     Alias.objects.live().filter(Q(domain=domain) | Q(mailbox__domain=domain)).update(deleted_at=now)
     domain.mailboxes.live().update(deleted_at=now)
+    of_aliases = Q(alias__domain=domain) | Q(alias__mailbox__domain=domain)
+    _end_rules(Q(domain=domain) | Q(mailbox__domain=domain) | of_aliases, at=now)
     _change(domain, deleted_at=now)
 
 
@@ -297,12 +303,16 @@ def delete_mailbox(mailbox: Mailbox, *, with_mail: bool = False, may_act_on_whol
         _refuse_if_it_has_mail(mailbox.address, Email.objects.filter(mailbox=mailbox))
     now = timezone.now()
     mailbox.aliases.live().update(deleted_at=now)
+    _end_rules(Q(mailbox=mailbox) | Q(alias__mailbox=mailbox), at=now)
     _change(mailbox, deleted_at=now)
 
 
+@transaction.atomic
 def delete_alias(alias: Alias) -> None:
     """Marks the alias deleted: mail to it is refused from now on. Raises NotFoundError for one that is gone."""
-    _change(alias, deleted_at=timezone.now())
+    now = timezone.now()
+    _change(alias, deleted_at=now)
+    _end_rules(Q(alias=alias), at=now)
 
 
 def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) -> None:
@@ -348,19 +358,22 @@ def _add_pattern(alias: Alias) -> None:
 
 def _set_copies(alias: Alias, mailboxes: Sequence[Mailbox], *, among: QuerySet[Mailbox] | None = None) -> None:
     """Those of the alias that are in among, or all; its own mailbox is none of them."""
-    wanted = {mailbox.pk for mailbox in mailboxes} - {alias.mailbox_id}
+    wanted = list(dict.fromkeys(mailbox.pk for mailbox in mailboxes if mailbox.pk != alias.mailbox_id))
     replaced = alias.copies.all() if among is None else alias.copies.filter(mailbox__in=among)
     replaced.exclude(mailbox__in=wanted).delete()
     alias.copies.filter(mailbox=alias.mailbox_id).delete()
     there = set(alias.copies.values_list("mailbox", flat=True))
-    AliasCopy.objects.bulk_create(
-        AliasCopy(alias=alias, mailbox=mailbox) for mailbox in mailboxes if mailbox.pk in wanted - there
-    )
+    AliasCopy.objects.bulk_create(AliasCopy(alias=alias, mailbox_id=pk) for pk in wanted if pk not in there)
 
 
 @cache
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())  # it looks through the file system
+
+
+def _end_rules(of: Q, *, at: datetime) -> None:
+    """What is deleted takes its rules with it; who makes one holds what it is for."""
+    Rule.objects.filter(of, deleted_at=None).update(deleted_at=at)
 
 
 def _refuse_if_it_has_mail(what: str, emails: QuerySet[Email]) -> None:

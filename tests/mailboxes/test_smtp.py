@@ -21,9 +21,10 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.utils import timezone
 
 from emailgistics.common.errors import DomainError, LimitReachedError
-from mailboxes.models import Email, Message, RawMessage, Recipient
+from mailboxes.models import Domain, Email, Mailbox, Message, RawMessage, Recipient
 from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission, Request, admit_all
@@ -203,6 +204,24 @@ def test_a_test_domain_takes_no_mail_from_outside(settings: Any, client: Client,
     refused = "550 5.7.1 This domain is for tests and takes no mail from your network"
     assert client.command(f"RCPT TO:<{recipient}>") == refused
     assert client.command(f"RCPT TO:<{TO}>") == "250 2.1.5 Recipient OK"
+
+
+def test_a_domain_that_is_not_verified_is_told_to_come_again(settings: Any, client: Client) -> None:
+    settings.REQUIRE_DOMAIN_VERIFICATION = True
+    client.command("EHLO client.example.net")
+    client.command("MAIL FROM:<ada@example.net>")
+    reply = "450 4.7.1 This domain is not verified yet, please try again later"
+    assert client.command(f"RCPT TO:<{TO}>") == reply
+    Domain.objects.update(verified_at=timezone.now())
+    assert client.command(f"RCPT TO:<{TO}>") == "250 2.1.5 Recipient OK"
+
+
+def test_a_mail_to_a_pattern_of_several_mailboxes_is_an_email_in_each(client: Client) -> None:
+    own, other = Mailbox.objects.get(local_part="support"), provision.create_mailbox(address="other@example.com")
+    provision.create_alias(address="order-*@example.com", mailbox=own, further_mailboxes=[other])
+    assert client.deliver(RAW, "Order-AB7@example.com").startswith("250 2.0.0")
+    rows = Recipient.objects.order_by("id").values_list("email__mailbox", "kind", "captures", "is_copy")
+    assert list(rows) == [(own.pk, "pattern", {"1": "AB7"}, False), (other.pk, "pattern", {"1": "AB7"}, True)]
 
 
 def test_a_test_domain_takes_mail_from_loopback_unless_told_otherwise(client: Client) -> None:
