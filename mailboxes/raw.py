@@ -20,7 +20,7 @@ class RawGoneError(NotFoundError):
     """The octets are not kept any longer; who read of them a moment ago finds nothing any more."""
 
 
-def new_raw(message: Message, octets: bytes) -> RawMessage:
+def new_raw(message: Message, octets: bytes | bytearray) -> RawMessage:
     """The unsaved row that keeps octets for message."""
     return RawMessage(message=message, codec=CODEC, data=zstandard.ZstdCompressor(level=LEVEL).compress(octets))
 

@@ -39,6 +39,7 @@ _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _TRACE = re.compile(rb"^received[ \t]*+:", re.IGNORECASE | re.MULTILINE)
 _MARK = re.compile(rb"^(?:message-id|received)[ \t]*+:[ \t]*+\S", re.IGNORECASE | re.MULTILINE)
 
+Octets = bytes | bytearray
 Line = tuple[int, str, str]  # of a transcript: see models.Transcript
 
 
@@ -82,9 +83,9 @@ class Incoming:
     """A mail with the rows that it will be: whatever can be done about it before the transaction begins."""
 
     def __init__(
-        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
+        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: Octets, transcript: Sequence[Line] = ()
     ) -> None:
-        """Raises RoutingLoopError."""
+        """Nothing of `raw` is kept but as it is stored. Raises RoutingLoopError."""
         end = _HEADER_END.search(raw, 0, HEADER_OCTETS)
         header = raw[: end.start() if end else HEADER_OCTETS]
         if len(_TRACE.findall(header)) > MAX_RECEIVED:

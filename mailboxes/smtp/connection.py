@@ -19,6 +19,7 @@ from mailboxes.services.refuse import Refused
 from mailboxes.smtp import replies, syntax
 from mailboxes.smtp.conversation import Conversation, HangUpError, OpenTransaction
 from mailboxes.smtp.data import DataScanner
+from mailboxes.smtp.handler import Mail, Outcome
 from mailboxes.smtp.limits import MIB, Limits
 from mailboxes.smtp.shared import Shared
 from mailboxes.smtp.transcript import printable
@@ -173,16 +174,14 @@ class Connection(Conversation):
             raise HangUpError(replies.FAULT_IN_DATA) from error
         if not has_room:
             return self._refuse_all(replies.NO_ROOM, "no_room", size=scanner.size)
-        octets = scanner.octets
-        if octets is None:
+        if not scanner.is_kept:
             return self._refuse_all(replies.TOO_BIG, "too_big", size=scanner.size)
-        del scanner  # which has it in pieces
-        if not self._shared.disk.has_room(len(octets)):
+        if not self._shared.disk.has_room(scanner.size):
             log.warning("smtp.disk_low")
-            return self._refuse_all(replies.NO_ROOM, "no_room", size=len(octets))
+            return self._refuse_all(replies.NO_ROOM, "no_room", size=scanner.size)
         self._reset_timeout(self._limits.store_timeout_s)
         try:
-            return await self._store(octets)
+            return await self._store(scanner)
         finally:
             self._reset_timeout()
 
@@ -233,12 +232,15 @@ class Connection(Conversation):
         self._refuse_all(replies.TOO_SLOW, "too_slow", size=None)
         self._hang_up(replies.TOO_SLOW)
 
-    async def _store(self, octets: bytes) -> str:
+    async def _store(self, scanner: DataScanner) -> str:
+        size = scanner.size
         call = self._shared.mailroom.store(
-            envelope=self._envelope(),
-            admissions=self.envelope.admissions,
-            raw=octets,
-            transcript=self._transcript.lines(),
+            Mail(
+                envelope=self._envelope(),
+                admissions=self.envelope.admissions,
+                raw=scanner.take() or b"",
+                transcript=self._transcript.lines(),
+            )
         )
         reservation = self.envelope.reservation
         try:
@@ -251,11 +253,11 @@ class Connection(Conversation):
                 storing.add_done_callback(lambda _: reservation.release())
                 outcome = await asyncio.shield(storing)
         except DomainError as error:
-            return self._refuse_all(replies.refusal(error), error.code, size=len(octets), error=error)
+            return self._refuse_all(replies.refusal(error), error.code, size=size, error=error)
         self._bad_commands = 0
-        return self._answer(outcome, size=len(octets))
+        return self._answer(outcome, size=size)
 
-    def _answer(self, outcome: Receipt | Sequence[Receipt | DomainError], *, size: int) -> str:
+    def _answer(self, outcome: Outcome, *, size: int) -> str:
         """By SMTP one for all; by LMTP as many lines as recipients were taken."""
         if isinstance(outcome, Receipt):
             self._log_accepted(outcome, size=size)

@@ -10,14 +10,14 @@ TERMINATOR = b"\r\n.\r\n"
 class DataScanner:
     """Takes the octets after 354 in pieces of any size.
 
-    After `feed` has returned True, `rest` holds what came behind the terminator, and `octets` the mail: dots unstuffed,
-    the closing CRLF included, or None when it was larger than `limit` octets. Beyond the limit nothing is kept, but the
-    end is looked for in the same way.
+    After `feed` has returned True, `rest` holds what came behind the terminator, and `take` gives the mail: dots
+    unstuffed, the closing CRLF included, or None when it was larger than `limit` octets. Beyond the limit nothing is
+    kept, but the end is looked for in the same way.
     """
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
-        self._kept: list[bytes] = []
+        self._kept = bytearray()  # grows in place: pieces that are joined at the end would be twice the mail
         self._size = 0
         # The octets that may turn out to begin the terminator. The mail begins at the start of a line, so it is read as
         # if a CRLF stood before it, which is then taken away again.
@@ -25,9 +25,10 @@ class DataScanner:
         self._is_first = True
         self.rest = b""
 
-    @property
-    def octets(self) -> bytes | None:
-        return b"".join(self._kept) if self.is_kept else None
+    def take(self) -> bytearray | None:
+        """The mail, given away: the scanner has nothing any more."""
+        octets, self._kept = self._kept, bytearray()
+        return octets if self.is_kept else None
 
     @property
     def size(self) -> int:
@@ -41,7 +42,7 @@ class DataScanner:
     def drop(self) -> None:
         """Nothing of it is wanted any more; only its end is."""
         self._limit = -1
-        self._kept.clear()
+        self._kept = bytearray()
 
     def feed(self, chunk: bytes) -> bool:
         """True when the mail has ended. Feed nothing more after that."""
@@ -65,9 +66,9 @@ class DataScanner:
             unstuffed = unstuffed[2:]
         self._size += len(unstuffed)
         if self.is_kept:
-            self._kept.append(unstuffed)
+            self._kept += unstuffed
         else:
-            self._kept.clear()
+            self._kept = bytearray()
 
 
 def _length_of_possible_start(window: bytes) -> int:

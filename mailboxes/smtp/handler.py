@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import django.db
@@ -16,30 +16,62 @@ from emailgistics.common.logs import get_logger
 from mailboxes.services import admit, receive
 from mailboxes.services.admit import Admission, Request
 from mailboxes.services.envelope import Envelope
-from mailboxes.services.receive import Incoming, Line, Receipt
+from mailboxes.services.receive import Incoming, Line, Octets, Receipt
 from mailboxes.smtp.together import Together
 
 log = get_logger(__name__)
 Answer = TypeVar("Answer")
+Outcome = Receipt | Sequence[Receipt | DomainError]  # for all recipients; or for each admission, in their order
 
 ADMIT_AT_ONCE = 100  # recipients that one call looks up
 STORE_AT_ONCE = 20  # mails in one transaction
 LARGE_OCTETS = 256 * 1024  # a mail from here on is stored apart: small ones do not wait for it
 DISK_FULL = "53100"  # SQLSTATE
+SOUND_FOR_S = 1  # a connection that was used so lately is not tried out first
 CROSSED = ("40001", "40P01")  # of a serialization failure and a deadlock: the same may do a moment later
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """What came with DATA, and what was said before it."""
+_used = threading.local()  # at: when this thread last used its connection
 
-    envelope: Envelope
-    admissions: Sequence[Admission]
-    raw: bytes
-    transcript: Sequence[Line]
+
+class Mail:
+    """What came with DATA, and what was said before it.
+
+    The octets are given away, not lent: nobody who waits for a large mail to be stored may hold it in memory meanwhile.
+    """
+
+    def __init__(
+        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: Octets, transcript: Sequence[Line] = ()
+    ) -> None:
+        self.size = len(raw)
+        self._raw: Octets | None = raw
+        self._envelope = envelope
+        self._admissions = admissions
+        self._transcript = transcript
+        self._refused: dict[int, DomainError] = {}  # by position of the admission
 
     def incoming(self) -> Incoming:
-        return Incoming(envelope=self.envelope, admissions=self.admissions, raw=self.raw, transcript=self.transcript)
+        """Once only. Raises the error of its recipients if a rule about its size refuses it for all of them."""
+        taken = self._judged_by_size()
+        raw, self._raw = self._raw, None
+        if raw is None:
+            raise AssertionError("a mail is stored once")
+        return Incoming(envelope=self._envelope, admissions=taken, raw=raw, transcript=self._transcript)
+
+    def outcome(self, receipt: Receipt) -> Outcome:
+        """For all recipients, or for each of them if not all have been spared by rules about its size."""
+        if not self._refused:
+            return receipt
+        return [self._refused.get(position, receipt) for position in range(len(self._admissions))]
+
+    def _judged_by_size(self) -> Sequence[Admission]:
+        if not any(admission.depends_on_size for admission in self._admissions):
+            return self._admissions
+        judged = admit.judged_by_size(self._admissions, envelope=self._envelope, size=self.size)
+        self._refused = {n: answer for n, answer in enumerate(judged) if isinstance(answer, DomainError)}
+        if len(self._refused) == len(judged):
+            raise self._refused[0]
+        return [answer for answer in judged if isinstance(answer, Admission)]
 
 
 class Handler:
@@ -60,9 +92,9 @@ class Handler:
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
         self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE)
-        self._storing = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
+        self._storing: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
         # one at a time: each of them is held several times in memory while it is compressed and sent
-        self._storing_large = Together(self._pool, self._store, at_most=1)
+        self._storing_large: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=1)
 
     @property
     def is_storing(self) -> bool:
@@ -71,28 +103,26 @@ class Handler:
     async def admit(self, address: str, *, envelope: Envelope, size: int | None) -> Admission:
         return await self._admitting.ask(Request(address, envelope, size))
 
-    async def store(
-        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
-    ) -> Receipt:
+    async def store(self, mail: Mail) -> Outcome:
         """Returns after the commit. A caller that is cancelled (its client is gone) does not stop it half-way."""
-        lane = self._storing_large if len(raw) >= LARGE_OCTETS else self._storing
-        return await lane.ask(Mail(envelope, admissions, raw, transcript))
+        lane = self._storing_large if mail.size >= LARGE_OCTETS else self._storing
+        return await lane.ask(mail)
 
     def _admit(self, requests: Sequence[Request]) -> Sequence[Admission | Exception]:
         return _with_sound_connection(lambda: self._admit_all(requests), of=len(requests))
 
-    def _store(self, mails: Sequence[Mail]) -> Sequence[Receipt | Exception]:
-        answers: dict[int, Receipt | Exception] = {}
-        group: dict[int, Incoming] = {}
-        for position, mail in enumerate(mails):
-            try:
-                group[position] = _judged(mail).incoming()
-            except DomainError as error:
-                answers[position] = error
-            except Exception as error:  # noqa: BLE001 - that of one mail is not that of the others
-                answers[position] = _fault(error)
-        answers |= zip(group, self._store_group(list(group.values())), strict=True)
-        return [answers[position] for position in range(len(mails))]
+    def _store(self, mails: Sequence[Mail]) -> Sequence[Outcome | Exception]:
+        answers: dict[Mail, Outcome | Exception] = {}
+        group: dict[Mail, Incoming] = {}
+        for mail in mails:
+            (incoming,) = _with_sound_connection(lambda mail=mail: [mail.incoming()], of=1)  # type: ignore[misc]
+            if isinstance(incoming, Exception):  # that of one mail is not that of the others
+                answers[mail] = incoming
+            else:
+                group[mail] = incoming
+        for mail, receipt in zip(group, self._store_group(list(group.values())), strict=True):
+            answers[mail] = receipt if isinstance(receipt, Exception) else mail.outcome(receipt)
+        return [answers[mail] for mail in mails]
 
     def _store_group(self, group: Sequence[Incoming]) -> Sequence[Receipt | Exception]:
         """Together; and if they cannot be stored so, each alone: one must not spoil it for the others."""
@@ -122,7 +152,8 @@ def _with_sound_connection(
     What it raises is the answer to each of the `of` items.
     """
     try:
-        close_old_connections()
+        if time.monotonic() - getattr(_used, "at", 0) > SOUND_FOR_S:
+            close_old_connections()
         return call()
     except DomainError as error:
         return [error] * of
@@ -131,7 +162,7 @@ def _with_sound_connection(
             connections.close_all()  # perhaps it is broken, perhaps not: a new one certainly is not
         return [_fault(error)] * of
     finally:
-        close_old_connections()
+        _used.at = time.monotonic()
 
 
 class _OurFaultError(UnavailableError):
@@ -141,23 +172,6 @@ class _OurFaultError(UnavailableError):
         super().__init__("Temporary failure.")
         self.__cause__ = error
         self.may_go_alone = not _is_away(error)
-
-
-def _judged(mail: Mail) -> Mail:
-    """As rules about its size have it. Raises the error of its recipients if they refuse it."""
-    if not any(admission.depends_on_size for admission in mail.admissions):
-        return mail
-    size = len(mail.raw)
-    (judged,) = _with_sound_connection(
-        lambda: [admit.judged_by_size(mail.admissions, envelope=mail.envelope, size=size)], of=1
-    )
-    if isinstance(judged, Exception):
-        raise judged
-    admissions = [answer for answer in judged if isinstance(answer, Admission)]
-    for answer in judged:
-        if isinstance(answer, DomainError) and not admissions:
-            raise answer
-    return replace(mail, admissions=admissions)
 
 
 def _is_away(error: Exception) -> bool:

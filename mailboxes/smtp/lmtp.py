@@ -1,14 +1,13 @@
 """LMTP (RFC 2033): for a mail server in front of us, which wants to hear of each recipient what became of its mail."""
 # ruff: noqa: N802, ARG002 - smtp_X(argument) is aiosmtpd's name for command X
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from emailgistics.common.errors import DomainError
 from mailboxes.models import Message
 from mailboxes.services.receive import Receipt
 from mailboxes.smtp import replies
 from mailboxes.smtp.connection import Connection
+from mailboxes.smtp.handler import Outcome
 
 
 class LmtpConnection(Connection):
@@ -30,7 +29,7 @@ class LmtpConnection(Connection):
         """Section 4.2: a reply for each RCPT that was answered with 250, in their order, repeated ones included."""
         return "\r\n".join([reply] * len(self.envelope.admissions))
 
-    def _answer(self, outcome: Receipt | Sequence[Receipt | DomainError], *, size: int) -> str:
+    def _answer(self, outcome: Outcome, *, size: int) -> str:
         if isinstance(outcome, Receipt):
             return super()._answer(outcome, size=size)
         for receipt in {each.public_id: each for each in outcome if isinstance(each, Receipt)}.values():

@@ -1,15 +1,13 @@
 """What the connections of a listener have in common."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from emailgistics.common.errors import DomainError
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
-from mailboxes.services.receive import Line, Receipt
 from mailboxes.smtp.budgets import MessageRate, OctetBudget, Places
 from mailboxes.smtp.disk import Disk
+from mailboxes.smtp.handler import Mail, Outcome
 from mailboxes.smtp.limits import Limits
 from mailboxes.smtp.reading import DataReader
 from mailboxes.smtp.refusals import RefusalWriter
@@ -24,9 +22,7 @@ class Mailroom(Protocol):
 
     async def admit(self, address: str, *, envelope: Envelope, size: int | None) -> Admission: ...
 
-    async def store(
-        self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line]
-    ) -> Receipt | Sequence[Receipt | DomainError]:
+    async def store(self, mail: Mail) -> Outcome:
         """Once committed: one receipt for all recipients; or for each admission, in their order, what became of it.
 
         By SMTP there is one answer for all, 250 if one of them has it: what the others lack has to be on record then.

@@ -15,8 +15,8 @@ def scan(stream: bytes, *, cuts: list[int] | None = None, limit: int = UNLIMITED
     places = sorted({0, *(cuts or []), len(stream)})
     for start, stop in itertools.pairwise(places):
         if scanner.feed(stream[start:stop]):
-            return True, scanner.octets, scanner.rest + stream[stop:]
-    return False, scanner.octets, b""
+            return True, scanner.take(), scanner.rest + stream[stop:]
+    return False, scanner.take(), b""
 
 
 def read_slowly(stream: bytes) -> tuple[bytes, bytes] | None:

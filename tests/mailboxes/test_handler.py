@@ -18,7 +18,7 @@ from mailboxes.services.admit import admit
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Incoming, Receipt
 from mailboxes.smtp import handler as handlers
-from mailboxes.smtp.handler import Handler
+from mailboxes.smtp.handler import Handler, Mail, Outcome
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,14 +36,14 @@ def run(handler: Handler, *calls: Callable[[Handler], Awaitable[Any]]) -> list[A
     return asyncio.run(main())
 
 
-def storing(number: int, *, is_lost: bool = False, octets: int = 100) -> Callable[[Handler], Awaitable[Receipt]]:
+def storing(number: int, *, is_lost: bool = False, octets: int = 100) -> Callable[[Handler], Awaitable[Outcome]]:
     found = admit("support@example.com", envelope=ENVELOPE)
     if is_lost:  # a mailbox that is not there: the foreign key objects at the commit
         found = replace(found, route=replace(found.route, mailbox_ids=(uuid4(),)))
     raw = b"Message-ID: <%d@example.net>\r\n\r\n" % number + b"x" * octets
 
-    async def store(handler: Handler) -> Receipt:
-        return await handler.store(envelope=ENVELOPE, admissions=[found], raw=raw)
+    async def store(handler: Handler) -> Outcome:
+        return await handler.store(Mail(envelope=ENVELOPE, admissions=[found], raw=raw))
 
     return store
 
@@ -75,8 +75,8 @@ def test_a_routing_loop_is_one_mails_own_affair() -> None:
     make_mailbox()
     found = admit("support@example.com", envelope=ENVELOPE)
 
-    async def loop(handler: Handler) -> Receipt:
-        return await handler.store(envelope=ENVELOPE, admissions=[found], raw=b"Received: x\r\n" * 51 + b"\r\n")
+    async def loop(handler: Handler) -> Outcome:
+        return await handler.store(Mail(envelope=ENVELOPE, admissions=[found], raw=b"Received: x\r\n" * 51 + b"\r\n"))
 
     answers = run(Handler(), storing(1), loop, storing(2))
     assert isinstance(answers[1], receive.RoutingLoopError)

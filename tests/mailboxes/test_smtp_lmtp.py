@@ -15,7 +15,7 @@ from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Receipt
-from mailboxes.smtp.handler import Handler
+from mailboxes.smtp.handler import Handler, Mail
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.mailboxes.smtp_client import Client, listening, on_the_wire
 
@@ -42,7 +42,7 @@ class Mailroom(Handler):
         super().__init__()
         self._outcomes = outcomes
 
-    async def store(self, **_: Any) -> Any:
+    async def store(self, _: Mail) -> Any:
         return self._outcomes
 
 
