@@ -21,6 +21,7 @@ from mailboxes.smtp.together import Together
 
 log = get_logger(__name__)
 Answer = TypeVar("Answer")
+Outcome = Receipt | Sequence[Receipt | DomainError]  # one for each recipient, where they differ
 
 ADMIT_AT_ONCE = 100  # recipients that one call looks up
 STORE_AT_ONCE = 20  # mails in one transaction
@@ -73,7 +74,7 @@ class Handler:
 
     async def store(
         self, *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
-    ) -> Receipt:
+    ) -> Outcome:
         """Returns after the commit. A caller that is cancelled (its client is gone) does not stop it half-way."""
         lane = self._storing_large if len(raw) >= LARGE_OCTETS else self._storing
         return await lane.ask(Mail(envelope, admissions, raw, transcript))
@@ -81,18 +82,20 @@ class Handler:
     def _admit(self, requests: Sequence[Request]) -> Sequence[Admission | Exception]:
         return _with_sound_connection(lambda: self._admit_all(requests), of=len(requests))
 
-    def _store(self, mails: Sequence[Mail]) -> Sequence[Receipt | Exception]:
+    def _store(self, mails: Sequence[Mail]) -> Sequence[Outcome | Exception]:
         answers: dict[int, Receipt | Exception] = {}
         group: dict[int, Incoming] = {}
+        judged: dict[int, Sequence[Admission | DomainError]] = {}
         for position, mail in enumerate(mails):
             try:
-                group[position] = _judged(mail).incoming()
+                judged[position] = _judged(mail)
+                group[position] = replace(mail, admissions=_taken(judged[position])).incoming()
             except DomainError as error:
                 answers[position] = error
             except Exception as error:  # noqa: BLE001 - that of one mail is not that of the others
                 answers[position] = _fault(error)
         answers |= zip(group, self._store_group(list(group.values())), strict=True)
-        return [answers[position] for position in range(len(mails))]
+        return [_outcome(answers[position], judged.get(position, ())) for position in range(len(mails))]
 
     def _store_group(self, group: Sequence[Incoming]) -> Sequence[Receipt | Exception]:
         """Together; and if they cannot be stored so, each alone: one must not spoil it for the others."""
@@ -143,21 +146,29 @@ class _OurFaultError(UnavailableError):
         self.may_go_alone = not _is_away(error)
 
 
-def _judged(mail: Mail) -> Mail:
-    """As rules about its size have it. Raises the error of its recipients if they refuse it."""
+def _judged(mail: Mail) -> Sequence[Admission | DomainError]:
+    """Its recipients as rules about its size have them. Raises the error if all of them refuse it."""
     if not any(admission.depends_on_size for admission in mail.admissions):
-        return mail
-    size = len(mail.raw)
+        return mail.admissions
     (judged,) = _with_sound_connection(
-        lambda: [admit.judged_by_size(mail.admissions, envelope=mail.envelope, size=size)], of=1
+        lambda: [admit.judged_by_size(mail.admissions, envelope=mail.envelope, size=len(mail.raw))], of=1
     )
     if isinstance(judged, Exception):
         raise judged
-    admissions = [answer for answer in judged if isinstance(answer, Admission)]
-    for answer in judged:
-        if isinstance(answer, DomainError) and not admissions:
-            raise answer
-    return replace(mail, admissions=admissions)
+    if not _taken(judged) and isinstance(judged[0], DomainError):
+        raise judged[0]
+    return judged
+
+
+def _taken(judged: Sequence[Admission | DomainError]) -> list[Admission]:
+    return [answer for answer in judged if isinstance(answer, Admission)]
+
+
+def _outcome(stored: Receipt | Exception, judged: Sequence[Admission | DomainError]) -> Outcome | Exception:
+    """For each recipient, where some of them refused the mail."""
+    if isinstance(stored, Exception) or len(_taken(judged)) == len(judged):
+        return stored
+    return [answer if isinstance(answer, DomainError) else stored for answer in judged]
 
 
 def _is_away(error: Exception) -> bool:
