@@ -61,9 +61,9 @@ class Handler:
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
         self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE)
-        self._storing = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
+        self._storing: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
         # one at a time: each of them is held several times in memory while it is compressed and sent
-        self._storing_large = Together(self._pool, self._store, at_most=1)
+        self._storing_large: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=1)
 
     @property
     def is_storing(self) -> bool:
