@@ -79,6 +79,8 @@ DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
 # 450 for a domain until `manage.py domains verify` has found its owner's word in its DNS; test domains need none
 REQUIRE_DOMAIN_VERIFICATION = env.number("REQUIRE_DOMAIN_VERIFICATION", default=0, at_least=0, at_most=1) == 1
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
+# whether SPF, DKIM and DMARC are checked
+MAIL_AUTHENTICATION = env.number("MAIL_AUTHENTICATION", default=1, at_least=0, at_most=1) == 1
 
 # --- mail out
 WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])

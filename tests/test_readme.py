@@ -5,7 +5,11 @@ import re
 
 from django.conf import settings
 
+from mailboxes import addresses
 from mailboxes.mime import budget
+from mailboxes.models import ADDRESS_RESTS_FOR
+from mailboxes.services import provision
+from mailboxes.smtp import replies
 from webhooks import payloads
 
 README = (settings.BASE_DIR / "README.md").read_text()
@@ -55,3 +59,12 @@ def test_the_sizes_that_receivers_are_told_are_those_of_the_code() -> None:
     assert texts + lists < 8 << 20
     assert texts + lists + payloads.MAX_INLINE_BYTES * 4 // 3 < 16 << 20
     assert "**Let 16 MiB in**; without `attachments: inline`, 8 MiB." in text
+
+
+def test_the_numbers_about_routing_are_those_of_the_code() -> None:
+    text = (settings.BASE_DIR / "docs" / "routing.md").read_text()
+    assert f"At most {addresses.MAX_PATTERN_LENGTH} characters, {provision.MAX_PATTERNS} patterns in a domain." in text
+    assert f"up to {provision.MAX_FURTHER_MAILBOXES} further ones" in text
+    assert f"less than {ADDRESS_RESTS_FOR.days} days ago" in text
+    for reply in (replies.UNKNOWN_RECIPIENT, replies.NOT_HOSTED, replies.DISABLED, replies.DOMAIN_NOT_VERIFIED):
+        assert f"`{reply[:9]}`" in text

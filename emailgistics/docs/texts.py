@@ -39,6 +39,7 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (401, "key_expired", "The key is past its expiry date."),
     (401, "key_revoked", "The key was revoked."),
     (403, "insufficient_scope", "The key lacks one of `required_scopes`."),
+    (403, "blocked_by_rule", "A rule blocks this mail for one of its recipients."),
     (403, "allowlist_restricted", "This acts on a whole domain, and the key is not for all mailboxes."),
     (404, "not_found", "Nothing is there, or nothing that this key may see. Always the same body."),
     (405, "method_not_allowed", "The path has no such method; see `Allow`."),
@@ -50,8 +51,9 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (409, "content_expired", "What was to be sent again is no longer kept."),
     (409, "rotation_overlaps", "The secret before the last rotation still signs."),
     (409, "test_under_way", "The test before this one has not ended."),
-    (413, "body_too_large", "A body has at most 1 MiB."),
-    (415, "unsupported_media_type", "The body is not JSON."),
+    (411, "length_required", "A mail is handed in with a Content-Length, not in chunks."),
+    (413, "body_too_large", "The body is larger than is taken there: 1 MiB, or what a mail may have."),
+    (415, "unsupported_media_type", "The body is not of a type that is taken there."),
     (416, "range_not_satisfiable", "The range of a file that was asked for is beyond its end; see `Content-Range`."),
     (500, "internal_error", "A fault on our side; `request_id` finds it in the operator's log."),
     (503, "unavailable", "A fault on our side that may be over in a moment: try again."),
@@ -103,6 +105,15 @@ Newest first, as `{{"data": […], "pagination": {{…}}}}` with a `Link` header
 
 `GET /v1/me` shows how many requests a minute, an hour and a day the key's plan grants. This version does not enforce
 them yet and sends no rate-limit headers. Prefer webhooks to polling all the same.
+
+## Who a mail is from
+
+`auth`, in an event and in `GET /v1/emails/{{id}}`, has what SPF, DKIM and DMARC said when the mail was first opened, in
+the words of RFC 8601. Nothing is refused or held back for it: what to do about a `dmarc.result` of `fail` is yours to
+decide, and `dmarc.policy` is what the domain asks for. `temperror` says that the DNS had no answer then; it is not
+asked again. Mail that comes through a mail server of your own network, or by a pipe, has `none` for SPF: that server's
+address says nothing of the sender. `auth` is null where the operator has the checks switched off.
+`Authentication-Results` fields in the mail are not looked at.
 
 ## Webhooks
 

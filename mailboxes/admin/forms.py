@@ -248,8 +248,8 @@ class ChangeAliasForm(ChangeForm, AliasForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        live = self.instance.further_mailboxes.filter(deleted_at=None).select_related("domain")
-        self.initial["also"] = ", ".join(mailbox.address for mailbox in live.order_by("pk"))
+        copies = self.instance.copies.filter(mailbox__deleted_at=None).select_related("mailbox__domain")
+        self.initial["also"] = ", ".join(copy.mailbox.address for copy in copies)
 
     def apply(self, given: dict[str, Any]) -> Alias:
         return provision.update_alias(self.instance, **_with_further_mailboxes(given))

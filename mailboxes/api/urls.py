@@ -23,7 +23,7 @@ urlpatterns = [
     path("rules", RuleViewSet.as_view(MANY)),
     path("rules/<str:id>", RuleViewSet.as_view(ONE)),
     path("routing/explain", RoutingViewSet.as_view({"post": "explain"})),
-    path("emails", EmailViewSet.as_view({"get": "list"})),
+    path("emails", EmailViewSet.as_view({"get": "list", "post": "create"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),
     path("emails/<str:id>/attachments/<str:attachment_id>", EmailFileViewSet.as_view({"get": "attachment"})),

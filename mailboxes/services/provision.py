@@ -125,14 +125,17 @@ def create_alias(
 
     `*@domain` takes whatever no other address of the domain takes; before that, patterns of it are tried (see
     `patterns`), those of low priority first. may_take_reserved is False for those who do not speak for the whole
-    domain: whoever has its postmaster can prove to others that it is his. Raises InvalidAddressError,
-    InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError, RefusedError.
+    domain: whoever has its postmaster can prove to others that it is his; nor do they take others' mail. Raises
+    InvalidAddressError, InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError,
+    AllowlistRestrictedError, RefusedError.
     """
     with _about("name"):
         name, domain_name = split_alias(address)
         kind = _kind_of(name)
         if kind == Alias.Kind.PATTERN:
             Pattern.compile(name)
+    if not may_take_reserved and acts_on_whole_domain(name):
+        raise AllowlistRestrictedError("This acts on a whole domain, so it needs a key for all mailboxes.")
     _check_alias(description=description, priority=priority, further_mailboxes=further_mailboxes)
     domain = _hold_domain(domain_name)
     _hold_mailboxes(mailbox, further_mailboxes)
@@ -163,7 +166,8 @@ def split_alias(address: str) -> tuple[str, str]:
 
 def acts_on_whole_domain(name: str) -> bool:
     """Whether an alias of that name takes mail that others would get: * and patterns do, help+x a part of help's."""
-    return CATCH_ALL in name or addresses.TAG_SEPARATOR in name or is_pattern(name)
+    bare = name.strip().strip('"').replace("\\", "")  # as what it becomes, however it is written
+    return CATCH_ALL in bare or addresses.TAG_SEPARATOR in bare or is_pattern(bare)
 
 
 def mailbox_for_alias(domain: Domain, *, among: QuerySet[Mailbox]) -> Mailbox:
@@ -354,14 +358,12 @@ def _add_pattern(alias: Alias) -> None:
 
 def _set_copies(alias: Alias, mailboxes: Sequence[Mailbox], *, among: QuerySet[Mailbox] | None = None) -> None:
     """Those of the alias that are in among, or all; its own mailbox is none of them."""
-    wanted = {mailbox.pk for mailbox in mailboxes} - {alias.mailbox_id}
+    wanted = list(dict.fromkeys(mailbox.pk for mailbox in mailboxes if mailbox.pk != alias.mailbox_id))
     replaced = alias.copies.all() if among is None else alias.copies.filter(mailbox__in=among)
     replaced.exclude(mailbox__in=wanted).delete()
     alias.copies.filter(mailbox=alias.mailbox_id).delete()
     there = set(alias.copies.values_list("mailbox", flat=True))
-    AliasCopy.objects.bulk_create(
-        AliasCopy(alias=alias, mailbox=mailbox) for mailbox in mailboxes if mailbox.pk in wanted - there
-    )
+    AliasCopy.objects.bulk_create(AliasCopy(alias=alias, mailbox_id=pk) for pk in wanted if pk not in there)
 
 
 @cache

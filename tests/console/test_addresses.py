@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from emailgistics.common.ids import uuid7
 from mailboxes.models import Alias, Domain, Mailbox
-from mailboxes.services import provision
+from mailboxes.services import provision, verification
 from tests.apikeys.factories import make_key
 from tests.console.forms import changed, opened
 from tests.factories import make_alias, make_domain, make_email, make_mailbox, make_webhook
@@ -103,7 +103,7 @@ def test_an_alias_is_made_and_the_catch_all_is_one(administrator: Client) -> Non
         ("mailbox", {"address": "new\0@example.com"}, "address", "Null"),
         ("alias", {"address": "help", "is_active": "on"}, "address", "not an address"),
         ("alias", {"address": "support@example.com"}, "address", "not available"),
-        ("alias", {"address": "he*p@example.com"}, "address", "no patterns"),
+        ("alias", {"address": "/(/@example.com"}, "address", "is not a pattern"),
         ("alias", {"address": "help@example.com", "description": "x" * 501}, "description", ""),
         ("alias", {"address": "help@example.com", "mailbox": "nonsense"}, "mailbox", ""),
         ("alias", {"address": "help@example.com", "mailbox": str(uuid7())}, "mailbox", ""),
@@ -358,3 +358,109 @@ def test_the_picker_of_mailboxes_offers_what_is_there(administrator: Client) -> 
     asked = {"app_label": "mailboxes", "model_name": "alias", "field_name": "mailbox", "term": ""}
     found = administrator.get(reverse("admin:autocomplete"), asked).json()
     assert [result["text"] for result in found["results"]] == ["support@example.com"]
+
+
+# --- patterns, several mailboxes, sub-domains
+
+
+def test_a_pattern_that_leads_to_several_mailboxes_is_made_and_changed(administrator: Client) -> None:
+    own, a, b = (make_mailbox(address=f"{name}@example.com") for name in ("own", "a", "b"))
+    given = {"address": "/order-([0-9]+)/@example.com", "mailbox": own.pk, "is_active": "on", "priority": "5"}
+    also = "B@example.com, a@example.com,, b@example.com"
+    assert administrator.post(add("alias"), {**given, "also": also}).status_code == FOUND
+    alias = Alias.objects.get()
+    assert (alias.kind, alias.priority, str(alias)) == ("pattern", 5, "/order-([0-9]+)/@example.com")
+    assert list(alias.copies.values_list("mailbox", flat=True)) == [b.pk, a.pk]
+    shown = administrator.get(page("alias", alias)).content.decode()
+    assert "b@example.com, a@example.com" in shown
+    assert "and 2 more" in administrator.get(reverse("admin:mailboxes_alias_changelist")).content.decode()
+    assert change(administrator, "alias", alias, description="x").status_code == FOUND
+    assert alias.copies.count() == 2
+    assert change(administrator, "alias", alias, also="a@example.com", priority="7").status_code == FOUND
+    alias.refresh_from_db()
+    assert (list(alias.copies.values_list("mailbox", flat=True)), alias.priority) == ([a.pk], 7)
+    assert change(administrator, "alias", alias, also="").status_code == FOUND
+    assert not alias.copies.exists()
+
+
+def test_what_is_wrong_with_patterns_and_further_mailboxes_is_said_at_its_field(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    given = {"mailbox": mailbox.pk, "is_active": "on"}
+    found = errors_of(administrator.post(add("alias"), {**given, "address": "/(/@example.com", "also": ""}))
+    assert found == {"address": ["“/(/” is not a pattern: missing ): (."]}
+    for also in ("nobody@example.com", "nonsense"):
+        found = errors_of(administrator.post(add("alias"), {**given, "address": "a*@example.com", "also": also}))
+        assert list(found) == ["also"]
+    found = errors_of(administrator.post(add("alias"), {**given, "address": "a*@example.com", "priority": "-1"}))
+    assert list(found) == ["priority"]
+    assert not Alias.objects.exists()
+
+
+def test_two_who_change_the_further_mailboxes_are_told(administrator: Client) -> None:
+    alias = make_alias()
+    make_mailbox(address="a@example.com")
+    b = make_mailbox(address="b@example.com")
+    sent = changed(opened(administrator, page("alias", alias), kind="alias"), also="a@example.com")
+    provision.update_alias(alias, further_mailboxes=[b])
+    errors = errors_of(administrator.post(page("alias", alias), sent))
+    assert errors == {"also": ["It was changed meanwhile to b@example.com; open the page again and look."]}
+    # one that he saw there and that is gone by now is no fault of the page
+    sent = changed(opened(administrator, page("alias", alias), kind="alias"), also="a@example.com")
+    provision.delete_mailbox(b)
+    errors = errors_of(administrator.post(page("alias", alias), sent))
+    assert errors == {"also": ["It was changed meanwhile to nothing; open the page again and look."]}
+
+
+def test_a_domain_shows_the_record_that_verifies_it_and_takes_its_subdomains(administrator: Client) -> None:
+    given = {"name": "example.com", "default_local_part": "inbox", "includes_subdomains": "on"}
+    assert administrator.post(add("domain"), given).status_code == FOUND
+    domain = Domain.objects.get()
+    assert domain.includes_subdomains
+    assert verification.record_of(domain).value in administrator.get(page("domain", domain)).content.decode()
+    assert change(administrator, "domain", domain, includes_subdomains=None).status_code == FOUND
+    Domain.objects.update(verified_at=timezone.now())
+    domain.refresh_from_db()
+    assert not domain.includes_subdomains
+    shown = administrator.get(page("domain", domain)).content.decode()
+    assert verification.record_of(domain).value not in shown
+
+
+# --- where mail goes
+
+
+EXPLAIN = "admin:mailboxes_alias_explain"
+
+
+def test_the_page_says_where_mail_would_go_and_why(administrator: Client) -> None:
+    own, other = make_mailbox(), make_mailbox(address="archive@example.org")
+    alias = provision.create_alias(address="order-*@example.com", mailbox=own, further_mailboxes=[other])
+    assert administrator.get(reverse(EXPLAIN)).status_code == OK
+    shown = administrator.get(reverse(EXPLAIN), {"address": "Order-<b>x</b>@example.com"}).content.decode()
+    assert "501 5.1.3" in shown
+    assert "<b>x" not in shown
+    shown = administrator.get(reverse(EXPLAIN), {"address": "Order-7+x@example.com"}).content.decode()
+    for words in ("250 2.1.5 Recipient OK", "Tag: x", "Captured 1: 7", "order-*@example.com fits, with priority 100"):
+        assert words in shown
+    for row, kind in ((own, "mailbox"), (other, "mailbox"), (alias, "alias")):
+        assert page(kind, row) in shown
+
+
+def test_the_page_says_why_mail_would_be_refused_and_what_is_no_question(administrator: Client) -> None:
+    make_mailbox()
+    shown = administrator.get(reverse(EXPLAIN), {"address": "nobody@example.com"}).content.decode()
+    assert "550 5.1.1 No such recipient here" in shown
+    assert "There is no nobody@example.com here." in shown
+    for query, wrong in (({"size": "x"}, "size"), ({"client_ip": "here"}, "client_ip")):
+        answer = administrator.get(reverse(EXPLAIN), {"address": "support@example.com", **query})
+        assert set(answer.context["form"].errors) == {wrong}
+        assert answer.context["outlook"] is None
+
+
+def test_the_page_is_reached_from_the_sidebar_and_from_what_has_an_address(administrator: Client) -> None:
+    alias = make_alias()
+    made = provision.create_alias(address="a*@example.com", mailbox=alias.mailbox)
+    bare = reverse(EXPLAIN)
+    assert f'href="{bare}"' in administrator.get(reverse("admin:index")).content.decode()
+    assert f"{bare}?address=help%40example.com" in administrator.get(page("alias", alias)).content.decode()
+    assert f"{bare}?address=support%40" in administrator.get(page("mailbox", alias.mailbox)).content.decode()
+    assert f"{bare}?address" not in administrator.get(page("alias", made)).content.decode()

@@ -18,7 +18,7 @@ from mailboxes import raw
 from mailboxes.models import Alias, Attachment, Email, EmailContent, Mailbox, Message, Recipient
 from mailboxes.services import provision
 from tests.apikeys.factories import client_of, make_client, make_key
-from tests.factories import RAW, make_alias, make_mailbox
+from tests.factories import RAW, make_alias, make_mailbox, make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,9 @@ def test_a_list_shows_the_log_and_nothing_of_what_the_mail_says() -> None:
         "created_at": "2030-06-01T10:00:00.123Z",
         "message_id": "<1@example.net>",
         "mailbox_id": mailbox.public_id,
-        "recipients": [{"address": "Help+7@example.com", "alias_id": alias.public_id, "kind": "plus", "tag": "7"}],
+        "recipients": [
+            {"address": "Help+7@example.com", "alias_id": alias.public_id, "kind": "plus", "tag": "7", "captures": {}}
+        ],
         "mail_from": "ada@example.net",
         "from": {"name": "Ada Lovelace", "address": "ada@example.net"},
         "subject": "Broken engine",
@@ -114,9 +116,10 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
     email = make_waiting(make_mailbox())
     client = make_client()
     listed = client.get("/v1/emails").json()["data"][0]
-    shown = client.get(f"/v1/emails/{email.public_id}", {"include": "text,html,headers"}).json()
+    shown = client.get(f"/v1/emails/{email.public_id}", {"include": "text,html,headers,details"}).json()
     assert (listed["status"], listed["from"], listed["date"], listed["message_id"]) == ("waiting", None, None, None)
-    assert listed["recipients"] == [{"address": "Support@Example.com", "alias_id": None, "kind": "exact", "tag": None}]
+    recipient = {"address": "Support@Example.com", "alias_id": None, "kind": "exact", "tag": None, "captures": {}}
+    assert listed["recipients"] == [recipient]
     assert shown == {
         **listed,
         "to": [],
@@ -124,13 +127,18 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
         "accepted_as": email.message.public_id,
         "source": "smtp",
         "envelope": {"mail_from": "ada@example.net", "client_ip": "192.0.2.1", "helo": "mx.example.net", "tls": None},
+        "auth": None,
         "parse": {"status": "", "defects": []},
+        "marks": [],
         "raw": {"size": len(RAW), "sha256": hashlib.sha256(RAW).hexdigest()},
         "text": None,
         "text_truncated": None,
         "html": None,
         "html_truncated": None,
         "headers": None,
+        "bounce": None,
+        "list": None,
+        "calendar": None,
     }
 
 
@@ -152,6 +160,31 @@ def test_one_email_shows_more_of_the_log_and_content_only_if_asked_for() -> None
     assert client.get(url, {"include": "text"}).json() == shown.json() | text
     assert client.get(url, {"include": "html,headers"}).json() == shown.json() | html | headers
     assert client.get(url, {"include": ""}).json() == shown.json()
+
+
+def test_what_kind_of_mail_it_is_needs_no_content_and_what_it_reports_does() -> None:
+    email = make_processed(make_mailbox())
+    bounce = {"action": "failed", "status": "5.1.1", "diagnostic": "secret reason", "final_recipient": "a@example.net"}
+    event = {"method": "REQUEST", "uid": "1", "summary": "secret plan", "start": "2030-06-01", "end": ""}
+    EmailContent.objects.update(
+        marks=["signed", "api_key", "webhook_secret"], bounce=bounce | {"original_message_id": ""},
+        mailing_list={"id": "", "unsubscribe": ["https://example.org/secret"], "one_click": True}, calendar=event,
+    )  # fmt: skip
+    Email.objects.update(kind="bounce")
+    url = f"/v1/emails/{email.public_id}"
+    shown = make_client(scopes=READ).get(url)
+    assert (shown.json()["kind"], shown.json()["marks"]) == ("bounce", ["signed"])
+    assert "secret" not in shown.content.decode().replace("X-Secret", "")
+    refused = make_client(scopes=READ).get(url, {"include": "details"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+
+    told = make_client(scopes=[*READ, *CONTENT]).get(url, {"include": "details"}).json()
+    assert told == shown.json() | {
+        "marks": ["signed", "api_key", "webhook_secret"],
+        "bounce": bounce | {"original_message_id": None},
+        "list": {"id": None, "unsubscribe": ["https://example.org/secret"], "one_click": True},
+        "calendar": event | {"end": None},
+    }
 
 
 def test_an_unknown_part_is_refused_by_name() -> None:
@@ -211,6 +244,7 @@ def test_attachments_are_listed_in_their_order_and_downloaded_decoded() -> None:
         "created_at": "2030-06-01T10:00:00.123Z",
         "filename": "bill.pdf",
         "content_type": "application/pdf",
+        "detected_type": None,
         "size": len(BYTES),
         "sha256": first.sha256,
         "inline": False,
@@ -405,3 +439,30 @@ def test_an_attachment_is_found_only_in_its_own_email() -> None:
     }
     assert len(answers) == 1
     assert next(iter(answers))[0] == 404
+
+
+def test_which_alias_mail_came_by_is_told_to_those_who_may_see_the_alias() -> None:
+    own, other = make_mailbox(), make_mailbox(address="archive@example.org")
+    alias = provision.create_alias(address="order-*@example.com", mailbox=own, further_mailboxes=[other])
+    make_message(to=("order-Ab7@example.com",))
+
+    def told(email: Email, *mailboxes: Mailbox) -> set[Any]:
+        client = make_client(mailboxes=mailboxes or None, scopes=[Scope.EMAILS_READ, Scope.EMAILS_CONTENT])
+        listed = next(one for one in client.get("/v1/emails").json()["data"] if one["id"] == email.public_id)
+        shown = [client.get(f"/v1/emails/{email.public_id}{more}").json() for more in ("", "?include=text")]
+        recipients = [one["recipients"][0] for one in (listed, *shown)]
+        assert {one["address"] for one in recipients} == {"order-Ab7@example.com"}
+        assert [one["captures"] for one in recipients] == [{"1": "Ab7"}] * 3
+        return {one["alias_id"] for one in recipients}
+
+    first, copy = Email.objects.get(mailbox=own), Email.objects.get(mailbox=other)
+    assert told(first, own) == told(copy, own, other) == told(copy) == {alias.public_id}
+    assert told(copy, other) == {None}
+    # nor does a filter find it for them
+    client = make_client(mailboxes=[other], scopes=[Scope.EMAILS_READ])
+    assert client.get("/v1/emails", {"alias_id": alias.public_id}).status_code == 404
+    # an alias that has moved on is another's as well
+    third = make_mailbox(address="third@example.com")
+    provision.update_alias(alias, mailbox=third)
+    assert told(first, own) == {None}
+    assert told(first, own, third) == {alias.public_id}

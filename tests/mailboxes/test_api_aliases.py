@@ -20,6 +20,7 @@ from tests.mailboxes.api_client import (
     problem,
     refused,
     refused_by_rule,
+    seen,
     send,
     shape,
     unknown,
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.django_db
 
 READ = [Scope.ALIASES_READ]
 WRITE = [Scope.ALIASES_WRITE]
+FIELDS = "domain_id, name, description, mailbox_id, further_mailbox_ids, priority, active"
 FIXED_NAME = "The name of an alias does not change: make another alias and delete this one."
 FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete this one."
 
@@ -161,19 +163,25 @@ def test_of_very_many_choices_the_oldest_are_told() -> None:
         "/name", "invalid_address",
         "“help@example.com” is not a local part: letters, digits and !#$%&'*+-/=?^_`{|}~, with single dots between; "
         'anything else goes in "quotes".')),
-    ({"name": "sup*"}, refused_by_rule(
-        "/name", "validation_error", "“sup*” has a * in it: there are no patterns. * alone is the catch-all.")),
-    ({"name": '"sup*"'}, refused_by_rule(
-        "/name", "validation_error", "“sup*” has a * in it: there are no patterns. * alone is the catch-all.")),
+    ({"name": "/(/"}, refused_by_rule("/name", "invalid_pattern", "“/(/” is not a pattern: missing ): (.")),
+    ({"name": "a" * 256 + "*"}, refused_by_rule(
+        "/name", "invalid_pattern", "A pattern has at most 256 characters.")),
+    ({"name": "a*", "priority": -1}, refused(
+        "/priority", "min_value", "Ensure this value is greater than or equal to 0.")),
+    ({"name": "a*", "priority": "1"}, refused("/priority", "invalid", "This is a whole number, without quotes.")),
+    ({"name": "help", "further_mailbox_ids": "mbx_x"}, refused(
+        "/further_mailbox_ids", "not_a_list", "This is a list of ids.")),
+    ({"name": "help", "further_mailbox_ids": ["x"] * 101}, refused(
+        "/further_mailbox_ids", "max_length", "Ensure this field has no more than 100 elements.")),
     ({"name": "help", "description": "x" * 501}, refused(
         "/description", "max_length", "Ensure this field has no more than 500 characters.")),
     ({"name": "help", "active": "true"}, refused("/active", "invalid", "This is true or false, without quotes.")),
     ({"name": "help", "kind": "exact"}, refused(
         "/kind", "unknown_field",
-        "There is no field of this name here; there is domain_id, name, description, mailbox_id, active.")),
+        f"There is no field of this name here; there is {FIELDS}.")),
     ({"name": "help", "mailboxid": "x"}, refused(
         "/mailboxid", "unknown_field",
-        "There is no field of this name here; there is domain_id, name, description, mailbox_id, active.")),
+        f"There is no field of this name here; there is {FIELDS}.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_new_alias_is_told_and_nothing_is_made(
     body: dict[str, Any], expected: dict[str, Any]
@@ -217,7 +225,24 @@ def test_an_address_that_is_taken_reserved_or_at_rest_has_one_answer() -> None:
 # --- what takes others' mail
 
 
-WIDE = ["*", "support+vip", "+", "sup*", '"*"', '"\\*"', " *", "*\n", '"a+b"', "help+", "*+*"]
+WIDE = [
+    "*",
+    "support+vip",
+    "+",
+    "sup*",
+    "sup?",
+    "/sup/",
+    " /sup/",
+    '"/sup/"',
+    '"\\/sup/"',
+    '"*"',
+    '"\\*"',
+    " *",
+    "*\n",
+    '"a+b"',
+    "help+",
+    "*+*",
+]
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -241,10 +266,10 @@ def test_a_key_with_an_allowlist_makes_nothing_that_takes_others_mail_told_by_th
     assert Alias.objects.count() == 1
 
 
-@pytest.mark.parametrize("address", ["*@example.com", "support+vip@example.com"])
-def test_nor_does_it_change_or_delete_one_though_it_may_see_it(address: str) -> None:
+@pytest.mark.parametrize("name", ["*", "support+vip", "sup-*", "/s.p/"])
+def test_nor_does_it_change_or_delete_one_though_it_may_see_it(name: str) -> None:
     mailbox, other = make_mailbox(), make_mailbox(address="sales@example.com")
-    alias = make_alias(address=address, mailbox=mailbox)
+    alias = make_alias(address=f"{name}@example.com", mailbox=mailbox)
     foreign = make_alias(address="x+y@example.com", mailbox=other)
     provision.update_alias(alias, is_active=False)
     client = make_client(mailboxes=[mailbox], scopes=WRITE)
@@ -294,7 +319,7 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(django_assert_num_qu
         make_alias(address=f"a{n}@d{n % 4}.example.com", mailbox=mailbox)
     for chosen in (boxes[:1], boxes):
         client = make_client(mailboxes=chosen, scopes=READ)
-        with django_assert_num_queries(3):  # key, count, page
+        with django_assert_num_queries(4):  # key, count, page, further mailboxes
             page = client.get("/v1/aliases", {"limit": 100}).json()
         assert len(page["data"]) == len(chosen)
 
@@ -383,3 +408,81 @@ def test_an_alias_is_deleted_once() -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     for method in ("delete", "get", "patch", "put"):
         assert answered(send(client, method, url_of(alias))) == (404, NOT_FOUND_BODY)
+
+
+# --- patterns and several mailboxes
+
+
+def test_a_pattern_is_made_and_its_priority_changed() -> None:
+    mailbox = make_mailbox()
+    client = make_client(scopes=WRITE)
+    made = post(client, mailbox.domain, name="order-*", mailbox_id=mailbox.public_id, priority=10)
+    alias = Alias.objects.get()
+    assert answered(made) == (201, shape(alias))
+    assert (made.json()["kind"], made.json()["address"], made.json()["priority"]) == (
+        "pattern", "order-*@example.com", 10)  # fmt: skip
+    again = post(client, mailbox.domain, name="order-*", mailbox_id=mailbox.public_id)
+    expected = problem(409, "address_unavailable", "There is a pattern order-*@example.com already.")
+    assert answered(again) == (409, expected)
+    assert send(client, "patch", url_of(alias), {"priority": 3}).json()["priority"] == 3
+    assert send(client, "put", url_of(alias), shape(alias) | {"priority": 4}).json()["priority"] == 4
+    assert route("order-7@example.com").alias_id == alias.pk
+
+
+def test_an_alias_leads_to_further_mailboxes() -> None:
+    own, a, b = (make_mailbox(address=f"{name}@example.com") for name in ("own", "a", "b"))
+    client = make_client(mailboxes=[own, a, b], scopes=WRITE)
+    ids = [b.public_id, a.public_id, b.public_id, own.public_id]
+    made = post(client, own.domain, name="help", mailbox_id=own.public_id, further_mailbox_ids=ids)
+    alias = Alias.objects.get()
+    assert answered(made) == (201, shape(alias))
+    assert made.json()["further_mailbox_ids"] == [b.public_id, a.public_id]
+    assert route("help@example.com").mailbox_ids == (own.pk, b.pk, a.pk)
+    body = {"further_mailbox_ids": [a.public_id]}
+    assert send(client, "patch", url_of(alias), body).json() == shape(alias)
+    assert shape(alias)["further_mailbox_ids"] == [a.public_id]
+    moved = send(client, "patch", url_of(alias), {"mailbox_id": a.public_id}).json()
+    assert (moved["mailbox_id"], moved["further_mailbox_ids"]) == (a.public_id, [])
+    whole = moved | {"further_mailbox_ids": [own.public_id, b.public_id]}
+    assert answered(send(client, "put", url_of(alias), whole)) == (200, whole)
+    assert answered(send(client, "patch", url_of(alias), {"further_mailbox_ids": []})) == (200, moved)
+    too_many = [make_mailbox(address=f"m{n}@example.com").public_id for n in range(21)]
+    answer = send(make_client(scopes=WRITE), "patch", url_of(alias), {"further_mailbox_ids": too_many})
+    message = "An alias leads to at most 20 further mailboxes."
+    assert answered(answer) == (400, refused_by_rule("/further_mailbox_ids", "validation_error", message))
+
+
+def test_a_key_sees_and_replaces_only_the_further_mailboxes_that_it_may_open() -> None:
+    own, a, secret = (make_mailbox(address=f"{name}@example.com") for name in ("own", "a", "secret"))
+    alias = provision.create_alias(address="help@example.com", mailbox=own, further_mailboxes=[secret, a])
+    client = make_client(mailboxes=[own, a], scopes=WRITE)
+    for answer in (client.get(url_of(alias)), send(client, "patch", url_of(alias), {"description": "x"})):
+        assert answer.json()["further_mailbox_ids"] == [a.public_id]
+    assert client.get("/v1/aliases").json()["data"][0]["further_mailbox_ids"] == [a.public_id]
+    read = client.get(url_of(alias)).json()
+    assert send(client, "put", url_of(alias), read).json() == read
+    assert send(client, "patch", url_of(alias), {"further_mailbox_ids": []}).json()["further_mailbox_ids"] == []
+    assert route("help@example.com").mailbox_ids == (own.pk, secret.pk)
+    # of the further mailbox alone, the alias is not seen
+    assert answered(make_client(mailboxes=[secret], scopes=WRITE).get(url_of(alias))) == (404, NOT_FOUND_BODY)
+    assert make_client(mailboxes=[secret], scopes=WRITE).get("/v1/aliases").json()["data"] == []
+
+
+def test_a_further_mailbox_that_the_key_may_not_open_is_not_there() -> None:
+    own, secret, gone = (make_mailbox(address=f"{name}@example.com") for name in ("own", "secret", "gone"))
+    alias = make_alias(mailbox=own)
+    client = make_client(mailboxes=[own, gone], scopes=WRITE)
+    provision.delete_mailbox(gone)
+    hidden = [unknown(Mailbox), secret.public_id, gone.public_id, "x", "", own.domain.public_id, 7, None, ["x"]]
+    answers = set()
+    for id_ in hidden:
+        for body in ({"further_mailbox_ids": [id_]}, {"further_mailbox_ids": [own.public_id, id_], "active": 7}):
+            for method, url, more in (
+                ("patch", url_of(alias), {}),
+                ("put", url_of(alias), {"name": 7}),
+                ("post", "/v1/aliases", {"domain_id": own.domain.public_id, "name": "new"}),
+            ):
+                answers.add((method, *seen(client, method, url, {**more, **body})[:-1], len(body)))
+                assert answered(send(client, method, url, {**more, **body})) == (404, NOT_FOUND_BODY)
+    assert len(answers) == 6
+    assert route("help@example.com").mailbox_ids == (own.pk,)

@@ -1,6 +1,6 @@
 """Domains over HTTP."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,7 +77,8 @@ def test_a_domain_for_trying_things_out_has_the_default_mailbox_that_was_wished(
         "A mailbox needs a name of its own; * is an alias that catches the rest.")),
     ({"name": "example.com", "test": "yes"}, refused("/test", "invalid", "This is true or false, without quotes.")),
     ({"name": "example.com", "active": False}, refused(
-        "/active", "unknown_field", "There is no field of this name here; there is name, test, default_mailbox.")),
+        "/active", "unknown_field",
+        "There is no field of this name here; there is name, test, subdomains, default_mailbox.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_new_domain_is_told_and_nothing_is_made(
     body: dict[str, Any], expected: dict[str, Any]
@@ -137,7 +138,7 @@ def test_a_domain_is_changed_where_it_is_named() -> None:
     ({"default_mailbox_id": None}, refused("/default_mailbox_id", "null", "This field may not be null.")),
     ({"default_mailbox": "all"}, refused(
         "/default_mailbox", "unknown_field",
-        "There is no field of this name here; there is active, test, default_mailbox_id.")),
+        "There is no field of this name here; there is active, test, subdomains, default_mailbox_id.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_change_is_told_and_nothing_is_changed(
     body: dict[str, Any], expected: dict[str, Any]
@@ -241,3 +242,26 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(
         with django_assert_num_queries(3):  # key, count, page
             page = client.get("/v1/domains", {"limit": 100}).json()
         assert len(page["data"]) == (len(chosen) if has_allowlist else 30)
+
+
+def test_a_domain_takes_the_mail_of_its_subdomains_if_told_to() -> None:
+    client = make_client(scopes=[Scope.DOMAINS_WRITE])
+    made = send(client, "post", "/v1/domains", {"name": "example.com", "subdomains": True})
+    domain = Domain.objects.get()
+    assert answered(made) == (201, shape(domain))
+    assert made.json()["subdomains"] is True
+    url = f"/v1/domains/{domain.public_id}"
+    assert send(client, "patch", url, {"subdomains": False}).json() == shape(domain)
+    assert shape(domain)["subdomains"] is False
+    assert send(client, "patch", url, {"subdomains": "no"}).status_code == 400
+
+
+def test_when_a_domain_was_verified_is_shown_and_not_said_by_a_caller() -> None:
+    domain = make_domain()
+    client = make_client(scopes=[Scope.DOMAINS_WRITE])
+    url = f"/v1/domains/{domain.public_id}"
+    Domain.objects.update(verified_at=datetime(2026, 6, 1, 12, tzinfo=UTC))
+    assert client.get(url).json()["verified_at"] == "2026-06-01T12:00:00.000Z"
+    answer = send(client, "patch", url, {"verified_at": None})
+    detail = "`manage.py domains verify` finds that out."
+    assert answered(answer) == (400, refused("/verified_at", "read_only", detail))

@@ -34,7 +34,9 @@ def test_a_domain_is_made_with_its_default_mailbox() -> None:
         "name": "example.com",
         "active": True,
         "test": True,
+        "subdomains": False,
         "default_mailbox_id": default.public_id,
+        "verified_at": None,
         "status": "unchecked",
     }
     assert default.address == "inbox@example.com"
@@ -73,8 +75,10 @@ def test_an_alias_is_made_for_a_mailbox_by_address_or_id() -> None:
         "name": "help",
         "domain_id": mailbox.domain.public_id,
         "mailbox_id": mailbox.public_id,
+        "further_mailbox_ids": [],
         "description": "Tickets",
         "kind": "exact",
+        "priority": 100,
         "active": True,
     }
     rest = run_json("aliases", "create", "*@example.com", "--mailbox", mailbox.public_id)
@@ -105,8 +109,8 @@ def test_a_thing_is_shown_listed_and_deleted_by_any_of_its_names(command: str, s
 def test_people_get_one_fact_a_line_and_aligned_lists() -> None:
     alias = make_alias()
     assert run("aliases", "list").splitlines() == [
-        "id                                address           kind   mailbox_id                      active",
-        f"{alias.public_id}  help@example.com  exact  {alias.mailbox.public_id}  yes",
+        "id                                address           kind   priority  mailbox_id                      active",
+        f"{alias.public_id}  help@example.com  exact  100       {alias.mailbox.public_id}  yes",
     ]
     assert run("domains", "show", "example.com").splitlines()[2:5] == [
         "name                example.com",
@@ -114,7 +118,7 @@ def test_people_get_one_fact_a_line_and_aligned_lists() -> None:
         "test                no",
     ]
     assert run("aliases", "delete", "help@example.com") == f"deleted {alias.public_id}\n"
-    assert run("aliases", "list") == "id  address  kind  mailbox_id  active\n"
+    assert run("aliases", "list") == "id  address  kind  priority  mailbox_id  active\n"
 
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
@@ -136,7 +140,9 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
     (("aliases", "create", "help@example.com", "--mailbox", "support@example.com"), "not available"),
     (("aliases", "create", "new@example.com", "--mailbox", "nobody@example.com"), "no mailbox"),
     (("aliases", "show", "support@example.com"), "no alias"),
-    (("aliases", "create", "sup*@example.com", "--mailbox", "support@example.com"), "there are no patterns"),
+    (("aliases", "create", "/(/@example.com", "--mailbox", "support@example.com"), "is not a pattern: missing"),
+    (("aliases", "create", "a@example.com", "--mailbox", "support@example.com", "--also", "x@x.example"), "no mailbox"),
+    (("aliases", "update", "help@example.com", "--priority", "-1"), "A priority is"),
     (("aliases", "create", "a@example.com", "--mailbox", "support@example.com", "--description", "\0"), "NUL"),
     (("aliases", "create", "a@example.com", "--mailbox", "support@example.com", "--description", "\udcff"), "UTF-8"),
     (("aliases", "move", "help@example.com", "--mailbox", "nobody@example.com"), "no mailbox"),
@@ -221,3 +227,25 @@ def test_what_has_mail_is_deleted_only_on_purpose(command: str, which: str) -> N
     assert run_json(command, "delete", which, "--with-mail") == thing
     with pytest.raises(CommandError, match="There is no"):
         run(command, "show", which)
+
+
+def test_patterns_and_further_mailboxes_by_command() -> None:
+    own, a, b = (make_mailbox(address=f"{name}@example.com") for name in ("support", "a", "b"))
+    create = ("aliases", "create", "/Order-([0-9]+)/@example.com", "--mailbox", "support@example.com")
+    made = run_json(*create, "--also", "b@example.com", "--also", a.public_id, "--priority", "5")
+    assert (made["address"], made["kind"], made["priority"]) == ("/Order-([0-9]+)/@example.com", "pattern", 5)
+    assert (made["mailbox_id"], made["further_mailbox_ids"]) == (own.public_id, [b.public_id, a.public_id])
+    assert run_json("aliases", "show", "/Order-([0-9]+)/@EXAMPLE.com") == made
+    changed = run_json("aliases", "update", made["id"], "--priority", "0", "--also", "a@example.com")
+    assert changed == {**made, "priority": 0, "further_mailbox_ids": [a.public_id]}
+    assert run_json("aliases", "list") == {"data": [changed]}
+    moved = run_json("aliases", "move", made["address"], "--mailbox", "a@example.com")
+    assert (moved["mailbox_id"], moved["further_mailbox_ids"]) == (a.public_id, [])
+    run("aliases", "update", made["id"], "--also", "b@example.com")
+    assert run_json("aliases", "update", made["id"], "--only")["further_mailbox_ids"] == []
+
+
+def test_a_domain_takes_the_mail_of_its_subdomains_by_command() -> None:
+    assert run_json("domains", "create", "example.com", "--subdomains")["subdomains"] is True
+    assert run_json("domains", "update", "example.com", "--no-subdomains")["subdomains"] is False
+    assert run_json("domains", "update", "example.com", "--test")["subdomains"] is False

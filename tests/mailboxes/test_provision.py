@@ -6,11 +6,19 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from emailgistics.common.access import AllowlistRestrictedError
 from emailgistics.common.errors import ConflictError, DomainError, NotFoundError, RefusedError
 from mailboxes.addresses import InvalidAddressError
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, Domain, Email, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox
+from mailboxes.patterns import InvalidPatternError
 from mailboxes.services import provision
-from mailboxes.services.provision import AddressUnavailableError, NotEmptyError, Retention, UnknownDomainError
+from mailboxes.services.provision import (
+    AddressUnavailableError,
+    NotEmptyError,
+    Retention,
+    TooManyPatternsError,
+    UnknownDomainError,
+)
 from tests.factories import make_alias, make_domain, make_mailbox, make_message
 
 pytestmark = pytest.mark.django_db
@@ -221,13 +229,114 @@ def test_an_alias_moves_only_to_a_live_mailbox() -> None:
 # --- names of aliases
 
 
-@pytest.mark.parametrize("address", ["sup*@example.com", '"*x"@example.com', "**@example.com"])
-def test_there_are_no_patterns(address: str) -> None:
+@pytest.mark.parametrize("address, name, shown", [
+    ("sup*@Example.COM.", "sup*", "sup*@example.com"),
+    ('"*x"@example.com', "*x", "*x@example.com"),
+    (" a?@example.com ", "a?", "a?@example.com"),
+    ("/order-([0-9]+)@?x/@example.com", "/order-([0-9]+)@?x/", "/order-([0-9]+)@?x/@example.com"),
+    ("/E\u0301/@example.com", "/É/", "/É/@example.com"),
+])  # fmt: skip
+def test_a_name_with_wildcards_or_between_slashes_is_a_pattern(address: str, name: str, shown: str) -> None:
     mailbox = make_mailbox()
-    with pytest.raises(RefusedError, match=r"there are no patterns\. \* alone is the catch-all") as refusal:
-        provision.create_alias(address=address, mailbox=mailbox)
+    alias = provision.create_alias(address=address, mailbox=mailbox, priority=3)
+    assert (alias.kind, alias.name, alias.address, alias.priority) == (Alias.Kind.PATTERN, name, shown, 3)
+    assert not Address.objects.filter(alias=alias).exists()  # it is nobody's address
+
+
+def test_a_pattern_that_re2_cannot_read_is_refused_at_its_field() -> None:
+    mailbox = make_mailbox()
+    with pytest.raises(InvalidPatternError, match=r"is not a pattern: missing \)") as refusal:
+        provision.create_alias(address="/(/@example.com", mailbox=mailbox)
     assert refusal.value.field == "name"
     assert Alias.objects.count() == 0
+
+
+def test_a_domain_has_each_pattern_once() -> None:
+    mailbox = make_mailbox()
+    make_domain(name="example.org")
+    first = provision.create_alias(address="sup*@example.com", mailbox=mailbox)
+    with pytest.raises(AddressUnavailableError, match=r"There is a pattern sup\*@example\.com already"):
+        provision.create_alias(address="sup*@example.com", mailbox=mailbox)
+    provision.create_alias(address="sup*@example.org", mailbox=mailbox)
+    provision.delete_alias(first)
+    provision.create_alias(address="sup*@example.com", mailbox=mailbox)
+
+
+def test_a_domain_has_a_thousand_patterns_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert provision.MAX_PATTERNS == 1000
+    monkeypatch.setattr(provision, "MAX_PATTERNS", 2)
+    mailbox = make_mailbox()
+    first = provision.create_alias(address="a*@example.com", mailbox=mailbox)
+    provision.create_alias(address="b*@example.com", mailbox=mailbox)
+    with pytest.raises(TooManyPatternsError):
+        provision.create_alias(address="c*@example.com", mailbox=mailbox)
+    provision.create_alias(address="*@example.com", mailbox=mailbox)
+    provision.delete_alias(first)
+    provision.create_alias(address="c*@example.com", mailbox=mailbox)
+
+
+@pytest.mark.parametrize("priority", [-1, 32_768])
+def test_a_priority_is_a_small_number(priority: int) -> None:
+    mailbox = make_mailbox()
+    alias = make_alias(mailbox=mailbox)
+    for act in (
+        lambda: provision.create_alias(address="a*@example.com", mailbox=mailbox, priority=priority),
+        lambda: provision.update_alias(alias, priority=priority),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            act()
+        assert refusal.value.field == "priority"
+
+
+# --- several mailboxes
+
+
+def further(alias: Alias) -> list[str]:
+    return [copy.mailbox.address for copy in alias.copies.select_related("mailbox__domain")]
+
+
+def test_an_alias_leads_to_further_mailboxes_each_once_and_never_twice_to_its_own() -> None:
+    own, a, b = (make_mailbox(address=f"{name}@example.com") for name in ("own", "a", "b"))
+    alias = provision.create_alias(address="help@example.com", mailbox=own, further_mailboxes=[b, own, a, b])
+    assert further(alias) == ["b@example.com", "a@example.com"]
+    provision.update_alias(alias, description="x")
+    assert further(alias) == ["b@example.com", "a@example.com"]
+    provision.update_alias(alias, mailbox=a)
+    assert (alias.mailbox, further(alias)) == (a, ["b@example.com"])
+    provision.update_alias(alias, further_mailboxes=[own, b])
+    assert further(alias) == ["b@example.com", "own@example.com"]
+    provision.update_alias(alias, mailbox=own, further_mailboxes=[own, a])
+    assert (alias.mailbox, further(alias)) == (own, ["a@example.com"])
+    provision.update_alias(alias, further_mailboxes=[])
+    assert further(alias) == []
+
+
+def test_who_knows_some_mailboxes_replaces_only_those() -> None:
+    own, a, b, c = (make_mailbox(address=f"{name}@example.com") for name in ("own", "a", "b", "c"))
+    alias = provision.create_alias(address="help@example.com", mailbox=own, further_mailboxes=[a, b])
+    provision.update_alias(alias, further_mailboxes=[c], among=Mailbox.objects.filter(pk__in=[a.pk, c.pk]))
+    assert further(alias) == ["b@example.com", "c@example.com"]
+
+
+def test_a_further_mailbox_is_a_live_one_and_they_are_not_many() -> None:
+    alias = make_alias()
+    deleted = make_mailbox(address="gone@example.com")
+    provision.delete_mailbox(deleted)
+    too_many = [make_mailbox(address=f"m{n}@example.com") for n in range(provision.MAX_FURTHER_MAILBOXES + 1)]
+    for mailboxes in ([deleted], too_many):
+        for act in (
+            lambda: provision.update_alias(alias, further_mailboxes=mailboxes),  # noqa: B023
+            lambda: provision.create_alias(
+                address="x@example.com",
+                mailbox=alias.mailbox,
+                further_mailboxes=mailboxes,  # noqa: B023
+            ),
+        ):
+            with pytest.raises(RefusedError) as refusal:
+                act()
+            assert refusal.value.field == "further_mailbox_ids"
+    assert AliasCopy.objects.count() == 0
+    assert Alias.objects.count() == 1
 
 
 @pytest.mark.parametrize("local_part", ["postmaster", "Abuse"])
@@ -241,10 +350,19 @@ def test_a_reserved_name_is_for_those_who_speak_for_the_domain(local_part: str) 
 
 
 @pytest.mark.parametrize(("name", "expected"), [
-    ("*", True), ("a+b", True), ("a*", True), ("help", False), ("front desk", False),
+    ("*", True), ("a+b", True), ("a*", True), ("a?", True), ("/a/", True), (" /a/\n", True), ('"/a/"', True),
+    ('"\\/a\\/"', True), ("help", False), ("front desk", False), ("a/b", False), ("/a", False),
 ])  # fmt: skip
 def test_which_names_take_what_others_would_get(name: str, expected: bool) -> None:
     assert provision.acts_on_whole_domain(name) is expected
+
+
+@pytest.mark.parametrize("name", [" /a/", '"/a/"', '"\\/a/"', "a?", "*", "a+b"])
+def test_who_does_not_speak_for_the_domain_takes_nobodys_mail_however_it_is_written(name: str) -> None:
+    mailbox = make_mailbox()
+    with pytest.raises(AllowlistRestrictedError):
+        provision.create_alias(address=f"{name}@example.com", mailbox=mailbox, may_take_reserved=False)
+    assert Alias.objects.count() == 0
 
 
 # --- deleting what has mail

@@ -9,9 +9,10 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from emailgistics.common.errors import ConflictError, DomainError, NotFoundError, RefusedError
-from mailboxes.models import Alias, Domain, Email, Mailbox
+from mailboxes.models import Alias, AliasCopy, Domain, Email, Mailbox
 from mailboxes.services import provision
-from mailboxes.services.provision import AddressUnavailableError, UnknownDomainError
+from mailboxes.services.provision import AddressUnavailableError, TooManyPatternsError, UnknownDomainError
+from mailboxes.services.route import route
 from tests.factories import make_alias, make_domain, make_mailbox, make_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -257,3 +258,59 @@ def test_nobody_waits_for_somebody_who_waits_for_him() -> None:
     with ThreadPoolExecutor(len(acts)) as pool:
         list(pool.map(again_and_again, islice(cycle(acts), len(acts))))
     assert failed == []
+
+
+@pytest.mark.parametrize("deletes_first", [True, False])
+def test_a_further_mailbox_that_is_deleted_as_it_is_named(deletes_first: bool) -> None:
+    alias, other = make_alias(), make_mailbox(address="sales@example.com")
+    acts: list[Act] = [
+        lambda: provision.delete_mailbox(fresh(other)),
+        lambda: provision.update_alias(Alias.objects.get(), further_mailboxes=[fresh(other)]),
+    ]
+    error = second_after(*(acts if deletes_first else acts[::-1]))
+    if deletes_first:
+        assert isinstance(error, RefusedError)
+        assert error.field == "further_mailbox_ids"
+    else:
+        assert error is None  # routing leaves it out
+    assert alias.copies.count() == (0 if deletes_first else 1)
+    assert route("help@example.com").mailbox_ids == (alias.mailbox_id,)
+
+
+def test_of_two_who_name_further_mailboxes_the_later_one_is_right() -> None:
+    make_alias()
+    a, b = make_mailbox(address="a@example.com"), make_mailbox(address="b@example.com")
+    error = second_after(
+        lambda: provision.update_alias(Alias.objects.get(), further_mailboxes=[a]),
+        lambda: provision.update_alias(Alias.objects.get(), further_mailboxes=[b]),
+    )
+    assert error is None
+    assert list(AliasCopy.objects.values_list("mailbox", flat=True)) == [b.pk]
+
+
+def test_two_who_swap_an_aliass_mailboxes_do_not_wait_for_each_other_in_a_circle() -> None:
+    alias, other = make_alias(), make_mailbox(address="a@example.com")
+    own = alias.mailbox
+
+    def swap(mailbox: Mailbox, further: Mailbox) -> object:
+        return provision.update_alias(Alias.objects.get(), mailbox=mailbox, further_mailboxes=[further])
+
+    assert second_after(lambda: swap(own, other), lambda: swap(other, own)) is None
+    assert (Alias.objects.get().mailbox, AliasCopy.objects.get().mailbox) == (other, own)
+
+
+def test_of_two_who_make_the_same_pattern_one_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    mailbox = make_mailbox()
+    error = second_after(
+        lambda: make_alias(address="sup*@example.com", mailbox=mailbox),
+        lambda: make_alias(address="sup*@example.com", mailbox=fresh(mailbox)),
+    )
+    assert isinstance(error, AddressUnavailableError)
+    # nor are there too many of them
+    monkeypatch.setattr(provision, "MAX_PATTERNS", 2)
+    error = second_after(
+        lambda: make_alias(address="a*@example.com", mailbox=mailbox),
+        lambda: make_alias(address="b*@example.com", mailbox=fresh(mailbox)),
+    )
+    assert isinstance(error, TooManyPatternsError)
+    assert Alias.objects.live().count() == 2

@@ -6,9 +6,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from mailboxes.models import Email
+from mailboxes.models import Email, Mailbox, Recipient
 from mailboxes.services import process, provision
 from tests.factories import make_alias, make_domain, make_mailbox, make_message, make_webhook
+from webhooks import payloads
 from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.models.webhook import PULLED
 from webhooks.services import webhooks
@@ -134,7 +135,7 @@ def test_a_webhook_for_metadata_gets_no_content(mail: bytes) -> None:
     bodies = {body.form: json.loads(bytes(body.body))["data"] for body in EventBody.objects.all()}
     assert set(bodies["full"]) - set(bodies["metadata"]) == {
         "text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated",
-        "sender", "reply_to", "in_reply_to", "references",
+        "sender", "reply_to", "in_reply_to", "references", "list", "calendar",
     }  # fmt: skip
     told = json.dumps(bodies["metadata"])
     for content in ("It does not turn", "plan.pdf", "X-Secret", "/raw", "/files/"):
@@ -154,7 +155,7 @@ def test_the_payload_says_where_the_mail_came_in_and_by_whom() -> None:
     assert data["mailbox"] == {"id": alias.mailbox.public_id, "address": "support@example.com", "name": ""}
     assert data["alias"] == {"id": alias.public_id, "address": "help@example.com"}
     assert data["domain"] == {"id": alias.domain.public_id, "name": "example.com"}
-    assert data["route"] == {"kind": "plus", "tag": "urgent"}
+    assert data["route"] == {"kind": "plus", "tag": "urgent", "captures": {}}
     assert data["envelope"] == {
         "mail_from": "ada@example.net",
         "rcpt_to": ["help+urgent@example.com"],
@@ -176,6 +177,77 @@ def test_an_alias_of_one_domain_that_leads_into_another_belongs_to_its_own() -> 
     process_now()
     assert list(Delivery.objects.values_list("webhook", flat=True)) == [there.pk]
     assert here.pk != there.pk
+
+
+def test_of_mail_in_a_further_mailbox_its_own_webhooks_and_its_domains_hear_and_those_of_the_alias_do_not() -> None:
+    own, other = make_mailbox(), make_mailbox(address="archive@example.org")
+    alias = provision.create_alias(address="order-*@example.com", mailbox=own, further_mailboxes=[other])
+    hooks = {
+        "alias": make_webhook(alias=alias),
+        "own": make_webhook(mailbox=own),
+        "domain": make_webhook(domain=own.domain),
+        "other": make_webhook(mailbox=other),
+        "other domain": make_webhook(domain=other.domain),
+    }
+    names = {webhook.pk: name for name, webhook in hooks.items()}
+
+    def heard(mailbox: Mailbox) -> set[str]:
+        rows = Delivery.objects.filter(event__email__mailbox=mailbox).values_list("webhook", flat=True)
+        return {names[pk] for pk in rows}
+
+    make_message(to=("order-7@example.com",))
+    process_now()
+    assert (heard(own), heard(other)) == ({"alias", "own", "domain"}, {"other", "other domain"})
+    Delivery.objects.all().delete()
+    provision.update_mailbox(own, is_active=False)  # then the further one is the only one
+    make_message(to=("order-8@example.com",))
+    process_now()
+    assert (heard(own), heard(other)) == (set(), {"other", "other domain"})
+
+
+def test_a_payload_in_a_further_mailbox_does_not_name_the_alias_nor_the_other_mailbox() -> None:
+    own, other = make_mailbox(), make_mailbox(address="archive@example.org")
+    alias = provision.create_alias(address="order-*@example.com", mailbox=own, further_mailboxes=[other])
+    make_webhook(mailbox=own)
+    make_webhook(mailbox=other)
+    make_message(to=("Order-Ab7@example.com",))
+    process_now()
+    bodies = {
+        body.event.email.mailbox_id: json.loads(bytes(body.body))["data"]
+        for body in EventBody.objects.select_related("event__email")
+        if body.event.email
+    }
+    route = {"kind": "pattern", "tag": None, "captures": {"1": "Ab7"}}
+    first, second = bodies[own.pk], bodies[other.pk]
+    assert first["alias"] == {"id": alias.public_id, "address": "order-*@example.com"}
+    assert first["domain"]["name"] == "example.com"
+    assert first["recipients"] == [{"address": "Order-Ab7@example.com", "alias_id": alias.public_id, **route}]
+    assert (second["alias"], second["domain"]) == (None, {"id": other.domain.public_id, "name": "example.org"})
+    assert second["route"] == first["route"] == route
+    assert second["recipients"] == [{"address": "Order-Ab7@example.com", "alias_id": None, **route}]
+    for word in (alias.public_id, own.public_id, own.domain.public_id, "support@"):
+        assert word not in json.dumps({name: second[name] for name in second if name not in ("text", "headers", "to")})
+
+
+def test_who_is_named_himself_beside_an_alias_that_copies_to_him_hears_of_it_as_his() -> None:
+    own, other = make_mailbox(), make_mailbox(address="sales@example.com")
+    provision.create_alias(address="help@example.com", mailbox=own, further_mailboxes=[other])
+    beside = make_alias(address="buy@example.com", mailbox=other)
+    make_webhook(mailbox=other)
+    hook = make_webhook(alias=beside)
+    make_message(to=("help@example.com", "buy@example.com"))
+    process_now()
+    assert Delivery.objects.filter(webhook=hook).count() == 1
+    body = EventBody.objects.get(event__email__mailbox=other)
+    data = json.loads(bytes(body.body))["data"]
+    assert data["alias"]["id"] == beside.public_id
+    assert [recipient["alias_id"] for recipient in data["recipients"]] == [None, beside.public_id]
+
+
+def test_captures_are_in_the_order_in_which_javascript_keeps_them() -> None:
+    captures = {"b": "2", "10": "x", "2": "y", "01": "z", "a": "1", "4294967295": "big", "0": "w"}
+    recipient = Recipient(captures=captures)
+    assert list(payloads._captures(recipient)) == ["0", "2", "10", "01", "4294967295", "a", "b"]
 
 
 @pytest.fixture

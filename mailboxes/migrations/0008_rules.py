@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0005_patterns'),
+        ("mailboxes", "0007_message_authentication"),
     ]
 
     operations = [
