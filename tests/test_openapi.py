@@ -288,6 +288,7 @@ def refused_changes() -> Iterator[Ask]:
     yield partial(client.post, f"/v1/deliveries/{delivery.public_id}/replay", content_type="application/json")
     email_id = Email.objects.order_by("id")[0].public_id
     yield partial(client.get, f"/v1/emails/{email_id}/raw", headers={"Range": "bytes=99999-"})
+    yield partial(client.post, f"/v1/emails/{email_id}/release", content_type="application/json")
 
 
 def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:

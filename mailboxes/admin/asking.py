@@ -42,7 +42,7 @@ def asked(
         else:
             messages.success(request, done)
             return HttpResponseRedirect(back)
-    request.current_app = page.admin_site.name  # type: ignore[attr-defined]  # for `{% url %}` in unfold's header
+    request.current_app = page.admin_site.name  # for `{% url %}` in unfold's header
     context: dict[str, Any] = {
         **page.admin_site.each_context(request),
         "opts": page.opts,

@@ -38,10 +38,10 @@ class DeleteForm(forms.Form):
 class DeletableAdmin(ConsoleModelAdmin):
     """For what has `deleted_at`. What is deleted is looked at, not changed."""
 
-    def has_change_permission(self, request: HttpRequest, obj: Owner | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Owner | Rule | None = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Owner | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Owner | Rule | None = None) -> bool:
         return super().has_delete_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
     def delete_view(

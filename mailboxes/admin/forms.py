@@ -294,8 +294,11 @@ class AddRuleForm(ServiceForm):
 
 
 class ChangeRuleForm(ChangeForm):
-    class Meta(AddRuleForm.Meta):
+    class Meta:
+        model = Rule
         fields = ("action", "criterion", "value", "description", "is_active")
+        labels = AddRuleForm.Meta.labels
+        help_texts = AddRuleForm.Meta.help_texts
 
     def apply(self, given: dict[str, Any]) -> Rule:
         return rule_book.update_rule(self.instance, **given)

@@ -15,7 +15,8 @@ from mailboxes.mime import ParsedMail
 from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
 from mailboxes.services import rule_values, rules
 from mailboxes.services.envelope import network_of
-from mailboxes.services.rules import TAKE, Action, Criterion, Facts, Place, Verdict
+from mailboxes.services.rule_values import Criterion
+from mailboxes.services.rules import TAKE, Action, Facts, Place, Verdict
 
 _STRICTEST_FIRST = (Action.DISCARD, Action.BLOCK, Action.QUARANTINE, Action.ALLOW)
 

@@ -20,7 +20,7 @@ from mailboxes.services.quarantine import NotQuarantinedError
 from tests.apikeys.factories import make_client
 from tests.factories import RAW, make_alias, make_mailbox, make_message, make_webhook
 from tests.mailboxes.api_client import send
-from tests.mailboxes.smtp_client import Client, listening
+from tests.mailboxes.smtp_client import Client, listening, on_the_wire
 from webhooks.models import Delivery, Event, Webhook
 from webhooks.services import erase
 from webhooks.services import replay as replaying
@@ -383,3 +383,18 @@ def test_an_operator_releases_by_its_id(webhook: Webhook, capsys: pytest.Capture
     ordinary = make_message(to=(TO,), mail_from="a@example.org").emails.get()
     with pytest.raises(CommandError, match="not in quarantine"):
         call_command("emails", "release", ordinary.public_id)
+
+
+def test_by_lmtp_each_recipient_has_an_answer_of_its_own(alias: Alias) -> None:
+    make_mailbox(address="sales@example.com")
+    make_rule("block", "size", "10", mailbox=alias.mailbox)
+    with listening(is_lmtp=True) as running, Client(running.port) as client:
+        client.command("LHLO relay.example.net")
+        client.command("MAIL FROM:<ada@example.net>")
+        for to in (TO, "sales@example.com"):
+            assert client.command(f"RCPT TO:<{to}>").startswith("250 ")
+        assert client.command("DATA").startswith("354")
+        client.send(on_the_wire(RAW))
+        assert client.reply().startswith("550 5.7.1 ")
+        assert client.reply().startswith("250 2.0.0 ")
+    assert Email.objects.get().mailbox.local_part == "sales"
