@@ -20,7 +20,7 @@ class Limits:
     messages_per_minute: int = 0  # of one client; 0: as many as it likes
 
     max_messages: int = 1000  # on one connection
-    max_recipients: int = 100  # of one message; RFC 5321 section 4.5.3.1.8: at least this many
+    max_recipients: int = 100  # of one message
     max_bad_commands: int = 10
     max_unknown_recipients: int = 20  # on one connection: more is a search for addresses
 
@@ -40,6 +40,7 @@ class Limits:
             max_connections=settings.SMTP_MAX_CONNECTIONS,
             max_connections_per_client=per_address or PER_ADDRESS,
             counts_loopback=per_address > 0,
+            max_recipients=settings.SMTP_MAX_RECIPIENTS,
             max_octets_in_flight=settings.SMTP_MAX_BYTES_IN_FLIGHT,
             messages_per_minute=settings.SMTP_MESSAGES_PER_MINUTE,
         )

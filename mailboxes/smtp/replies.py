@@ -62,14 +62,12 @@ TOO_BIG = "552 5.3.4 The message is larger than this host accepts"
 NOT_ASCII = "553 5.6.7 An address that is not ASCII needs SMTPUTF8"
 ROUTING_LOOP = "554 5.4.6 Routing loop: too many hosts have passed this message on"
 UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognised"
-NOT_VERIFIED_YET = "450 4.7.1 This domain is not set up completely yet, please try again later"
 RECIPIENT_TOO_BUSY = "451 4.7.1 Too much mail for this recipient, please try again later"
 MAILBOX_FULL = "452 4.2.2 The mailbox is full"
 LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
 
 _FOR_CODES = {
     "blocked_by_rule": BLOCKED,
-    "domain_not_verified": NOT_VERIFIED_YET,
     "mailbox_full": MAILBOX_FULL,
     "rate_limited": RECIPIENT_TOO_BUSY,
 }

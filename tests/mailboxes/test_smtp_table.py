@@ -8,12 +8,12 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from emailgistics.common.errors import DomainError, LimitReachedError, UnavailableError
+from emailgistics.common.errors import DomainError, LimitReachedError
 from mailboxes.models import Message, Recipient, Refusal
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission, Request, admit_all
 from mailboxes.services.receive import Incoming, Receipt
-from mailboxes.services.rules import BlockedByRuleError
+from mailboxes.services.rule_book import create_rule
 from mailboxes.smtp.disk import Disk
 from mailboxes.smtp.handler import Handler
 from mailboxes.smtp.limits import MIB, Limits
@@ -69,18 +69,8 @@ class MailboxFullError(LimitReachedError):
     code = "mailbox_full"
 
 
-class DomainNotVerifiedError(UnavailableError):
-    code = "domain_not_verified"
-
-
 class RateLimitedError(LimitReachedError):
     code = "rate_limited"
-
-
-def blocked() -> BlockedByRuleError:
-    from uuid import uuid4
-
-    return BlockedByRuleError("No.", rule_id=uuid4())
 
 
 def limits(**given: Any) -> Callable[[], dict[str, Any]]:
@@ -101,6 +91,7 @@ class Row:
     recipient: str = ""
     options: Callable[[], dict[str, Any]] = dict
     settings: dict[str, Any] = field(default_factory=dict)
+    arrange: Callable[[], object] = lambda: None
     ends: bool = False
 
 
@@ -168,17 +159,23 @@ ROWS = [
     rcpt("RCPT: mailbox disabled", "away@example.com", "550 5.2.1 This address is disabled", code="address_disabled"),
     rcpt(
         "RCPT: domain not verified",
-        "a@new.example",
-        "450 4.7.1 This domain is not set up completely yet, please try again later",
+        TO,
+        "450 4.7.1 This domain is not verified yet, please try again later",
         code="domain_not_verified",
-        options=answering(DomainNotVerifiedError("Not yet.")),
+        settings={"REQUIRE_DOMAIN_VERIFICATION": True},
     ),
     rcpt(
         "RCPT: a rule blocks",
-        "a@example.com",
+        TO,
         "550 5.7.1 Refused by a rule of this host",
         code="blocked_by_rule",
-        options=answering(blocked()),
+        arrange=lambda: create_rule(action="block", criterion="sender", value="ada@example.net"),
+    ),
+    rcpt(
+        "RCPT: a rule discards",
+        TO,
+        RECIPIENT_OK,
+        arrange=lambda: create_rule(action="discard", criterion="sender", value="ada@example.net"),
     ),
     rcpt(
         "RCPT: over quota",
@@ -314,6 +311,7 @@ def test_each_row_of_the_table(row: Row, protocol: str, settings: Any) -> None:
     for name, value in row.settings.items():
         setattr(settings, name, value)
     provide()
+    row.arrange()
     with listening(is_lmtp=protocol == "LMTP", **row.options()) as server:
         with Client(server.port) as client:
             hello = client.command("LHLO client.example.net" if protocol == "LMTP" else "EHLO client.example.net")
