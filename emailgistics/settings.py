@@ -72,13 +72,15 @@ if SMTP_READER not in ("auto", "chunked", "lines"):
     raise ImproperlyConfigured(f"SMTP_READER is {SMTP_READER!r}; it is auto, chunked or lines.")
 # test domains take mail by SMTP from here only
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
+# days that it is kept who was refused, and what a rule threw away
+REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
 # where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf
 DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
 # 450 for a domain until `manage.py domains verify` has found its owner's word in its DNS; test domains need none
 REQUIRE_DOMAIN_VERIFICATION = env.number("REQUIRE_DOMAIN_VERIFICATION", default=0, at_least=0, at_most=1) == 1
-# days that it is kept who was refused, and what a rule threw away
-REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
+# whether SPF, DKIM and DMARC are checked
+MAIL_AUTHENTICATION = env.number("MAIL_AUTHENTICATION", default=1, at_least=0, at_most=1) == 1
 
 # --- mail out
 WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])

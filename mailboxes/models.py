@@ -286,6 +286,7 @@ class Message(TypedIdModel):
     parse_status = models.CharField(max_length=10, blank=True, help_text="ok, partial or failed")
     parse_defects = models.JSONField(default=list)
     parse_version = models.PositiveSmallIntegerField(default=0)
+    authentication = models.JSONField(null=True, help_text="SPF, DKIM and DMARC when it was opened; null: not checked")
 
     class Meta:
         ordering = ("-id",)
@@ -471,7 +472,17 @@ class EmailContent(models.Model):
     text_truncated = models.BooleanField(default=False)
     html = models.TextField(blank=True)
     html_truncated = models.BooleanField(default=False)
+    html_safe = models.TextField(blank=True, db_default="", help_text="the HTML, made safe to show to people")
     preview = models.TextField(blank=True)
+    marks = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField()), help_text="codes; see mime/kinds.py"
+    )
+    # null for mail that is none
+    bounce = models.JSONField(
+        null=True, help_text="action, status, diagnostic, final_recipient, original_message_id; empty if not said"
+    )
+    mailing_list = models.JSONField(null=True, help_text="id, unsubscribe, one_click")
+    calendar = models.JSONField(null=True, help_text="method, uid, summary, start, end; empty if not said")
 
     def __str__(self) -> str:
         return f"content of {self.email_id}"
@@ -486,7 +497,10 @@ class Attachment(TypedIdModel):
     position = models.PositiveSmallIntegerField(help_text="from 0, in the order of the mail")
     part = models.CharField(max_length=200, help_text="path of the MIME part, as in 1.2")
     filename = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255, help_text="as declared")
+    detected_type = models.CharField(
+        max_length=255, blank=True, db_default="", help_text="by its first octets; empty when they do not tell"
+    )
     is_inline = models.BooleanField(default=False)
     content_id = models.CharField(max_length=998, blank=True)
     size = models.PositiveIntegerField(help_text="octets once decoded")

@@ -56,6 +56,7 @@ class Installation:
             "SMTP_PORT": str(self.smtp_port),
             "SINK_PORT": str(self.sink_port),
             "LOG_FORMAT": "json",
+            "MAIL_AUTHENTICATION": "0",
         }
         self.on_postgres = on_postgres
         self._server = postgres_url or environment.POSTGRES_URL

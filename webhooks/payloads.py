@@ -17,6 +17,7 @@ from typing import Any
 
 from emailgistics.common.ids import encode_id
 from mailboxes import reply
+from mailboxes.api.serializers import CONTENT_MARKS
 from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Recipient
 from webhooks.files import links
 from webhooks.models import Event, EventBody, Webhook
@@ -34,9 +35,13 @@ ReadAttachment = Callable[[Attachment], bytes | None]
 CONTENT_FIELDS = frozenset(
     {"text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated"}
 )
+BOUNCE_FIELDS = ("action", "status", "diagnostic", "final_recipient", "original_message_id")
+CALENDAR_FIELDS = ("method", "uid", "summary", "start", "end")
 INLINE_FIELDS = frozenset({"content", "content_omitted"})
-# of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID; a digest tells a known file again
-CONTENT_HEADER_FIELDS = frozenset({"sender", "reply_to", "in_reply_to", "references"})
+# of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID; a digest tells a known file again.
+# Which list it was and what is invited to are what the mail says; that it is one, `kind` says.
+CONTENT_HEADER_FIELDS = frozenset({"sender", "reply_to", "in_reply_to", "references", "list", "calendar"})
+CONTENT_BOUNCE_FIELDS = frozenset({"diagnostic", "final_recipient", "original_message_id"})
 CONTENT_ATTACHMENT_FIELDS = INLINE_FIELDS | {"filename", "content_id", "url", "sha256"}
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # JSON has them, and many readers do not take them
@@ -72,10 +77,12 @@ def email_received(event: Event, stored: StoredEmail) -> Json:
                 "helo": message.helo,
                 "tls": message.tls or None,
             },
+            "auth": _auth(message.authentication),
             **_who_and_what(email, stored.content),
             **_what_it_says(email, stored.content),
             "attachments": [_attachment(event, attachment) for attachment in stored.attachments],
             "kind": email.kind,
+            **_what_kind(stored.content),
             "parse": {"status": message.parse_status, "defects": message.parse_defects},
             "raw": {"size": email.size, "sha256": message.sha256, "url": links.url(event, links.RAW)},
         },
@@ -133,6 +140,10 @@ def in_form(payload: Json, form: str) -> Json:
     if form == EventBody.Form.METADATA:
         data = _without(data, CONTENT_HEADER_FIELDS)
         data["raw"] = _without(data["raw"], {"url"})
+        if data.get("bounce"):
+            data["bounce"] = _without(data["bounce"], CONTENT_BOUNCE_FIELDS)
+        if "marks" in data:  # a body of an older release has none
+            data["marks"] = [mark for mark in data["marks"] if mark not in CONTENT_MARKS]
         if "changed" in data:
             data["changed"] = [name for name in data["changed"] if name not in CONTENT_FIELDS | CONTENT_HEADER_FIELDS]
     return payload | {"data": data}
@@ -250,6 +261,18 @@ def _who_and_what(email: Email, content: EmailContent) -> Json:
     }
 
 
+def _auth(said: Json | None) -> Json | None:
+    # by name, as below
+    return said and {
+        "spf": {name: said["spf"][name] for name in ("result", "domain", "scope", "reason")},
+        "dkim": [
+            {name: one[name] for name in ("result", "domain", "selector", "aligned", "reason")} for one in said["dkim"]
+        ],
+        "dmarc": {name: said["dmarc"][name] for name in ("result", "policy", "aligned_by", "domain", "pct", "reason")},
+        "checked_at": said["checked_at"],
+    }
+
+
 def _person(entry: Json | None) -> Json | None:
     # by name: a database may keep an object's names in an order of its own
     return {"name": entry["name"], "address": entry["address"]} if entry else None
@@ -271,6 +294,22 @@ def _what_it_says(email: Email, content: EmailContent) -> Json:
     }
 
 
+def _what_kind(content: EmailContent) -> Json:
+    # by name, as above
+    bounce, mailing_list, calendar = content.bounce, content.mailing_list, content.calendar
+    return {
+        "bounce": bounce and {name: bounce[name] or None for name in BOUNCE_FIELDS},
+        "list": mailing_list
+        and {
+            "id": mailing_list["id"] or None,
+            "unsubscribe": mailing_list["unsubscribe"],
+            "one_click": mailing_list["one_click"],
+        },
+        "calendar": calendar and {name: calendar[name] or None for name in CALENDAR_FIELDS},
+        "marks": content.marks,
+    }
+
+
 def _capped_headers(headers: Iterable[Sequence[str]]) -> tuple[list[list[str]], bool]:
     kept: list[list[str]] = []
     budget = MAX_HEADERS_CHARACTERS
@@ -287,6 +326,7 @@ def _attachment(event: Event, attachment: Attachment) -> Json:
         "id": attachment.public_id,
         "filename": attachment.filename,
         "content_type": attachment.content_type,
+        "detected_type": attachment.detected_type or None,
         "size": attachment.size,
         "sha256": attachment.sha256,
         "inline": attachment.is_inline,

@@ -37,6 +37,19 @@ EMAIL_RECEIVED: dict[str, Any] = {
             "helo": "mx.example.net",
             "tls": None,
         },
+        "auth": {
+            "spf": {"result": "pass", "domain": "example.net", "scope": "mfrom", "reason": None},
+            "dkim": [{"result": "pass", "domain": "example.net", "selector": "s2029", "aligned": True, "reason": None}],
+            "dmarc": {
+                "result": "pass",
+                "policy": "reject",
+                "aligned_by": ["dkim", "spf"],
+                "domain": "example.net",
+                "pct": 100,
+                "reason": None,
+            },
+            "checked_at": "2030-01-31T18:00:01.000Z",
+        },
         "message_id": "<1@example.net>",
         "in_reply_to": None,
         "references": [],
@@ -60,6 +73,7 @@ EMAIL_RECEIVED: dict[str, Any] = {
                 "id": "att_01jd2x8kv1g5j9m3q7s0v4x8za",
                 "filename": "engine.jpg",
                 "content_type": "image/jpeg",
+                "detected_type": "image/jpeg",
                 "size": 48213,
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "inline": False,
@@ -68,6 +82,10 @@ EMAIL_RECEIVED: dict[str, Any] = {
             }
         ],
         "kind": "normal",
+        "bounce": None,
+        "list": None,
+        "calendar": None,
+        "marks": [],
         "parse": {"status": "ok", "defects": []},
         "raw": {
             "size": 67104,

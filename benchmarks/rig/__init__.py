@@ -58,6 +58,7 @@ def environment(folder: Path, database_url: str, **more: str) -> dict[str, str]:
         "ENCRYPTION_KEYS": "1:ZW5jcnlwdGlvbi1lbmNyeXB0aW9uLWVuY3J5cHQtMTI=",
         "WEBHOOK_ALLOW_NETWORKS": "127.0.0.1/32",
         "LOG_LEVEL": "ERROR",
+        "MAIL_AUTHENTICATION": "0",  # what the DNS takes is not ours to measure
         "DJANGO_SETTINGS_MODULE": "emailgistics.settings",
         **more,
     }

@@ -44,7 +44,8 @@ def _copy(model: type[models.Model]) -> tuple[sql.Composable, Callable[[models.M
             return plain
         adapted = list(plain)
         for position in json:
-            adapted[position] = Jsonb(adapted[position])
+            if adapted[position] is not None:  # that is NULL, as Django has it, and no null of JSON
+                adapted[position] = Jsonb(adapted[position])
         return adapted
 
     return statement, values

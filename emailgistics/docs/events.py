@@ -16,6 +16,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from mailboxes.api.auth import AuthenticationSerializer
 from webhooks import samples
 
 NOT_IN_METADATA = "not in the form metadata"
@@ -80,6 +81,9 @@ class EventAttachmentSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     filename = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
     content_type = serializers.CharField(help_text="as declared in the mail")
+    detected_type = serializers.CharField(
+        allow_null=True, help_text="by its first octets, whatever is declared; null when they do not tell"
+    )
     size = serializers.IntegerField(help_text="octets once decoded")
     sha256 = serializers.CharField(required=False, help_text=f"of the decoded octets; {NOT_IN_METADATA}")
     inline = serializers.BooleanField()
@@ -95,6 +99,36 @@ class EventAttachmentSerializer(serializers.Serializer[Any]):
 
 class EventReplySerializer(serializers.Serializer[Any]):
     text = serializers.CharField(help_text="without the quoted mail; all of the text if it is no reply")
+
+
+class EventBounceSerializer(serializers.Serializer[Any]):
+    action = serializers.CharField(allow_null=True, help_text="failed, delayed, delivered, relayed, expanded")
+    status = serializers.CharField(allow_null=True, help_text="enhanced status code, as 5.1.1 (RFC 3463)")
+    diagnostic = serializers.CharField(
+        required=False, allow_null=True, help_text=f"what the host said that did not take it; {NOT_IN_METADATA}"
+    )
+    final_recipient = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
+    original_message_id = serializers.CharField(
+        required=False, allow_null=True, help_text=f"of the mail that came back; {NOT_IN_METADATA}"
+    )
+
+
+class EventListSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(allow_null=True, help_text="List-Id, without angle brackets")
+    unsubscribe = serializers.ListField(
+        child=serializers.CharField(), help_text="https, http and mailto URLs of List-Unsubscribe"
+    )
+    one_click = serializers.BooleanField(help_text="a POST to the https one does it (RFC 8058)")
+
+
+class EventCalendarSerializer(serializers.Serializer[Any]):
+    method = serializers.CharField(allow_null=True, help_text="REQUEST, REPLY, CANCEL, …")
+    uid = serializers.CharField(allow_null=True)
+    summary = serializers.CharField(allow_null=True)
+    start = serializers.CharField(
+        allow_null=True, help_text="a date, an instant in UTC or, without a Z, the reader's local time"
+    )
+    end = serializers.CharField(allow_null=True, help_text="as start")
 
 
 class EventParseSerializer(serializers.Serializer[Any]):
@@ -120,6 +154,9 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     received_at = serializers.DateTimeField()
     source = serializers.CharField(help_text="smtp or pipe")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EventEnvelopeSerializer()
+    auth = AuthenticationSerializer(
+        allow_null=True, help_text="SPF, DKIM and DMARC when it was first opened; null if they were not checked"
+    )
     message_id = serializers.CharField(allow_null=True, help_text="the Message-ID header")
     in_reply_to = serializers.CharField(required=False, allow_null=True, help_text=NOT_IN_METADATA)
     references = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOT_IN_METADATA)
@@ -144,7 +181,21 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
     )
     headers_truncated = serializers.BooleanField(required=False, help_text=ONLY_FULL)
     attachments = EventAttachmentSerializer(many=True)
-    kind = serializers.CharField(help_text="normal, bounce, auto_reply, …")
+    kind = serializers.CharField(
+        help_text="normal, bounce, delivery_status, auto_reply, list, calendar, feedback_report, read_receipt"
+    )
+    bounce = EventBounceSerializer(allow_null=True, help_text="what a delivery report says; null for other mail")
+    list = EventListSerializer(
+        required=False, allow_null=True, help_text=f"the list that it came by, or null; {NOT_IN_METADATA}"
+    )
+    calendar = EventCalendarSerializer(
+        required=False, allow_null=True, help_text=f"the first event that it has in it, or null; {NOT_IN_METADATA}"
+    )
+    marks = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="encrypted, signed, tnef, partial_message, external_body; api_key and webhook_secret if it has one "
+        "of this system's in it, which the form metadata does not say",
+    )
     parse = EventParseSerializer()
     raw = EventRawSerializer()
 

@@ -102,6 +102,15 @@ Newest first, as `{{"data": […], "pagination": {{…}}}}` with a `Link` header
 `GET /v1/me` shows how many requests a minute, an hour and a day the key's plan grants. This version does not enforce
 them yet and sends no rate-limit headers. Prefer webhooks to polling all the same.
 
+## Who a mail is from
+
+`auth`, in an event and in `GET /v1/emails/{{id}}`, has what SPF, DKIM and DMARC said when the mail was first opened, in
+the words of RFC 8601. Nothing is refused or held back for it: what to do about a `dmarc.result` of `fail` is yours to
+decide, and `dmarc.policy` is what the domain asks for. `temperror` says that the DNS had no answer then; it is not
+asked again. Mail that comes through a mail server of your own network, or by a pipe, has `none` for SPF: that server's
+address says nothing of the sender. `auth` is null where the operator has the checks switched off.
+`Authentication-Results` fields in the mail are not looked at.
+
 ## Webhooks
 
 Each event is one `POST` of JSON to the webhook's `url`; see **email.received** and the others in the `webhooks` section

@@ -29,6 +29,13 @@ log = get_logger(__name__)
 SEARCHED = 100_000  # no index finds a part of a subject: the newest of these, within the filters
 TEXT_SHOWN = 200_000  # characters; the raw has the rest
 STATUSES = {"waiting": "info", "processed": "success", "parked": "danger"}
+MARKS = {
+    "api_key": "has an API key in it: revoke that",
+    "webhook_secret": "has a webhook secret in it: rotate that",
+    "tnef": "Outlook's winmail.dat is not opened",
+    "partial_message": "a piece of a mail",
+    "external_body": "a part of it is elsewhere",
+}
 NULL_SENDER = "<> (a bounce or an automatic answer)"
 
 
@@ -54,12 +61,16 @@ class RecipientInline(HistoryTabularInline):
 
 class AttachmentInline(HistoryTabularInline):
     model = Attachment
-    fields = readonly_fields = ("name", "content_type", "shown_size", "is_inline", "sha256")
+    fields = readonly_fields = ("name", "content_type", "detected", "shown_size", "is_inline", "sha256")
 
     @display(description="File")
     def name(self, row: Attachment) -> SafeString:
         href = reverse("admin:mailboxes_email_attachment", args=[row.email_id, row.pk])
         return link(row.filename or "without a name", href)
+
+    @display(description="Looks like")
+    def detected(self, row: Attachment) -> str:
+        return row.detected_type or "its octets do not tell"
 
     @display(description="Size")
     def shown_size(self, row: Attachment) -> str:
@@ -89,6 +100,7 @@ class EmailAdmin(HistoryAdmin):
             },
         ),
         ("Text", {"fields": ("text",)}),
+        ("What kind of mail it is", {"fields": (("kind", "shown_marks"), "details")}),
         (
             "Envelope and octets",
             {
@@ -96,8 +108,9 @@ class EmailAdmin(HistoryAdmin):
                 "fields": (
                     "envelope",
                     ("message", "public_id"),
-                    ("message_id_header", "kind"),
-                    ("shown_size", "parsing"),
+                    ("message_id_header", "shown_size"),
+                    "parsing",
+                    "authentication",
                 ),
             },
         ),
@@ -233,6 +246,41 @@ class EmailAdmin(HistoryAdmin):
         defects = ", ".join(str(defect) for defect in row.message.parse_defects)
         return f"{row.message.parse_status or 'not yet'}{': ' if defects else ''}{defects}"
 
+    @display(description="Marks")
+    def shown_marks(self, row: Email) -> str:
+        content = content_of(row)
+        return "; ".join(MARKS.get(mark, mark) for mark in content.marks) if content and content.marks else "none"
+
+    @display(description="What it reports or invites to")
+    def details(self, row: Email) -> SafeString | str:
+        content = content_of(row)
+        if content is None:
+            return "Not read yet."
+        said = [
+            (f"{title}: {name.replace('_', ' ')}", _shown(value))
+            for title, fields in (
+                ("Delivery report", content.bounce),
+                ("List", content.mailing_list),
+                ("Calendar", content.calendar),
+            )
+            for name, value in (fields or {}).items()
+            if value
+        ]
+        lines = format_html_join("", "<dt>{}</dt><dd>{}</dd>", said)
+        return format_html('<dl class="mail-headers">{}</dl>', lines) if said else "Nothing."
+
+    @display(description="SPF, DKIM, DMARC")
+    def authentication(self, row: Email) -> SafeString | str:
+        said = row.message.authentication
+        if said is None:
+            return "Not checked." if row.status != Email.Status.WAITING else "Not yet."
+        lines = [("SPF", said["spf"]), *(("DKIM", one) for one in said["dkim"]), ("DMARC", said["dmarc"])]
+        if not said["dkim"]:
+            lines.insert(1, ("DKIM", {"result": "none", "reason": "the mail has no signature"}))
+        return format_html_join(
+            SafeString("<br>"), "{} <strong>{}</strong>{}", ((name, one["result"], _about(one)) for name, one in lines)
+        )
+
     @display(description="Files and deliveries")
     def files(self, row: Email) -> SafeString:
         return links(
@@ -276,11 +324,32 @@ class EmailAdmin(HistoryAdmin):
 def content_of(email: Email) -> Any:
     """Its content without what is not shown, asked for once; None while it waits."""
     if not hasattr(email, "shown_content"):
-        rows = EmailContent.objects.filter(pk=email.pk).defer("text", "html", "references")
+        rows = EmailContent.objects.filter(pk=email.pk).defer("text", "html", "html_safe", "references")
         email.shown_content = rows.annotate(  # type: ignore[attr-defined]
             first_text=Substr("text", 1, TEXT_SHOWN), text_length=Length("text"), html_length=Length("html")
         ).first()
     return email.shown_content  # type: ignore[attr-defined]
+
+
+def _shown(value: Any) -> str:
+    if value is True:
+        return "yes"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _about(said: dict[str, Any]) -> str:
+    """Of one result: what it is about, and why it is no other."""
+    facts = [
+        said.get("domain"),
+        f"scope {said['scope']}" if said.get("scope") else None,
+        f"selector {said['selector']}" if said.get("selector") else None,
+        "aligned with From" if said.get("aligned") else None,
+        f"policy {said['policy']}" if said.get("policy") else None,
+        f"aligned by {' and '.join(said['aligned_by'])}" if said.get("aligned_by") else None,
+        said.get("reason"),
+    ]
+    known = ", ".join(fact for fact in facts if fact)
+    return f" ({known})" if known else ""
 
 
 def _person(person: dict[str, str]) -> str:

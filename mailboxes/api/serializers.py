@@ -14,8 +14,13 @@ from rest_framework import serializers
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import encode_id
+from mailboxes.api.auth import AuthenticationSerializer
+from mailboxes.mime import Mark
 from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient, Rule
 from mailboxes.services.explain import Outlook
+
+CONTENT_MARKS = frozenset((Mark.API_KEY, Mark.WEBHOOK_SECRET))  # found in what a mail says, not in how it is built
+LARGE = ("text", "html", "html_safe", "headers")  # of EmailContent: not loaded where nobody asks
 
 
 class InstantField(serializers.DateTimeField):
@@ -23,6 +28,16 @@ class InstantField(serializers.DateTimeField):
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class OrNullField(serializers.CharField):
+    """Null for what is stored as empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_null=True, **kwargs)
+
+    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # DRF knows no null here
+        return str(value) or None
 
 
 class PublicIdField(serializers.CharField):
@@ -154,7 +169,9 @@ class EmailSerializer(serializers.Serializer[Any]):
     received_at = InstantField()
     size = serializers.IntegerField(help_text="octets of the raw")
     status = serializers.CharField(help_text="waiting, processed, or parked: not to be opened, its raw is safe")
-    kind = serializers.CharField()
+    kind = serializers.CharField(
+        help_text="normal, bounce, delivery_status, auto_reply, list, calendar, feedback_report, read_receipt"
+    )
     has_attachment = serializers.BooleanField()
 
     def get_message_id(self, email: Email) -> str | None:
@@ -194,7 +211,16 @@ class EmailDetailSerializer(EmailSerializer):
     accepted_as = PublicIdField(Message, source="message_id", help_text="the id in the 250 of SMTP")
     source = serializers.CharField(source="message.source")  # type: ignore[assignment]  # DRF takes it off the class
     envelope = EnvelopeSerializer(source="message")
+    auth = AuthenticationSerializer(
+        source="message.authentication",
+        allow_null=True,
+        help_text="SPF, DKIM and DMARC when it was first opened; null while it waits, or if they were not checked",
+    )
     parse = ParseSerializer(source="message")
+    marks = serializers.SerializerMethodField(
+        help_text="encrypted, signed, tnef, partial_message, external_body; with `details` also api_key and "
+        "webhook_secret, if it has one of this system's in it"
+    )
     raw = RawSerializer(source="message")
 
     def get_to(self, email: Email) -> list[Person]:
@@ -203,11 +229,55 @@ class EmailDetailSerializer(EmailSerializer):
     def get_cc(self, email: Email) -> list[Person]:
         return _people(email, "cc")
 
+    def get_marks(self, email: Email) -> list[str]:
+        try:
+            marks: list[str] = email.content.marks
+        except EmailContent.DoesNotExist:  # it waits
+            return []
+        if "details" in self.context.get("include", ()):
+            return marks
+        return [mark for mark in marks if mark not in CONTENT_MARKS]
+
+
+class EmailBounceSerializer(serializers.Serializer[Any]):
+    """What a delivery report says."""
+
+    action = OrNullField(help_text="failed, delayed, delivered, relayed, expanded")
+    status = OrNullField(help_text="enhanced status code, as 5.1.1 (RFC 3463)")
+    diagnostic = OrNullField(help_text="what the host said that did not take it")
+    final_recipient = OrNullField()
+    original_message_id = OrNullField(help_text="of the mail that came back")
+
+
+class EmailListSerializer(serializers.Serializer[Any]):
+    """The list that a mail came by."""
+
+    id = OrNullField(help_text="List-Id, without angle brackets")
+    unsubscribe = serializers.ListField(
+        child=serializers.CharField(), help_text="https, http and mailto URLs of List-Unsubscribe"
+    )
+    one_click = serializers.BooleanField(help_text="a POST to the https one does it (RFC 8058)")
+
+
+class EmailCalendarSerializer(serializers.Serializer[Any]):
+    """The first event that a mail has in it."""
+
+    method = OrNullField(help_text="REQUEST, REPLY, CANCEL, …")
+    uid = OrNullField()
+    summary = OrNullField()
+    start = OrNullField(help_text="a date, an instant in UTC or, without a Z, the reader's local time")
+    end = OrNullField(help_text="as start")
+
 
 class EmailWithContentSerializer(EmailDetailSerializer):
     """One email. What it says is there as far as `include` asks for it (context["include"]; all, if that is absent)."""
 
-    PARTS: ClassVar = {"text": ("text", "text_truncated"), "html": ("html", "html_truncated"), "headers": ("headers",)}
+    PARTS: ClassVar = {
+        "text": ("text", "text_truncated"),
+        "html": ("html", "html_truncated"),
+        "headers": ("headers",),
+        "details": ("bounce", "list", "calendar"),
+    }
 
     # null while the email waits to be opened
     text = serializers.CharField(source="content.text", required=False, allow_null=True)
@@ -222,6 +292,11 @@ class EmailWithContentSerializer(EmailDetailSerializer):
         help_text="[name, value] in their order, decoded",
     )
 
+    # null also for mail that is none
+    bounce = EmailBounceSerializer(source="content.bounce", required=False, allow_null=True)
+    list = EmailListSerializer(source="content.mailing_list", required=False, allow_null=True)
+    calendar = EmailCalendarSerializer(source="content.calendar", required=False, allow_null=True)
+
     def get_fields(self) -> dict[str, Any]:
         include = self.context.get("include", self.PARTS)
         dropped = {name for part, names in self.PARTS.items() if part not in include for name in names}
@@ -233,6 +308,7 @@ class AttachmentSerializer(serializers.Serializer[Any]):
     created_at = InstantField(source="email.received_at")
     filename = serializers.CharField()
     content_type = serializers.CharField(help_text="as declared in the mail")
+    detected_type = OrNullField(help_text="by its first octets, whatever is declared; null when they do not tell")
     size = serializers.IntegerField(help_text="octets once decoded")
     sha256 = serializers.CharField(help_text="of the decoded octets")
     inline = serializers.BooleanField(source="is_inline")

@@ -12,13 +12,16 @@ from mailboxes.mime.budget import (
     MAX_ATTACHMENTS,
     MAX_BODY_CHARACTERS,
     MAX_ID_CHARACTERS,
+    MAX_KEY_SCAN_OCTETS,
     PREVIEW_CHARACTERS,
     Budget,
     Defect,
 )
 from mailboxes.mime.charsets import clean_line, clean_text, decode
 from mailboxes.mime.fields import read_parameters
+from mailboxes.mime.own_keys import OwnKeys
 from mailboxes.mime.parsed import ParsedAttachment
+from mailboxes.mime.sniffing import detected_type
 from mailboxes.mime.structure import TEXT, Part
 from mailboxes.mime.transfer import decode_transfer, decoded_chunks, encoding_of, is_clean_base64
 from mailboxes.mime.words import unfold
@@ -121,27 +124,43 @@ def _text(raw: bytes, leaf: Leaf, budget: Budget) -> tuple[str, bool]:
     return clean_text(decode(octets[:_MAX_TEXT_OCTETS], charset, budget, is_cut=is_cut)), is_cut
 
 
-def described(raw: bytes, leaves: list[Leaf], html: str, budget: Budget) -> tuple[ParsedAttachment, ...]:
-    """Sizes and digests; each attachment is decoded once, in pieces, and not kept."""
+def beginning(raw: bytes, leaf: Leaf, budget: Budget, *, octets: int) -> tuple[str, bool]:
+    """(the text of a part for machines, whether that is only the beginning)"""
+    part = leaf.part
+    encoded = raw[part.offset : part.offset + min(part.length, 4 * octets)]
+    decoded = decode_transfer(encoded, leaf.encoding)
+    is_cut = len(encoded) < part.length or len(decoded) > octets
+    charset = part.parameters.get("charset", "")
+    return clean_text(decode(decoded[:octets], charset, budget, is_cut=is_cut)), is_cut
+
+
+def described(
+    raw: bytes, leaves: list[Leaf], html: str, budget: Budget, *, keys: OwnKeys
+) -> tuple[ParsedAttachment, ...]:
+    """Sizes and digests; each attachment is decoded once, in pieces, and not kept. Adds to keys what is found."""
     if len(leaves) > MAX_ATTACHMENTS:
         budget.note(Defect.TOO_MANY_ATTACHMENTS)
     shown = {unquote(cid) for cid in _CID.findall(html)}
-    return tuple(_described(raw, leaf, shown, budget) for leaf in leaves[:MAX_ATTACHMENTS])
+    return tuple(_described(raw, leaf, shown, budget, keys) for leaf in leaves[:MAX_ATTACHMENTS])
 
 
-def _described(raw: bytes, leaf: Leaf, shown: set[str], budget: Budget) -> ParsedAttachment:
+def _described(raw: bytes, leaf: Leaf, shown: set[str], budget: Budget, keys: OwnKeys) -> ParsedAttachment:
     part = leaf.part
     with memoryview(raw) as whole, whole[part.offset : part.offset + part.length] as encoded:
         if leaf.encoding == "base64" and not is_clean_base64(encoded):
             budget.note(Defect.BAD_BASE64)
-        size, digest = 0, hashlib.sha256()
+        size, digest, head = 0, hashlib.sha256(), b""
         for chunk in decoded_chunks(encoded, leaf.encoding):
             size += len(chunk)
             digest.update(chunk)
+            if len(head) < MAX_KEY_SCAN_OCTETS:
+                head += bytes(chunk[: MAX_KEY_SCAN_OCTETS - len(head)])
+    keys.look_in_octets(head)
     return ParsedAttachment(
         part=part.path,
         filename=leaf.filename or filenames.default(part.path, part.content_type),
         content_type=part.content_type,
+        detected_type=detected_type(head),
         is_inline=_is_inline(leaf, shown),
         content_id=leaf.content_id,
         size=size,

@@ -23,6 +23,12 @@ MAX_DATE_CHARACTERS = 200
 MAX_ID_CHARACTERS = 998  # a line of RFC 5322 section 2.1.1
 MAX_FILENAME_OCTETS = 255  # what file systems take
 MAX_CONTENT_TYPE_CHARACTERS = 255
+MAX_URL_CHARACTERS = 2_000
+MAX_UNSUBSCRIBE_URLS = 10
+MAX_DIAGNOSTIC_CHARACTERS = 1_000  # of a bounce
+MAX_CALENDAR_OCTETS = 128 << 10  # that are read, once decoded
+MAX_CALENDAR_TEXT_CHARACTERS = 1_000
+MAX_KEY_SCAN_OCTETS = 1 << 20  # of each attachment, once decoded
 GUESS_OCTETS = 64 << 10  # charset-normalizer sees no more of one text than this,
 MAX_GUESS_OCTETS = 4 * GUESS_OCTETS  # and of all texts of a mail no more than this
 
@@ -33,6 +39,9 @@ class Defect(StrEnum):
     NO_HEADER = "no_header"
     BAD_HEADER_LINE = "bad_header_line"  # the header block ends at a line that is no field
     DUPLICATE_HEADER = "duplicate_header"  # of a field that may be there once; the first one counts
+    DUPLICATE_PARAMETER = "duplicate_parameter"  # as boundary or charset, with another value; the first one counts
+    CONTROL_IN_HEADER = "control_in_header"  # NUL, a CR alone, an escape, …; left out
+    BARE_NEWLINE = "bare_newline"  # LF or CR alone in a mail whose lines end with CRLF
     HEADER_TOO_LARGE = "header_too_large"
     TOO_MANY_HEADERS = "too_many_headers"
     TOO_MANY_ADDRESSES = "too_many_addresses"
@@ -46,15 +55,21 @@ class Defect(StrEnum):
     MISSING_BOUNDARY = "missing_boundary"  # a multipart whose parts cannot be told apart: taken as text
     DUPLICATE_BOUNDARY = "duplicate_boundary"  # of a multipart inside one with the same boundary: the outer one counts
     MISSING_END_BOUNDARY = "missing_end_boundary"
+    ENCODED_MULTIPART = (
+        "encoded_multipart"  # base64 or quoted-printable for all of a multipart: its parts are read as is
+    )
+    CONFLICTING_NAMES = "conflicting_names"  # of one attachment; that of Content-Disposition counts
     TOO_DEEP = "too_deep"
     TOO_MANY_PARTS = "too_many_parts"
     TOO_MANY_ATTACHMENTS = "too_many_attachments"
     UNKNOWN_ENCODING = "unknown_encoding"
-    BAD_BASE64 = "bad_base64"
+    BAD_BASE64 = "bad_base64"  # foreign characters, content after its end, or cut off
+    BAD_CALENDAR = "bad_calendar"
     UNKNOWN_CHARSET = "unknown_charset"
     WRONG_CHARSET = "wrong_charset"  # not the declared one, or none declared: a guess
     TEXT_TOO_LONG = "text_too_long"
     HTML_TOO_LONG = "html_too_long"
+    HTML_TOO_COMPLEX = "html_too_complex"  # not shown to people; the HTML itself is there
     INTERNAL_ERROR = "internal_error"  # a mistake of ours; the log has it
 
 

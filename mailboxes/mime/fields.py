@@ -81,8 +81,8 @@ def read_parameters(value: str, budget: Budget) -> tuple[str, dict[str, str]]:
         content = _ESCAPE.sub(r"\1", quoted) if quoted else bare.strip().lstrip('"')
         if number or star:
             segments.setdefault(name.lower(), {}).setdefault(int(number or 0), (content, bool(star)))
-        else:
-            plain.setdefault(name.lower(), content)
+        elif plain.setdefault(name.lower(), content) != content:
+            budget.note(Defect.DUPLICATE_PARAMETER)
     extended = {name: _joined(parts, budget) for name, parts in segments.items()}
     return head.strip(), plain | extended
 

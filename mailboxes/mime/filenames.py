@@ -4,7 +4,7 @@ import mimetypes
 import re
 import unicodedata
 
-from mailboxes.mime.budget import MAX_FILENAME_OCTETS, Budget
+from mailboxes.mime.budget import MAX_FILENAME_OCTETS, Budget, Defect
 from mailboxes.mime.charsets import clean_line
 from mailboxes.mime.words import decode_words
 
@@ -22,10 +22,11 @@ def filename(disposition: dict[str, str], content_type: dict[str, str], budget: 
 
     By RFC 2183, else the older `name` of Content-Type; encoded words in either, which RFC 2047 forbids and many send.
     """
-    for given in (disposition.get("filename", ""), content_type.get("name", "")):
-        if name := safe(decode_words(given, budget)):
-            return name
-    return ""
+    given = (disposition.get("filename", ""), content_type.get("name", ""))
+    names = [name for name in (safe(decode_words(each, budget)) for each in given if each) if name]
+    if len(set(names)) > 1:
+        budget.note(Defect.CONFLICTING_NAMES)
+    return names[0] if names else ""
 
 
 def safe(name: str) -> str:

@@ -17,10 +17,14 @@ from mailboxes.mime.budget import (
     Defect,
 )
 from mailboxes.mime.fields import Block, Field, read_block, read_parameters
+from mailboxes.mime.transfer import IDENTITIES, encoding_of
 from mailboxes.mime.words import unfold
 
 TEXT = "text/plain"
 _PART_FIELDS = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"))
+_CONTROLS = bytes(octet for octet in (*range(32), 127) if octet not in b"\t\n\r\x1b")
+_WITHIN_LINES = bytes(octet for octet in range(256) if octet not in b"\r\n")
+_ESCAPE = re.compile(rb"\x1b(?![$(])")  # those are ISO-2022-JP, which some write bare
 _DASHES = re.compile(rb"\n--([^\n]{1,%d})" % (MAX_BOUNDARY_OCTETS + 64))
 _CONTENT_TYPE = re.compile(r"[!#$&-.0-9A-Z^_`a-z{}~+]++/[!#$&-.0-9A-Z^_`a-z{}~+]++")
 
@@ -73,6 +77,8 @@ class _Scanner:
                 self._budget.note(Defect.TOO_MANY_PARTS)
             self._leave_leaf(end)
             self._leave_multiparts(down_to=0, end=end)
+        if _mixes_line_ends(self._raw):
+            self._budget.note(Defect.BARE_NEWLINE)
         return mail.block.fields, self._leaves
 
     def _next_boundary(self) -> bool:
@@ -124,6 +130,7 @@ class _Scanner:
         """Reads a part's header block, and opens it if it is a multipart."""
         self._seen += 1
         block = read_block(self._raw, at, self._budget, ends_at=self._is_boundary, only=_PART_FIELDS if at else None)
+        self._look_at(block, at)
         is_digest = container is not None and container.content_type == "multipart/digest"
         content_type, parameters = self._content_type(block, default="message/rfc822" if is_digest else TEXT)
         part = Part(path, container, block, content_type, parameters, end=len(self._raw))
@@ -136,6 +143,8 @@ class _Scanner:
         return part
 
     def _open(self, part: Part) -> bool:
+        if encoding_of(unfold(part.block.first(b"content-transfer-encoding"), self._budget)) not in IDENTITIES:
+            self._budget.note(Defect.ENCODED_MULTIPART)
         boundary = part.parameters.get("boundary", "").rstrip().encode(errors="replace")
         if len(self._stack) == MAX_DEPTH:
             self._budget.note(Defect.TOO_DEEP)  # a leaf that is no text: an attachment
@@ -160,6 +169,19 @@ class _Scanner:
             return TEXT, parameters  # RFC 2045 section 5.2
         return match[0].lower(), parameters
 
+    def _look_at(self, block: Block, start: int) -> None:
+        """For what two readers could read differently."""
+        octets = self._raw[start : block.body]
+        if (
+            len(octets.translate(None, delete=_CONTROLS)) < len(octets)
+            or octets.count(b"\r") > octets.count(b"\r\n")
+            or _ESCAPE.search(octets)
+        ):
+            self._budget.note(Defect.CONTROL_IN_HEADER)
+        names = [name.lower() for name, _ in block.fields if name.lower() in _PART_FIELDS]
+        if len(names) > len(set(names)):
+            self._budget.note(Defect.DUPLICATE_HEADER)
+
     def _leave_leaf(self, end: int) -> None:
         if self._leaf:
             self._leaf.end = end
@@ -176,3 +198,10 @@ class _Scanner:
             self._budget.note(Defect.MISSING_BOUNDARY)
             part.path, part.content_type, part.end = part.path or "1", TEXT, end
             self._leaves.append(part)
+
+
+def _mixes_line_ends(raw: bytes) -> bool:
+    """CRLF here and LF or CR alone there. All LF is how pipes and files have it."""
+    ends = raw.translate(None, delete=_WITHIN_LINES)  # quicker than counting in all of it
+    returns = ends.count(b"\r")
+    return returns > 0 and (returns != ends.count(b"\n") or returns != raw.count(b"\r\n"))

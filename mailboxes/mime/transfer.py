@@ -44,13 +44,19 @@ def decoded_chunks(encoded: memoryview, encoding: str) -> Iterator[bytes | memor
 
 
 def is_clean_base64(encoded: memoryview) -> bool:
-    """Only the alphabet and white space, and whole groups of four in all."""
-    digits = 0
+    """Only the alphabet and white space, whole groups of four in all, and nothing after the padding."""
+    digits, is_padded = 0, False
     for start in range(0, len(encoded), CHUNK_OCTETS):
         chunk = bytes(encoded[start : start + CHUNK_OCTETS])
         if chunk.translate(None, delete=_BASE64_OR_SPACE):
             return False
-        digits += len(chunk.translate(None, delete=_NOT_BASE64))
+        group = chunk.translate(None, delete=_NOT_BASE64)
+        padding = group.find(b"=")
+        content = len(group) if padding < 0 else padding
+        if (is_padded and content) or group[content:].strip(b"="):
+            return False
+        is_padded = is_padded or padding >= 0
+        digits += len(group)
     return digits % 4 == 0
 
 

@@ -1,5 +1,6 @@
 """What is written down of a parsed mail, and what receivers call it. All of it can be made again out of the raw."""
 
+from dataclasses import asdict
 from typing import Any
 
 from mailboxes.mime import NameAddress, ParsedMail
@@ -12,7 +13,9 @@ SHOWN_AS = {
     "from_address": "from",
     "message_id_header": "message_id",
     "has_attachment": "attachments",
+    "mailing_list": "list",
 }
+NOT_TOLD = frozenset(("html_safe",))  # stored, and shown to people only: no reason to tell receivers
 PEOPLE = ("sender", "reply_to", "to", "cc")  # all in the one column addresses
 
 
@@ -38,7 +41,12 @@ def content_columns(parsed: ParsedMail) -> Columns:
         "text_truncated": parsed.text_truncated,
         "html": parsed.html,
         "html_truncated": parsed.html_truncated,
+        "html_safe": parsed.html_safe,
         "preview": parsed.preview,
+        "marks": list(parsed.marks),
+        "bounce": asdict(parsed.bounce) if parsed.bounce else None,
+        "mailing_list": _list(parsed),
+        "calendar": asdict(parsed.calendar) if parsed.calendar else None,
     }
 
 
@@ -50,6 +58,7 @@ def attachment_columns(parsed: ParsedMail) -> list[Columns]:
             "part": attachment.part,
             "filename": attachment.filename,
             "content_type": attachment.content_type,
+            "detected_type": attachment.detected_type,
             "is_inline": attachment.is_inline,
             "content_id": attachment.content_id,
             "size": attachment.size,
@@ -75,6 +84,12 @@ def shown_names(before: Columns, after: Columns) -> set[str]:
         # nobody and an empty list are shown alike
         names = (names - {"addresses"}) | {name for name in PEOPLE if (old.get(name) or None) != (new[name] or None)}
     return names
+
+
+def _list(parsed: ParsedMail) -> Columns | None:
+    if parsed.mailing_list is None:
+        return None
+    return asdict(parsed.mailing_list) | {"unsubscribe": list(parsed.mailing_list.unsubscribe)}  # as JSON gives it back
 
 
 def _addresses(parsed: ParsedMail) -> Columns:

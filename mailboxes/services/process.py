@@ -8,6 +8,7 @@ safe, its webhooks told so.
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -21,7 +22,7 @@ from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
-from mailboxes.services import derived
+from mailboxes.services import authenticate, derived
 from mailboxes.signals import email_processed
 
 log = get_logger(__name__)
@@ -103,11 +104,22 @@ def process_message(message_id: UUID, lease_id: UUID) -> bool:
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return store(message, unparsed("raw_unreadable"), None, lease_id=lease_id, state=Message.State.PARKED)
-    return store(message, mime.parse(octets), octets, lease_id=lease_id, state=Message.State.PROCESSED)
+    parsed = mime.parse(octets, is_null_sender=not message.mail_from)
+    # asks the DNS, so before the transaction
+    checked = authenticate.results(message, octets)
+    return store(message, parsed, octets, lease_id=lease_id, state=Message.State.PROCESSED, authentication=checked)
 
 
 @transaction.atomic
-def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_id: UUID, state: Message.State) -> bool:
+def store(
+    message: Message,
+    parsed: ParsedMail,
+    octets: bytes | None,
+    *,
+    lease_id: UUID,
+    state: Message.State,
+    authentication: dict[str, Any] | None = None,
+) -> bool:
     """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
     fate = {
@@ -117,6 +129,7 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
         "parse_status": parsed.status,
         "parse_defects": list(parsed.defects),
         "parse_version": mime.VERSION,
+        "authentication": authentication,
     }
     if not ours.update(**fate):
         return _is_lost(message.pk)
@@ -134,7 +147,21 @@ def store(message: Message, parsed: ParsedMail, octets: bytes | None, *, lease_i
             octets=octets,
             changed=None,
         )
+        sound_alarm(email, parsed)
     return True
+
+
+def sound_alarm(email: Email, parsed: ParsedMail) -> None:
+    """Says in the log that somebody sent a key or a secret of ours by mail. The key's public id is all that is said."""
+    secrets = {mime.Mark.API_KEY, mime.Mark.WEBHOOK_SECRET}.intersection(parsed.marks)
+    if secrets:
+        log.warning(
+            "email.own_secret_found",
+            email=email.public_id,
+            mailbox=email.mailbox.public_id,
+            found=sorted(map(str, secrets)),
+            api_keys=list(parsed.api_keys),
+        )
 
 
 def _is_lost(message_id: UUID) -> bool:

@@ -4,6 +4,9 @@ The raw is the truth, and what was derived from it can be made again. Somebody a
 does it (`drain`) as it opens new mail, when none waits: a request is claimed by a committed lease before octets are
 touched, so that octets that kill a worker do so a few times and no more, whoever asks. All that is then known of a
 message is written in one transaction, and told upwards in it.
+
+What SPF, DKIM and DMARC said stays as it was (`authenticate`): the DNS has changed since. Of mail that was parked, and
+so never checked, nothing is known of that for good.
 """
 
 import time
@@ -38,7 +41,7 @@ MAX_RATE_PER_MINUTE = 6000
 LOOK_EVERY = timedelta(milliseconds=50)
 PATIENCE = timedelta(minutes=5)  # without one message done: no worker runs, or new mail leaves it no time
 FORGET_AFTER = timedelta(days=1)  # what came of it, if nobody has taken that
-SHOWN_OF_ATTACHMENT = ("id", "filename", "content_type", "is_inline", "content_id", "size", "sha256")
+SHOWN_OF_ATTACHMENT = ("id", "filename", "content_type", "detected_type", "is_inline", "content_id", "size", "sha256")
 
 
 class Outcome(models.TextChoices):
@@ -51,7 +54,10 @@ class Outcome(models.TextChoices):
 
 
 class EmailReport(TypedDict):
-    """What came of one email. changed are names as the API and events have them; reason is a code, or empty."""
+    """What came of one email. reason is a code, or empty.
+
+    changed are names as the API and events have them, and html_safe, which neither has.
+    """
 
     id: str
     outcome: str
@@ -200,7 +206,7 @@ def open_again(claimed: Reparse, lease_id: UUID) -> bool:
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
         return _leave(claimed, lease_id, Outcome.FAILED, reason="raw_unreadable")
-    parsed = mime.parse(octets)
+    parsed = mime.parse(octets, is_null_sender=not message.mail_from)
     if mime.Defect.INTERNAL_ERROR in parsed.defects and message.parse_status != "failed":
         # a fault of ours in the parser of today: what an older one read is better than that
         return _leave(claimed, lease_id, Outcome.FAILED, reason="internal_error")
@@ -234,8 +240,11 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         changed = sorted(names | {"parse"} if is_read_otherwise else names)
         outcome = Outcome.CHANGED if changed else Outcome.UNCHANGED
         report.append(_reported(email, Outcome.REPAIRED if was_parked else outcome, changed))
-        if changed and not claimed.is_dry_run:
-            _tell(email, attachments, octets, changed)
+        told = [name for name in changed if name not in derived.NOT_TOLD]
+        if told and not claimed.is_dry_run:
+            _tell(email, attachments, octets, told)
+        if "marks" in changed and not claimed.is_dry_run:
+            process.sound_alarm(email, parsed)
     return _end(claimed, lease_id, report)
 
 

@@ -109,6 +109,24 @@ def test_a_wrong_value_stops_the_process_and_names_the_variable(
     assert named in said.stderr
 
 
+@pytest.mark.parametrize(("given", "servers"), [
+    ("192.0.2.53", [("192.0.2.53", 53)]),
+    ("192.0.2.53:54, ::53,[2001:db8::54]:5", [("192.0.2.53", 54), ("::53", 53), ("2001:db8::54", 5)]),
+    ("", []),
+])  # fmt: skip
+def test_dns_servers_are_addresses_with_or_without_a_port(tmp_path: Path, given: str, servers: object) -> None:
+    assert settings_say("DNS_SERVERS", DATA_DIR=str(tmp_path), DNS_SERVERS=given).stdout == f"{servers}\n"
+
+
+@pytest.mark.parametrize(
+    "given", ["dns.example.net", "192.0.2.53:0", "192.0.2.53:65536", "[192.0.2.53", "::1]:5", ":5"]
+)
+def test_what_is_no_dns_server_is_refused(tmp_path: Path, given: str) -> None:
+    said = settings_say("DNS_SERVERS", DATA_DIR=str(tmp_path), DNS_SERVERS=given)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "DNS_SERVERS has" in said.stderr
+
+
 def settings_of(tmp_path: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A process of its own: settings are read once."""
     return subprocess.run(

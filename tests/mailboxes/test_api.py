@@ -115,7 +115,7 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
     email = make_waiting(make_mailbox())
     client = make_client()
     listed = client.get("/v1/emails").json()["data"][0]
-    shown = client.get(f"/v1/emails/{email.public_id}", {"include": "text,html,headers"}).json()
+    shown = client.get(f"/v1/emails/{email.public_id}", {"include": "text,html,headers,details"}).json()
     assert (listed["status"], listed["from"], listed["date"], listed["message_id"]) == ("waiting", None, None, None)
     recipient = {"address": "Support@Example.com", "alias_id": None, "kind": "exact", "tag": None, "captures": {}}
     assert listed["recipients"] == [recipient]
@@ -126,13 +126,18 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
         "accepted_as": email.message.public_id,
         "source": "smtp",
         "envelope": {"mail_from": "ada@example.net", "client_ip": "192.0.2.1", "helo": "mx.example.net", "tls": None},
+        "auth": None,
         "parse": {"status": "", "defects": []},
+        "marks": [],
         "raw": {"size": len(RAW), "sha256": hashlib.sha256(RAW).hexdigest()},
         "text": None,
         "text_truncated": None,
         "html": None,
         "html_truncated": None,
         "headers": None,
+        "bounce": None,
+        "list": None,
+        "calendar": None,
     }
 
 
@@ -213,6 +218,7 @@ def test_attachments_are_listed_in_their_order_and_downloaded_decoded() -> None:
         "created_at": "2030-06-01T10:00:00.123Z",
         "filename": "bill.pdf",
         "content_type": "application/pdf",
+        "detected_type": None,
         "size": len(BYTES),
         "sha256": first.sha256,
         "inline": False,

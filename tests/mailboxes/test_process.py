@@ -182,7 +182,7 @@ def test_a_message_that_took_a_worker_along_while_alone_is_parked_unopened(monke
     make_mailbox()
     message = make_message()
     Message.objects.update(losses=process.PARK_FROM_LOSSES, lease_id=dead_lease().pk)
-    monkeypatch.setattr(process.mime, "parse", lambda _: pytest.fail("it was opened again"))
+    monkeypatch.setattr(process.mime, "parse", lambda *_, **__: pytest.fail("it was opened again"))
     process.drain(linger=AT_ONCE)
     message.refresh_from_db()
     assert message.state == "parked"

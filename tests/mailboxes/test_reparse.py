@@ -242,7 +242,7 @@ def test_a_fault_of_the_parser_of_today_takes_nothing_away(monkeypatch: pytest.M
     Message.objects.update(parse_status=status)
     before = everything()
     broken = replace(mime.parse(RAW), status="failed", defects=(mime.Defect.INTERNAL_ERROR,), text="")
-    monkeypatch.setattr(reparse.mime, "parse", lambda _: broken)
+    monkeypatch.setattr(reparse.mime, "parse", lambda *_, **__: broken)
     assert work() == 1
     (report,) = Reparse.objects.get().report
     if status == "ok":
@@ -281,7 +281,7 @@ def test_octets_that_kill_workers_are_given_up_after_three_and_the_mail_stays_as
     make_stale(email)
     before, row, opened = everything(), ask(email), list[int]()
 
-    def kill(_: bytes) -> None:
+    def kill(_: bytes, **__: Any) -> None:
         opened.append(1)
         raise SystemExit  # passes every `except Exception`, as a signal does
 
@@ -355,7 +355,7 @@ def test_what_is_deleted_while_it_is_being_opened_stays_deleted(monkeypatch: pyt
     make_stale(email)
     ask(email)
 
-    def delete_meanwhile(octets: bytes) -> Any:
+    def delete_meanwhile(octets: bytes, **_: Any) -> Any:
         if what == "content":
             EmailContent.objects.all().delete()
         else:
@@ -443,7 +443,7 @@ def test_mail_that_comes_in_between_goes_before_the_next(monkeypatch: pytest.Mon
     for _ in range(3):
         ask(make_email())
 
-    def mail_comes(octets: bytes) -> Any:
+    def mail_comes(octets: bytes, **_: Any) -> Any:
         make_message(raw=RAW.replace(b"Broken", b"New"))
         return parse(octets)
 

@@ -135,7 +135,7 @@ def test_a_webhook_for_metadata_gets_no_content(mail: bytes) -> None:
     bodies = {body.form: json.loads(bytes(body.body))["data"] for body in EventBody.objects.all()}
     assert set(bodies["full"]) - set(bodies["metadata"]) == {
         "text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated",
-        "sender", "reply_to", "in_reply_to", "references",
+        "sender", "reply_to", "in_reply_to", "references", "list", "calendar",
     }  # fmt: skip
     told = json.dumps(bodies["metadata"])
     for content in ("It does not turn", "plan.pdf", "X-Secret", "/raw", "/files/"):

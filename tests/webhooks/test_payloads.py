@@ -70,6 +70,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
             "helo": "mail.example.net",
             "tls": None,
         },
+        "auth": None,
         "message_id": "<2@example.net>",
         "in_reply_to": "<1@example.com>",
         "references": ["<0@example.com>", "<1@example.com>"],
@@ -88,6 +89,10 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "reply": {"text": "It turns 🙂."},
         "headers_truncated": False,
         "kind": "normal",
+        "bounce": None,
+        "list": None,
+        "calendar": None,
+        "marks": [],
         "parse": {"status": "ok", "defects": []},
         "raw": {
             "size": len(MAIL),
@@ -101,6 +106,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "id": plan["id"],
         "filename": "plan.pdf",
         "content_type": "application/pdf",
+        "detected_type": "application/pdf",
         "size": 4,
         "sha256": hashlib.sha256(b"%PDF").hexdigest(),
         "inline": False,
@@ -117,12 +123,14 @@ def test_what_each_form_leaves_out() -> None:
     said = {"text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated"}
     assert thin == {name: value for name, value in full.items() if name not in said}
     # of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID
-    assert thin.keys() - metadata.keys() == {"sender", "reply_to", "in_reply_to", "references"}
+    assert thin.keys() - metadata.keys() == {
+        "sender", "reply_to", "in_reply_to", "references", "list", "calendar",
+    }  # fmt: skip
     same = metadata.keys() - {"attachments", "raw"}
     assert {name: metadata[name] for name in same} == {name: thin[name] for name in same}
     assert metadata["raw"].keys() == {"size", "sha256"}
     for attachment in metadata["attachments"]:
-        assert attachment.keys() == {"id", "content_type", "size", "inline"}
+        assert attachment.keys() == {"id", "content_type", "detected_type", "size", "inline"}
     told = json.dumps(metadata)
     digest = hashlib.sha256(PICTURE).hexdigest()
     for content in (

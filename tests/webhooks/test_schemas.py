@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 # what each form has beside what all have
 CONTENT = {"text", "text_truncated", "html", "html_truncated", "preview", "reply", "headers", "headers_truncated"}
-HEADER = {"sender", "reply_to", "in_reply_to", "references"}
+HEADER = {"sender", "reply_to", "in_reply_to", "references", "list", "calendar"}
 LINKED = {"filename", "content_id", "url", "sha256"}
 OF_FORM: dict[str, tuple[set[str], set[str]]] = {
     "full": (CONTENT | HEADER, LINKED),

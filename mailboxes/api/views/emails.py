@@ -26,6 +26,7 @@ from emailgistics.common.problems import (
 from emailgistics.common.requests import find
 from mailboxes import raw
 from mailboxes.api.serializers import (
+    LARGE,
     AttachmentListSerializer,
     AttachmentSerializer,
     EmailDetailSerializer,
@@ -85,7 +86,8 @@ class EmailViewSet(EmailViews):
             OpenApiParameter(
                 "include",
                 str,
-                description="text, html, headers, separated by commas. Needs the scope emails:content.",
+                description="text, html, headers, details (bounce, list, calendar), separated by commas. Needs the "
+                "scope emails:content.",
                 many=True,
                 explode=False,
                 enum=[*EmailWithContentSerializer.PARTS],
@@ -97,13 +99,12 @@ class EmailViewSet(EmailViews):
         include = [part for part in request.query_params.get("include", "").split(",") if part]
         if include and not principal(request).may(Scope.EMAILS_CONTENT):
             raise InsufficientScopeError([Scope.EMAILS_CONTENT])
-        large = [f"content__{part}" for part in EmailWithContentSerializer.PARTS if part not in include]
+        large = [f"content__{column}" for column in LARGE if column not in include]
         rows = self.get_queryset().select_related("message", "content").prefetch_related(RECIPIENTS)
         email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
-            raise ValidationError(
-                {"include": f"There is no {', '.join(sorted(unknown))}; there is text, html, headers."}
-            )
+            there_is = ", ".join(EmailWithContentSerializer.PARTS)
+            raise ValidationError({"include": f"There is no {', '.join(sorted(unknown))}; there is {there_is}."})
         if not include:
             return Response(EmailDetailSerializer(email, context=self._context).data)
         return Response(EmailWithContentSerializer(email, context={**self._context, "include": include}).data)

@@ -10,7 +10,7 @@ from emailgistics.common.commands import Json, RecordCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id, encode_id
 from mailboxes.addresses import shown
-from mailboxes.api.serializers import EmailDetailSerializer
+from mailboxes.api.serializers import LARGE, EmailDetailSerializer
 from mailboxes.models import Email
 from webhooks.management.commands._reparse import Reparsing
 from webhooks.management.commands.webhooks import OPERATOR
@@ -93,5 +93,5 @@ def _json_of(erased: Erased) -> dict[str, Any]:
 
 
 def _rows() -> QuerySet[Email]:
-    large = (f"content__{name}" for name in ("text", "html", "headers"))
+    large = (f"content__{name}" for name in LARGE)
     return Email.objects.select_related("message", "content").defer(*large)
