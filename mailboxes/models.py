@@ -177,6 +177,20 @@ class AliasCopy(models.Model):
         return f"{self.alias} -> {self.mailbox}"
 
 
+class RuleQuerySet(models.QuerySet["Rule"]):
+    def live(self) -> Self:
+        """Those that hold, or would if they were active: a rule ends with what it is for."""
+        owners = {f"{owner}__deleted_at": None for owner in ("domain", "mailbox", "alias", "alias__mailbox")}
+        return self.filter(deleted_at=None, **owners)
+
+    def visible_to(self, principal: Principal) -> Self:
+        """With an allowlist, those of its mailboxes and of aliases that lead there: the others speak for more."""
+        if principal.all_mailboxes:
+            return self.live()
+        allowed = principal.mailbox_ids
+        return self.live().filter(Q(mailbox__in=allowed) | Q(alias__mailbox__in=allowed))
+
+
 class Rule(TypedIdModel):
     """What becomes of mail that fits: of all, or of that for a domain, a mailbox or an alias; see `services.rules`."""
 
@@ -204,6 +218,10 @@ class Rule(TypedIdModel):
     description = models.CharField(max_length=500, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # marked, not removed: mail that it kept back or threw away goes on naming it
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = RuleQuerySet.as_manager()
 
     class Meta:
         ordering = ("id",)
@@ -218,6 +236,11 @@ class Rule(TypedIdModel):
             models.CheckConstraint(
                 condition=Q(criterion__in=["sender", "sender_domain", "network", "attachment", "size"]),
                 name="rule_criterion",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["criterion", "value"], condition=Q(is_active=True, deleted_at=None), name="rule_by_value"
             ),
         )
 
@@ -392,6 +415,7 @@ class Refusal(TypedIdModel):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name_plural = "refused mail"
         constraints = (
             models.CheckConstraint(condition=Q(outcome__in=["refused", "discarded"]), name="refusal_outcome"),
         )

@@ -15,8 +15,8 @@ from drf_spectacular.generators import SchemaGenerator
 
 from emailgistics.common.access import Scope
 from emailgistics.common.ids import encode_id, uuid7
-from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox
-from mailboxes.services import provision
+from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Rule
+from mailboxes.services import provision, rule_book
 from tests.factories import RAW, make_alias, make_mailbox, make_message
 from webhooks.models import Delivery, Event, EventBody, ReplayJob, Webhook
 from webhooks.services import replay_jobs, webhooks
@@ -26,7 +26,7 @@ PARAMETER = re.compile(r"<str:(\w+)>")
 # whose id stands after which word of a path, in which field, in which filter
 KIND_AFTER = {
     "domains": "dom", "mailboxes": "mbx", "aliases": "alias", "emails": "email", "attachments": "att",
-    "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
+    "rules": "rule", "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
 }  # fmt: skip
 # what is no id, and the same for everybody
 NAMES = {"<str:name>": "email.received.json"}
@@ -185,6 +185,8 @@ def make_world() -> World:
     email, sold = _email(mine), _email(sales)
     hidden, lost = _email(elsewhere), _email(gone)
     dropped = provision.create_domain(name="example.net")
+    wide = [_rule(), _rule(domain=mine.domain), _rule(mailbox=sales), _rule(alias=offers), _rule(alias=secrets)]
+    ended_rules = [_rule(mailbox=mine), _rule(mailbox=gone), _rule(alias=old_alias), _rule(domain=dropped)]
 
     deliveries = [
         _delivery(other_hook, sold), _delivery(hook, sold), _delivery(other_hook, email), _delivery(domain_hook, email),
@@ -194,18 +196,28 @@ def make_world() -> World:
     jobs = [_job(other_hook), _job(domain_hook), _job(secret_hook), _job(hook), _job(hook, mine, sales)]
     ended_jobs = [_job(old_hook), _job(gone_hook)]
     _show(
-        world, mine.domain, mine, help_, email, email.attachments.get(), hook, _delivery(hook, email), _job(hook, mine)
+        world,
+        mine.domain,
+        mine,
+        help_,
+        email,
+        email.attachments.get(),
+        hook,
+        _delivery(hook, email),
+        _job(hook, mine),
+        _rule(alias=help_),
     )
     _hide(world.foreign, elsewhere.domain, left.domain, sales, elsewhere, offers, secrets, sold, hidden)
     _hide(world.foreign, sold.attachments.get(), hidden.attachments.get(), other_hook, domain_hook, secret_hook)
-    _hide(world.foreign, *deliveries, *jobs)
+    _hide(world.foreign, *deliveries, *jobs, *wide)
     _hide(world.deleted, dropped, gone, left, old_alias, lost, lost.attachments.get(), old_hook, gone_hook, *ended)
-    _hide(world.deleted, *ended_jobs)
+    _hide(world.deleted, *ended_jobs, *ended_rules)
     provision.delete_domain(dropped, with_mail=True)
     provision.delete_mailbox(gone, with_mail=True)
     provision.delete_mailbox(left, with_mail=True)
     provision.delete_alias(old_alias)
     webhooks.delete_webhook(old_hook)
+    rule_book.delete_rule(ended_rules[0])
     assert set(KIND_AFTER.values()) == world.visible.keys() == world.foreign.keys() == world.deleted.keys()
     return world
 
@@ -217,6 +229,7 @@ def grow(world: World, *, rows: int) -> None:
     Mailbox.objects.bulk_create(Mailbox(domain=sales.domain, local_part=f"box{n}") for n in range(rows))
     Alias.objects.bulk_create(Alias(domain=sales.domain, name=f"alias{n}", mailbox=sales) for n in range(rows))
     Domain.objects.bulk_create(Domain(name=f"d{n}.example.net") for n in range(rows))
+    Rule.objects.bulk_create(Rule(mailbox=sales, action="block", criterion="size", value=str(n)) for n in range(rows))
     for _ in range(rows):
         email = _email(sales)
         _delivery(hook, email)
@@ -225,7 +238,7 @@ def grow(world: World, *, rows: int) -> None:
 
 def everything() -> list[object]:
     """What no refused request may have changed."""
-    models: list[type[Model]] = [Domain, Mailbox, Alias, Webhook, Email, Attachment, Delivery, ReplayJob]
+    models: list[type[Model]] = [Domain, Mailbox, Alias, Rule, Webhook, Email, Attachment, Delivery, ReplayJob]
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
@@ -241,6 +254,10 @@ def _show(world: World, *things: Any) -> None:
 def _hide(ids: dict[str, list[str]], *things: Any) -> None:
     for thing in things:
         ids.setdefault(thing.ID_PREFIX, []).append(thing.public_id)
+
+
+def _rule(**scope: Any) -> Rule:
+    return rule_book.create_rule(action="block", criterion="sender", value="spam@example.net", **scope)
 
 
 def _webhook(**binding: Any) -> Webhook:

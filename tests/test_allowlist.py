@@ -142,6 +142,7 @@ def test_an_id_in_a_body_tells_nothing_before_anything_else_is_looked_at(world: 
                     for value in (5, True, [], {}, ["x"], 1.5):
                         assert shown(call(client, method, url, body=json.dumps({name: value}))) == shown(refused)
     assert {("POST", "/v1/aliases", "domain_id"), ("POST", "/v1/aliases", "mailbox_id")} <= asked
+    assert {("POST", "/v1/rules", name) for name in ("alias_id", "mailbox_id", "domain_id")} <= asked
     assert {("POST", "/v1/webhooks", name) for name in ("alias_id", "mailbox_id", "domain_id")} <= asked
     assert allowlist.everything() == before
 
@@ -296,6 +297,11 @@ SCOPE_OF: dict[tuple[str, str], tuple[Scope, ...] | Scope | None] = {
     ("GET", "/v1/emails/<str:id>/attachments"): Scope.EMAILS_CONTENT,
     ("GET", "/v1/emails/<str:id>/attachments/<str:attachment_id>"): Scope.EMAILS_CONTENT,
     ("GET", "/v1/emails/<str:id>/raw"): Scope.EMAILS_CONTENT,
+    ("GET", "/v1/rules"): Scope.ALIASES_READ,
+    ("POST", "/v1/rules"): Scope.ALIASES_WRITE,
+    ("GET", "/v1/rules/<str:id>"): Scope.ALIASES_READ,
+    ("PATCH", "/v1/rules/<str:id>"): Scope.ALIASES_WRITE,
+    ("DELETE", "/v1/rules/<str:id>"): Scope.ALIASES_WRITE,
     ("GET", "/v1/deliveries/<str:id>"): Scope.WEBHOOKS_READ,
     ("POST", "/v1/deliveries/<str:id>/replay"): Scope.WEBHOOKS_WRITE,
     ("POST", "/v1/deliveries/<str:id>/cancel"): Scope.WEBHOOKS_WRITE,
@@ -304,6 +310,7 @@ SCOPE_OF: dict[tuple[str, str], tuple[Scope, ...] | Scope | None] = {
     ("GET", "/v1/emails/<str:id>/deliveries"): (Scope.EMAILS_READ, Scope.WEBHOOKS_READ),
     ("GET", "/v1/webhooks/<str:id>/pull"): (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_READ),
     ("POST", "/v1/webhooks/<str:id>/ack"): (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
+    ("POST", "/v1/emails"): Scope.EMAILS_SUBMIT,
     ("POST", "/v1/emails/<str:id>/revoke-links"): (Scope.EMAILS_CONTENT, Scope.EMAILS_WRITE),
     ("POST", "/v1/routing/explain"): Scope.ALIASES_READ,
     ("GET", "/v1/me"): None,

@@ -30,10 +30,11 @@ from emailgistics.common.access import Scope
 from emailgistics.common.bodies import MAX_DEPTH
 from emailgistics.common.requests import MAX_BODY_BYTES
 from emailgistics.docs import events, schema, texts
-from mailboxes.models import Domain, Email
-from mailboxes.services import process, receive
+from mailboxes.models import Domain, Email, Rule
+from mailboxes.services import process, receive, rules
+from mailboxes.services.rules import Verdict
 from tests.apikeys.factories import client_of, make_client, make_expired_key, make_key
-from tests.factories import make_alias, make_delivery, make_mailbox, make_message, make_webhook
+from tests.factories import RAW, make_alias, make_delivery, make_mailbox, make_message, make_webhook
 from webhooks import retry, samples, transport
 from webhooks.models import Delivery, EventBody, Webhook
 from webhooks.signing import TOLERANCE_S, headers
@@ -216,7 +217,8 @@ def test_the_table_of_errors_is_in_it(document: Json) -> None:
 @pytest.mark.django_db
 def test_the_table_of_errors_has_what_is_answered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     driven: set[tuple[int, str]] = set()
-    for ask in chain(wrong_requests(), wrong_keys(), refused_changes(), faults(monkeypatch)):
+    asked = chain(wrong_requests(), wrong_keys(), refused_changes(), refused_mail(monkeypatch), faults(monkeypatch))
+    for ask in asked:
         answer = ask()
         told = answer.json()
         assert (answer["Content-Type"], told["status"]) == (PROBLEM, answer.status_code)
@@ -286,6 +288,16 @@ def refused_changes() -> Iterator[Ask]:
     yield partial(client.post, f"/v1/deliveries/{delivery.public_id}/replay", content_type="application/json")
     email_id = Email.objects.order_by("id")[0].public_id
     yield partial(client.get, f"/v1/emails/{email_id}/raw", headers={"Range": "bytes=99999-"})
+
+
+def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    client, url = make_client(), "/v1/emails?recipient=support@example.com"
+    in_chunks = {"Transfer-Encoding": "chunked"}
+    yield partial(client.post, url, RAW, content_type="message/rfc822", headers=in_chunks)
+    rule = Rule.objects.create(action="block", criterion="sender", value="ada@example.net")
+    blocked = Verdict(Rule.Action.BLOCK, rule.pk)
+    monkeypatch.setattr(rules, "judge", lambda cases: [(blocked,) for _ in cases])
+    yield partial(client.post, url, RAW, content_type="message/rfc822")
 
 
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:

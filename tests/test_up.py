@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emailgistics.common import env
-from emailgistics.management.commands.up import COMMANDS
+from emailgistics.management.commands.up import COMMANDS, _parts
 from tests.installation import PARTS, ROOT, Installation, found_in, free_ports, processes_of, simple_mail, wait_for
 
 pytestmark = pytest.mark.on_sqlite
@@ -137,6 +138,17 @@ def test_a_taken_port_is_refused_by_its_name(fresh: Installation, variable: str)
     assert re.search(rf"{variable}.*\b{fresh.env[variable]}\b.*is taken", said), said
     assert not (fresh.data_dir / "first-run.txt").exists()
     assert list(processes_of(fresh.data_dir)) == []
+
+
+def test_listeners_are_started_as_many_as_are_wanted(settings: Any) -> None:
+    settings.SMTP_PROCESSES, settings.LMTP_PORT = 3, 2424
+    commands = {part.name: part.command[2:] for part in _parts()}
+    assert {name: command for name, command in commands.items() if command[0] == "smtpd"} == {
+        "smtp": ["smtpd", "--reuse-port"],
+        "smtp-2": ["smtpd", "--reuse-port"],
+        "smtp-3": ["smtpd", "--reuse-port"],
+        "lmtp": ["smtpd", "--lmtp"],
+    }
 
 
 def test_two_variables_with_one_port_are_refused(fresh: Installation) -> None:

@@ -19,6 +19,7 @@ from emailgistics.common.ids import encode_id
 from mailboxes import reply
 from mailboxes.api.serializers import CONTENT_MARKS
 from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Recipient
+from mailboxes.services.quarantine import quarantine_of
 from webhooks.files import links
 from webhooks.models import Event, EventBody, Webhook
 
@@ -84,6 +85,7 @@ def email_received(event: Event, stored: StoredEmail) -> Json:
             "kind": email.kind,
             **_what_kind(stored.content),
             "parse": {"status": message.parse_status, "defects": message.parse_defects},
+            "quarantine": _quarantine(email),
             "raw": {"size": email.size, "sha256": message.sha256, "url": links.url(event, links.RAW)},
         },
     )
@@ -242,6 +244,12 @@ def _place(name: str) -> tuple[bool, int, str]:
 
 def _id(prefix: str, pk: Any) -> str | None:
     return encode_id(prefix, pk) if pk else None
+
+
+def _quarantine(email: Email) -> Json | None:
+    """Of mail that was released. Receivers belong to mailboxes: of wider rules they hear no more than that."""
+    found = quarantine_of(email, knows_all_rules=False)
+    return {"reason": found.reason, "rule_id": found.rule_id} if found else None
 
 
 def _who_and_what(email: Email, content: EmailContent) -> Json:

@@ -87,6 +87,7 @@ EMAIL_RECEIVED: dict[str, Any] = {
         "calendar": None,
         "marks": [],
         "parse": {"status": "ok", "defects": []},
+        "quarantine": None,
         "raw": {
             "size": 67104,
             "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",

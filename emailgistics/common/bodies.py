@@ -215,6 +215,15 @@ class BodySerializer(serializers.Serializer[Any]):
         return values
 
 
+class NothingSerializer(BodySerializer):
+    """For what takes no body."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data:
+            raise exceptions.ValidationError(dict.fromkeys(data, "Nothing is sent with this; leave it out."))
+        return {}
+
+
 def _read(stream: IO[Any]) -> bytes:
     octets = b""
     try:

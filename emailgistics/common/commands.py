@@ -143,6 +143,9 @@ class ResourceCommand(RecordCommand[Row]):
 class ChangeableCommand(ResourceCommand[Row]):
     """For things that commands also change: `update`, `enable` and `disable`."""
 
+    enable_help: ClassVar[str] = "let it take mail again"
+    disable_help: ClassVar[str] = "let mail to it be refused; it keeps what it has"
+
     def add_update_arguments(self, parser: CommandParser) -> None:
         raise NotImplementedError
 
@@ -160,8 +163,8 @@ class ChangeableCommand(ResourceCommand[Row]):
         update.add_argument("which", help=self.handle_help)
         self.add_update_arguments(update)
         for verb, help_text, run in (
-            ("enable", "let it take mail again", self._enable),
-            ("disable", "let mail to it be refused; it keeps what it has", self._disable),
+            ("enable", self.enable_help, self._enable),
+            ("disable", self.disable_help, self._disable),
         ):
             verbs.add(verb, help_text, run).add_argument("which", help=self.handle_help)
 

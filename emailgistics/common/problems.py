@@ -24,6 +24,7 @@ log = get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 REALM = "Emailgistics API"
+RETRY_AFTER_S = 5  # a database that is restarted is back by then
 # one text for what does not exist, what the key may not see and what is no id at all
 NOT_FOUND = "There is nothing here, or nothing that this key may see."
 
@@ -141,7 +142,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
         case errors.DomainError():
             return _of_domain_error(exc, request)
         case exceptions.APIException():
-            return _of_api_exception(exc)
+            return _of_api_exception(exc, context.get("view"))
         case PermissionDenied():
             return _of_api_exception(exceptions.PermissionDenied())
         case TooManyFieldsSent():
@@ -157,7 +158,10 @@ def fault(
     code: str = "internal_error",
     detail: str = "Something went wrong on our side. The operator finds it in the log by the request id.",
 ) -> HttpResponse:
-    return problem(status, code, detail, request_id=getattr(request, "request_id", None))
+    answer = problem(status, code, detail, request_id=getattr(request, "request_id", None))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
@@ -186,7 +190,7 @@ def _of_unexpected(exc: Exception, request: Any) -> HttpResponse:
     return fault(request)
 
 
-def _of_api_exception(exc: exceptions.APIException) -> HttpResponse:
+def _of_api_exception(exc: exceptions.APIException, view: Any = None) -> HttpResponse:
     if isinstance(exc, exceptions.ValidationError):
         found = list(_field_problems(exc.get_full_details()))
         return problem(exc.status_code, "validation_error", _summary(found), errors=found)
@@ -199,7 +203,7 @@ def _of_api_exception(exc: exceptions.APIException) -> HttpResponse:
         case InsufficientScopeError():
             more["required_scopes"] = exc.required
         case exceptions.UnsupportedMediaType():
-            detail = "Send the body as application/json, and say so in Content-Type."
+            detail = f"Send the body as {_taken_by(view)}, and say so in Content-Type."
         case exceptions.Throttled():
             code = "rate_limited"
     answer = problem(exc.status_code, code, detail, **more)
@@ -208,6 +212,12 @@ def _of_api_exception(exc: exceptions.APIException) -> HttpResponse:
     if (wait := getattr(exc, "wait", None)) is not None:
         answer["Retry-After"] = str(wait)
     return answer
+
+
+def _taken_by(view: Any) -> str:
+    """The type of body that the view takes, its first one if there are several."""
+    parsers = getattr(view, "parser_classes", ())
+    return str(parsers[0].media_type) if parsers else "application/json"
 
 
 def _field_problems(details: Any, pointer: str = "") -> Iterator[FieldProblem]:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.core.handlers.wsgi import LimitedStream
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
 from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
@@ -31,8 +33,9 @@ Row = TypeVar("Row", bound=TypedIdModel)
 class ApiRequestMiddleware:
     """What holds for each request under /v1, whatever answers it.
 
-    It has an id, in X-Request-Id and in its log lines; a body that says to be too large is refused before it is read;
-    and no HTML is answered.
+    It has an id, in X-Request-Id and in its log lines; a body that says to be too large is refused before it is read
+    (a view's `body_limits` name, by action, the setting that says so, where it is not MAX_BODY_BYTES); and no HTML is
+    answered.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -51,8 +54,9 @@ class ApiRequestMiddleware:
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
-        if _declared_length(request) > MAX_BODY_BYTES:
-            return problems.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", BODY_TOO_LARGE)
+        if (declared := declared_length(request)) and declared > (most := _most_octets(request)):
+            detail = f"A request body has at most {most} octets."
+            return problems.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
         _open_chunked_body(request)
         if not request.META.get("CONTENT_TYPE"):
             request.META["CONTENT_TYPE"] = JSON_TYPE
@@ -100,19 +104,34 @@ def find_in_query(rows: QuerySet[Row], request: Request, name: str) -> Row | Non
     return None if given is None else find(rows, given)
 
 
-def _declared_length(request: HttpRequest) -> int:
+def is_chunked(request: HttpRequest) -> bool:
+    """Whether the body comes without a length (RFC 9112 section 7.1)."""
+    return "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+
+
+def declared_length(request: HttpRequest) -> int:
+    """In octets; 0 where the client says nothing."""
     text = request.META.get("CONTENT_LENGTH") or ""
     # twenty digits say enough: Python refuses to read thousands of them
     return int(text[:20]) if text.isascii() and text.isdecimal() else 0
 
 
+def _most_octets(request: HttpRequest) -> int:
+    try:
+        view = resolve(request.path_info).func
+    except Resolver404:
+        return MAX_BODY_BYTES
+    action = getattr(view, "actions", {}).get(str(request.method).lower())
+    setting = getattr(getattr(view, "cls", None), "body_limits", {}).get(action)
+    return int(getattr(settings, setting)) if setting else MAX_BODY_BYTES
+
+
 def _open_chunked_body(request: HttpRequest) -> None:
-    """Lets a body that comes without a length (RFC 9112 section 7.1) be read, up to what is one octet too much.
+    """Lets a body that comes without a length be read, up to what is one octet too much.
 
     Django reads as many octets as Content-Length says, so none: the body would silently be an empty one.
     """
-    is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if is_chunked and not request.META.get("CONTENT_LENGTH"):
+    if is_chunked(request) and not request.META.get("CONTENT_LENGTH"):
         # whoever reads it takes this for the length, and nothing else looks at it
         request.META["CONTENT_LENGTH"] = str(MAX_BODY_BYTES + 1)
         stream: Any = LimitedStream(request.META["wsgi.input"], MAX_BODY_BYTES + 1)

@@ -14,6 +14,8 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Emails", "mail", "mailboxes_email_changelist"),
             ("Messages", "move_to_inbox", "mailboxes_message_changelist"),
+            ("Rules", "rule", "mailboxes_rule_changelist"),
+            ("Refused mail", "block", "mailboxes_refusal_changelist"),
         ),
     ),
     (

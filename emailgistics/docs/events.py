@@ -136,6 +136,11 @@ class EventParseSerializer(serializers.Serializer[Any]):
     defects = serializers.ListField(child=serializers.CharField())
 
 
+class EventQuarantineSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(help_text="for people")
+    rule_id = serializers.CharField(allow_null=True, help_text="null if the rule was deleted, or is for more")
+
+
 class EventRawSerializer(serializers.Serializer[Any]):
     size = serializers.IntegerField()
     sha256 = serializers.CharField()
@@ -197,6 +202,9 @@ class EmailReceivedDataSerializer(serializers.Serializer[Any]):
         "of this system's in it, which the form metadata does not say",
     )
     parse = EventParseSerializer()
+    quarantine = EventQuarantineSerializer(
+        allow_null=True, help_text="why a rule kept it back until it was released; null of all other mail"
+    )
     raw = EventRawSerializer()
 
 

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from emailgistics.common.admin import MAX_COUNTED, ConsoleModelAdmin
 from emailgistics.common.errors import DomainError
-from mailboxes.models import ADDRESS_RESTS_FOR, Alias, Domain, Email, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Alias, Domain, Email, Mailbox, Rule
 from mailboxes.services import provision
 
 Owner = Domain | Mailbox | Alias
@@ -112,6 +112,8 @@ def consequences(row: Owner) -> Iterator[str]:
         yield f"{mailboxes} of the domain are deleted with it."
     if aliases := named(aliases_of(row), of="alias", plural="aliases"):
         yield f"Deleted with it: {aliases}."
+    if count := rules_of(row).count():
+        yield f"{count:,} rule{'' if count == 1 else 's'} about its mail end with it."
     for said in also_stops:
         yield from said(row)
     if emails := counted(emails_of(row)):
@@ -133,6 +135,16 @@ def aliases_of(row: Owner) -> QuerySet[Alias]:
         case Mailbox():
             return Alias.objects.live().filter(mailbox=row)
     return Alias.objects.none()
+
+
+def rules_of(row: Owner) -> QuerySet[Rule]:
+    match row:
+        case Domain():
+            of_aliases = Q(alias__domain=row) | Q(alias__mailbox__domain=row)
+            return Rule.objects.live().filter(Q(domain=row) | Q(mailbox__domain=row) | of_aliases)
+        case Mailbox():
+            return Rule.objects.live().filter(Q(mailbox=row) | Q(alias__mailbox=row))
+    return Rule.objects.live().filter(alias=row)
 
 
 def emails_of(row: Owner) -> QuerySet[Email]:

@@ -1,4 +1,7 @@
-"""The email log, and one email: what came, why it is here, what it says. Nothing of it is changed here."""
+"""The email log, and one email: what came, why it is here, what it says.
+
+Nothing of it is changed here, but mail that a rule keeps back is let go.
+"""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -8,11 +11,13 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Length, Substr
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from emailgistics.common.admin import HistoryAdmin, HistoryTabularInline, display
 from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
@@ -20,15 +25,18 @@ from emailgistics.common.ids import decode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
 from mailboxes.admin.addresses import link, links, list_of
+from mailboxes.admin.asking import asked
 from mailboxes.admin.filters import MailboxFilter, ReceivedFilter, search_emails
+from mailboxes.admin.forms import BlockSenderForm
 from mailboxes.api.views.emails import RAW_TYPE
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
+from mailboxes.services import quarantine, rule_book
 
 log = get_logger(__name__)
 
 SEARCHED = 100_000  # no index finds a part of a subject: the newest of these, within the filters
 TEXT_SHOWN = 200_000  # characters; the raw has the rest
-STATUSES = {"waiting": "info", "processed": "success", "parked": "danger"}
+STATUSES = {"waiting": "info", "processed": "success", "parked": "danger", "quarantined": "warning"}
 MARKS = {
     "api_key": "has an API key in it: revoke that",
     "webhook_secret": "has a webhook secret in it: rotate that",
@@ -95,6 +103,7 @@ class EmailAdmin(HistoryAdmin):
                     ("sender", "addressed_to"),
                     ("date", "received_at"),
                     ("mailbox", "shown_status"),
+                    "kept_back",
                     "files",
                 )
             },
@@ -120,7 +129,8 @@ class EmailAdmin(HistoryAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Email]:
         rows: QuerySet[Email] = super().get_queryset(request)
-        return rows.select_related("message", "mailbox__domain").defer("message__parse_defects")
+        with_all = rows.select_related("message", "mailbox__domain", "quarantine_rule")
+        return with_all.defer("message__parse_defects")
 
     def get_search_results(
         self,
@@ -148,8 +158,12 @@ class EmailAdmin(HistoryAdmin):
                 name="mailboxes_email_attachment",
             ),
         ]
+        steps = [
+            path("<uuid:pk>/release/", self.admin_site.admin_view(self.release_view), name="mailboxes_email_release"),
+            path("<uuid:pk>/block/", self.admin_site.admin_view(self.block_view), name="mailboxes_email_block"),
+        ]
         urls: list[URLPattern] = super().get_urls()
-        return files + urls
+        return files + steps + urls
 
     def raw_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         email = self._found(request, Email.objects.select_related("message"), pk=pk)
@@ -177,6 +191,60 @@ class EmailAdmin(HistoryAdmin):
                 content_type=found.content_type if MEDIA_TYPE.fullmatch(found.content_type) else OCTET_STREAM,
                 filename=found.filename,
             ),
+        )
+
+    # --- what is done about one
+
+    def release_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        email = self._found(request, Email.objects.select_related("message"), pk=pk)
+
+        def release() -> str:
+            was_held = email.status == Email.Status.QUARANTINED
+            quarantine.release_email(email, by=request.user.get_username())
+            if was_held:
+                self.log_changes(request, [email], "Released from quarantine.")
+            return "It is released: its webhooks are told of it."
+
+        return asked(
+            self,
+            request,
+            title="Release this email from quarantine",
+            verb="Release it",
+            follows=[
+                f"It is kept back because: {email.quarantine_reason or 'nothing; it is not in quarantine'}.",
+                "Every webhook that is bound to where it went is sent it, attachments included. That is not undone.",
+                "The rule stays as it is: the next mail like this is kept back as well.",
+            ],
+            back=reverse("admin:mailboxes_email_change", args=[pk]),
+            act=release,
+        )
+
+    def block_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        email = self._found(request, Email.objects.select_related("message", "mailbox__domain"), pk=pk)
+        sender = email.message.mail_from
+        form = BlockSenderForm(request.POST if request.method == "POST" else None)
+
+        def block() -> str:
+            mailbox = None if form.cleaned_data["is_everywhere"] else email.mailbox
+            rule, is_new = rule_book.block_sender(sender, mailbox=mailbox)
+            if is_new:
+                self.log_changes(request, [rule], f"Made from the email {email.public_id}.")
+            where = mailbox or "all mailboxes"
+            return f"Mail from {sender or NULL_SENDER} to {where} is refused from now on ({rule.public_id})."
+
+        return asked(
+            self,
+            request,
+            title=f"Block {sender or NULL_SENDER}",
+            verb="Block the sender",
+            follows=[
+                f"Mail with this envelope sender to {email.mailbox} is refused from now on: a rule is made for it.",
+                "It can be changed, disabled and deleted under Rules. What has come already stays.",
+            ],
+            back=reverse("admin:mailboxes_email_change", args=[pk]),
+            act=block,
+            form=form,
+            is_dangerous=True,
         )
 
     def _found(self, request: HttpRequest, rows: QuerySet[Any], **which: UUID) -> Any:
@@ -281,10 +349,25 @@ class EmailAdmin(HistoryAdmin):
             SafeString("<br>"), "{} <strong>{}</strong>{}", ((name, one["result"], _about(one)) for name, one in lines)
         )
 
-    @display(description="Files and deliveries")
+    @display(description="Quarantine")
+    def kept_back(self, row: Email) -> SafeString | str:
+        if not row.quarantine_reason:
+            return "No rule kept it back."
+        lines = [format_html("{}", row.quarantine_reason)]
+        if row.quarantine_rule is not None:
+            page = reverse("admin:mailboxes_rule_change", args=[row.quarantine_rule.pk])
+            lines.append(link("The rule", page))
+        if row.released_at is not None:
+            lines.append(format_html("Released {}", date_format(localtime(row.released_at), "DATETIME_FORMAT")))
+        elif row.status == Email.Status.QUARANTINED:
+            lines.append(link("Release it", reverse("admin:mailboxes_email_release", args=[row.pk])))
+        return format_html_join(SafeString("<br>"), "{}", ((line,) for line in lines))
+
+    @display(description="What to do")
     def files(self, row: Email) -> SafeString:
         return links(
             [
+                ("Block this sender", reverse("admin:mailboxes_email_block", args=[row.pk])),
                 ("Download the raw mail", reverse("admin:mailboxes_email_raw", args=[row.pk])),
                 ("Deliveries of this email", list_of("webhooks_delivery", q=row.public_id)),
                 # by its name alone, as above: webhooks stand on this app

@@ -40,6 +40,7 @@ class DeletedFilter(SimpleListFilter):
 class ReceivedFilter(SimpleListFilter):
     title = "received"
     parameter_name = "received"
+    instant = "received_at"
     SPANS = {"24h": ("In 24 hours", 1), "7d": ("In 7 days", 7), "30d": ("In 30 days", 30), "90d": ("In 90 days", 90)}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -51,7 +52,7 @@ class ReceivedFilter(SimpleListFilter):
             return queryset
         since = timezone.now() - timedelta(days=span[1])
         # the id was made when the mail came, and has the index
-        return queryset.filter(pk__gte=first_id_since(since), received_at__gte=since)
+        return queryset.filter(pk__gte=first_id_since(since), **{f"{self.instant}__gte": since})
 
 
 class FewFilter(SimpleListFilter):

@@ -1,4 +1,4 @@
-"""Forms for domains, mailboxes and aliases. What is done is done by the services, and so is what is refused."""
+"""Forms for domains, mailboxes, aliases and rules. What is done is done by the services, and so is what is refused."""
 
 from typing import Any, ClassVar, cast
 
@@ -10,8 +10,8 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from emailgistics.common.errors import DomainError
 from mailboxes import addresses
 from mailboxes.management.commands.mailboxes import find_mailbox
-from mailboxes.models import Alias, Domain, Mailbox
-from mailboxes.services import provision
+from mailboxes.models import Alias, Domain, Mailbox, Rule
+from mailboxes.services import provision, rule_book
 from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
 NOTHING_IS_PRUNED_YET = (
@@ -260,6 +260,54 @@ def _with_further_mailboxes(given: dict[str, Any]) -> dict[str, Any]:
     if "also" not in given:
         return others
     return others | {"further_mailboxes": [find_mailbox(text) for text in given["also"].split(", ") if text]}
+
+
+class AddRuleForm(ServiceForm):
+    class Meta:
+        model = Rule
+        fields = ("action", "criterion", "value", "description", "is_active", "domain", "mailbox", "alias")
+        labels = {"is_active": "Active"}
+        help_texts = {
+            "action": (
+                "Allow lets pass what a wider or less particular rule would stop. Block refuses, or keeps back what "
+                "can be refused no longer. Discard throws away and says so under Refused mail. Quarantine keeps back."
+            ),
+            "criterion": "What it looks at. Of rules that fit, the narrowest scope decides, then this order.",
+            "value": (
+                "Sender: an address, empty for the null sender. Sender domain: example.net, with its sub-domains. "
+                "Network: 192.0.2.0/24 or one address. Attachment: image/* or .exe. Size: larger than so many octets."
+            ),
+            "description": "For people.",
+            "domain": "At most one of these; none is all mail. All mail to addresses of the domain.",
+            "mailbox": "Mail that reaches it, by whatever address.",
+            "alias": "Mail that comes by it.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("domain", "mailbox", "alias"):
+            if name in self.fields:
+                self.fields[name].required = False
+
+    def apply(self, given: dict[str, Any]) -> Rule:
+        return rule_book.create_rule(**given)
+
+
+class ChangeRuleForm(ChangeForm):
+    class Meta(AddRuleForm.Meta):
+        fields = ("action", "criterion", "value", "description", "is_active")
+
+    def apply(self, given: dict[str, Any]) -> Rule:
+        return rule_book.update_rule(self.instance, **given)
+
+
+class BlockSenderForm(forms.Form):
+    is_everywhere = forms.BooleanField(
+        label="In all mailboxes",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Otherwise only in this one.",
+    )
 
 
 def _with_retention(given: dict[str, Any]) -> dict[str, Any]:

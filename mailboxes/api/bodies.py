@@ -1,10 +1,13 @@
-"""What may be sent for domains, mailboxes and aliases."""
+"""What may be sent for domains, mailboxes, aliases and rules."""
 
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rest_framework import serializers
+
 from emailgistics.common.bodies import BodySerializer, Flag, Reference, References, Text, Unchanged, Whole
 from mailboxes import addresses
+from mailboxes.models import Rule
 from mailboxes.services.provision import (
     DEFAULT_MAILBOX,
     MAX_DESCRIPTION_LENGTH,
@@ -26,6 +29,12 @@ VERIFIED = "`manage.py domains verify` finds that out."
 MAX_ASKED_LENGTH = 1_000  # of an address that need not be one
 FIXED_ADDRESS = "An address does not change: make another mailbox, or an alias that leads to this one."
 FIXED_NAME = "The name of an alias does not change: make another alias and delete this one."
+FIXED_SCOPE = "A rule stays with what it is for: make another one and delete this one."
+VALUE = (
+    "`sender`: an address, empty for the null sender. `sender_domain`: a domain, with its sub-domains. `network`: in "
+    "CIDR, or one address. `attachment`: a media type, as in `image/*`, or the end of a filename, as in `.exe`. "
+    "`size`: larger than so many octets."
+)
 FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete this one."
 
 
@@ -119,6 +128,27 @@ class WholeAliasSerializer(BodySerializer):
     further_mailbox_ids = References(source="further_mailboxes", required=False, help_text=FURTHER)
     priority = Whole(required=False, min_value=0, max_value=MAX_PRIORITY, help_text=PRIORITY)
     active = Flag(source="is_active")
+
+
+class RuleChangesSerializer(BodySerializer):
+    FIXED: ClassVar[Mapping[str, str]] = dict.fromkeys(("domain_id", "mailbox_id", "alias_id"), FIXED_SCOPE)
+
+    action = serializers.ChoiceField(Rule.Action.choices, required=False)
+    criterion = serializers.ChoiceField(Rule.Criterion.choices, required=False)
+    value = Text(required=False, allow_blank=True, help_text=VALUE)
+    description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
+    active = Flag(source="is_active", required=False)
+
+
+class NewRuleSerializer(BodySerializer):
+    domain_id = Reference(source="domain", required=False, allow_null=True, help_text="for mail to its addresses")
+    mailbox_id = Reference(source="mailbox", required=False, allow_null=True, help_text="for mail that reaches it")
+    alias_id = Reference(source="alias", required=False, allow_null=True, help_text="for mail that came by it")
+    action = serializers.ChoiceField(Rule.Action.choices)
+    criterion = serializers.ChoiceField(Rule.Criterion.choices)
+    value = Text(allow_blank=True, help_text=VALUE)
+    description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
+    active = Flag(source="is_active", required=False, help_text="true, unless said")
 
 
 class QuestionSerializer(BodySerializer):

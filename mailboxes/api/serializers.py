@@ -18,6 +18,7 @@ from mailboxes.api.auth import AuthenticationSerializer
 from mailboxes.mime import Mark
 from mailboxes.models import Alias, Domain, Email, EmailContent, Mailbox, Message, Recipient, Rule
 from mailboxes.services.explain import Outlook
+from mailboxes.services.quarantine import quarantine_of
 
 CONTENT_MARKS = frozenset((Mark.API_KEY, Mark.WEBHOOK_SECRET))  # found in what a mail says, not in how it is built
 LARGE = ("text", "html", "html_safe", "headers")  # of EmailContent: not loaded where nobody asks
@@ -126,6 +127,26 @@ class AliasSerializer(serializers.Serializer[Alias]):
         return [encode_id(Mailbox.ID_PREFIX, pk) for pk in shown]
 
 
+class RuleSerializer(serializers.Serializer[Rule]):
+    id = PublicIdField()
+    created_at = InstantField()
+    domain_id = PublicIdField(Domain, allow_null=True)
+    mailbox_id = PublicIdField(Mailbox, allow_null=True)
+    alias_id = PublicIdField(Alias, allow_null=True, help_text="at most one of the three is not null; none: all mail")
+    action = serializers.ChoiceField(Rule.Action.choices)
+    criterion = serializers.ChoiceField(Rule.Criterion.choices)
+    value = serializers.CharField(help_text="in canonical form; an empty sender is the null sender")
+    description = serializers.CharField(help_text="for people")
+    active = serializers.BooleanField(source="is_active")
+
+
+class Quarantined(TypedDict):
+    """rule_id is null for a rule that was deleted, or that the key may not see."""
+
+    reason: str
+    rule_id: str | None
+
+
 class Person(TypedDict):
     """Somebody in a header; name is empty when the header gives only an address."""
 
@@ -168,14 +189,24 @@ class EmailSerializer(serializers.Serializer[Any]):
     date = InstantField(allow_null=True, help_text="the Date header")
     received_at = InstantField()
     size = serializers.IntegerField(help_text="octets of the raw")
-    status = serializers.CharField(help_text="waiting, processed, or parked: not to be opened, its raw is safe")
+    status = serializers.CharField(
+        help_text="waiting; processed; parked: not to be opened, its raw is safe; quarantined: a rule keeps it back"
+    )
     kind = serializers.CharField(
         help_text="normal, bounce, delivery_status, auto_reply, list, calendar, feedback_report, read_receipt"
     )
     has_attachment = serializers.BooleanField()
+    quarantine = serializers.SerializerMethodField(
+        help_text="why it is kept back, or was until it was released; null of all other mail"
+    )
 
     def get_message_id(self, email: Email) -> str | None:
         return email.message_id_header or None
+
+    def get_quarantine(self, email: Email) -> Quarantined | None:
+        caller: Principal | None = self.context.get("principal")
+        found = quarantine_of(email, knows_all_rules=caller is None or caller.all_mailboxes)
+        return {"reason": found.reason, "rule_id": found.rule_id} if found else None
 
     def get_from(self, email: Email) -> Person | None:
         if not (email.from_name or email.from_address):

@@ -6,7 +6,9 @@ from mailboxes.api.views.aliases import AliasViewSet
 from mailboxes.api.views.domains import DomainViewSet
 from mailboxes.api.views.emails import EmailFileViewSet, EmailViewSet
 from mailboxes.api.views.mailboxes import MailboxViewSet
+from mailboxes.api.views.quarantine import QuarantineViewSet
 from mailboxes.api.views.routing import RoutingViewSet
+from mailboxes.api.views.rules import RuleViewSet
 
 MANY: dict[str, Any] = {"get": "list", "post": "create"}
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -18,10 +20,13 @@ urlpatterns = [
     path("mailboxes/<str:id>", MailboxViewSet.as_view(ONE)),
     path("aliases", AliasViewSet.as_view(MANY)),
     path("aliases/<str:id>", AliasViewSet.as_view({**ONE, "put": "update"})),
+    path("rules", RuleViewSet.as_view(MANY)),
+    path("rules/<str:id>", RuleViewSet.as_view(ONE)),
     path("routing/explain", RoutingViewSet.as_view({"post": "explain"})),
-    path("emails", EmailViewSet.as_view({"get": "list"})),
+    path("emails", EmailViewSet.as_view({"get": "list", "post": "create"})),
     path("emails/<str:id>", EmailViewSet.as_view({"get": "retrieve"})),
     path("emails/<str:id>/attachments", EmailViewSet.as_view({"get": "attachments"})),
     path("emails/<str:id>/attachments/<str:attachment_id>", EmailFileViewSet.as_view({"get": "attachment"})),
+    path("emails/<str:id>/release", QuarantineViewSet.as_view({"post": "release"})),
     path("emails/<str:id>/raw", EmailFileViewSet.as_view({"get": "raw"})),
 ]

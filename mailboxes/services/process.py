@@ -21,9 +21,9 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
-from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient
-from mailboxes.services import authenticate, derived
-from mailboxes.signals import email_processed
+from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient, Rule
+from mailboxes.services import attachment_rules, authenticate, derived
+from mailboxes.signals import tell_of_new
 
 log = get_logger(__name__)
 
@@ -120,7 +120,10 @@ def store(
     state: Message.State,
     authentication: dict[str, Any] | None = None,
 ) -> bool:
-    """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing."""
+    """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing.
+
+    Of what a rule keeps back nobody is told before its release; what a rule discards for an attachment is removed.
+    """
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
     fate = {
         "state": state,
@@ -136,17 +139,21 @@ def store(
     for name, value in fate.items():  # the rest of a message never changes, so it need not be read again
         setattr(message, name, value)
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
-    for email in Email.objects.filter(message=message).select_related("mailbox__domain"):
+    emails = list(Email.objects.filter(message=message).select_related("mailbox__domain"))
+    verdicts = attachment_rules.verdicts_of(message, emails, recipients, parsed)
+    discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
+    if discarded and not attachment_rules.discard(message, discarded, recipients):
+        return True
+    for email in emails:
+        if email.pk in discarded:
+            continue
+        if verdict := verdicts.get(email.pk):
+            attachment_rules.obey(email, verdict)
         email.message = message
-        attachments = _store_email(email, parsed, status=Email.Status(state.value))
-        email_processed.send(
-            Email,
-            email=email,
-            recipients=[recipient for recipient in recipients if recipient.email_id == email.pk],
-            attachments=attachments,
-            octets=octets,
-            changed=None,
-        )
+        status = Email.Status.QUARANTINED if email.quarantine_reason else Email.Status(state.value)
+        attachments = _store_email(email, parsed, status=status)
+        if status != Email.Status.QUARANTINED:
+            tell_of_new(email, recipients, attachments, octets)
         sound_alarm(email, parsed)
     return True
 

@@ -6,7 +6,7 @@ In a change, None leaves a thing as it is. What several of them lock, they lock 
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TypedDict, TypeVar
 from zoneinfo import available_timezones
@@ -20,7 +20,7 @@ from emailgistics.common.errors import ConflictError, NotFoundError, RefusedErro
 from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
-from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox
+from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox, Rule
 from mailboxes.patterns import Pattern, is_pattern
 
 DEFAULT_MAILBOX = "inbox"
@@ -279,6 +279,8 @@ def delete_domain(domain: Domain, *, with_mail: bool = False) -> None:
         _refuse_if_it_has_mail(domain.name, Email.objects.filter(mailbox__domain=domain, mailbox__deleted_at=None))
     Alias.objects.live().filter(Q(domain=domain) | Q(mailbox__domain=domain)).update(deleted_at=now)
     domain.mailboxes.live().update(deleted_at=now)
+    of_aliases = Q(alias__domain=domain) | Q(alias__mailbox__domain=domain)
+    _end_rules(Q(domain=domain) | Q(mailbox__domain=domain) | of_aliases, at=now)
     _change(domain, deleted_at=now)
 
 
@@ -301,12 +303,16 @@ def delete_mailbox(mailbox: Mailbox, *, with_mail: bool = False, may_act_on_whol
         _refuse_if_it_has_mail(mailbox.address, Email.objects.filter(mailbox=mailbox))
     now = timezone.now()
     mailbox.aliases.live().update(deleted_at=now)
+    _end_rules(Q(mailbox=mailbox) | Q(alias__mailbox=mailbox), at=now)
     _change(mailbox, deleted_at=now)
 
 
+@transaction.atomic
 def delete_alias(alias: Alias) -> None:
     """Marks the alias deleted: mail to it is refused from now on. Raises NotFoundError for one that is gone."""
-    _change(alias, deleted_at=timezone.now())
+    now = timezone.now()
+    _change(alias, deleted_at=now)
+    _end_rules(Q(alias=alias), at=now)
 
 
 def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) -> None:
@@ -363,6 +369,11 @@ def _set_copies(alias: Alias, mailboxes: Sequence[Mailbox], *, among: QuerySet[M
 @cache
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())  # it looks through the file system
+
+
+def _end_rules(of: Q, *, at: datetime) -> None:
+    """What is deleted takes its rules with it; who makes one holds what it is for."""
+    Rule.objects.filter(of, deleted_at=None).update(deleted_at=at)
 
 
 def _refuse_if_it_has_mail(what: str, emails: QuerySet[Email]) -> None:

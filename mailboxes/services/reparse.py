@@ -241,7 +241,8 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         outcome = Outcome.CHANGED if changed else Outcome.UNCHANGED
         report.append(_reported(email, Outcome.REPAIRED if was_parked else outcome, changed))
         told = [name for name in changed if name not in derived.NOT_TOLD]
-        if told and not claimed.is_dry_run:
+        # of what is kept back nobody has heard yet: its release tells of it as it is then
+        if told and not claimed.is_dry_run and email.status != Email.Status.QUARANTINED:
             _tell(email, attachments, octets, told)
         if "marks" in changed and not claimed.is_dry_run:
             process.sound_alarm(email, parsed)
@@ -281,7 +282,9 @@ def _renew(
     """What differs, by the names that receivers know, and the attachments that it has now."""
     email.content = content
     of_email = derived.email_columns(parsed)
-    names = _set(email, of_email | {"status": Email.Status.PROCESSED}, is_dry_run=is_dry_run) - {"status"}
+    kept_back = email.status == Email.Status.QUARANTINED
+    status = Email.Status.QUARANTINED if kept_back else Email.Status.PROCESSED
+    names = _set(email, of_email | {"status": status}, is_dry_run=is_dry_run) - {"status"}
     names |= _set(content, derived.content_columns(parsed), is_dry_run=is_dry_run)
     before = list(Attachment.objects.filter(email=email).order_by("position"))
     after = _attachments(email, before, parsed)

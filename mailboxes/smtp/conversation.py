@@ -112,7 +112,7 @@ class Conversation(aiosmtpd.SMTP):
         self._tls = ""
         self._expires_at = 0.0
         self._bad_commands = 0
-        self._is_in_data = self._is_in_handshake = self._is_leaving = self._is_lost = False
+        self._is_in_data = self._is_in_handshake = self._is_leaving = self._is_closing = self._is_lost = False
 
     # --- the life of a connection
 
@@ -145,11 +145,9 @@ class Conversation(aiosmtpd.SMTP):
         self.envelope = self._create_envelope()
 
     def leave(self) -> None:
-        """Says 421 now, or after the answer to the DATA in flight."""
+        """Says 421 now, or after the answer to the DATA in flight. As often as anybody likes."""
         self._is_leaving = True
-        if self._is_in_handshake:
-            self.abort()  # neither side would understand a word
-        elif not self._is_in_data:
+        if not self._is_in_data and not self._is_closing:
             self._hang_up(replies.SHUTTING_DOWN)
 
     def abort(self) -> None:
@@ -158,13 +156,20 @@ class Conversation(aiosmtpd.SMTP):
 
     def _hang_up(self, reply: str) -> None:
         """Whatever the task is doing."""
-        self._say_last(reply)
+        if not self._is_in_handshake:  # in which nobody would understand a word
+            self._say_last(reply)
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
 
     def _say_last(self, reply: str) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self._is_closing:
             self._writer.write(reply.encode() + b"\r\n")
+            self._close()
+
+    def _close(self) -> None:
+        # once only: closed twice, a transport of TLS cannot be aborted any more
+        if self.transport is not None and not self._is_closing:
+            self._is_closing = True
             close(self.transport)
 
     # --- time
@@ -181,8 +186,6 @@ class Conversation(aiosmtpd.SMTP):
     def _timeout_cb(self) -> None:
         if self.loop.time() < self._expires_at:
             self._timeout_handle = self.loop.call_at(self._expires_at, self._timeout_cb)
-        elif self._is_in_handshake:
-            self.abort()
         else:
             self._hang_up(replies.IDLE_TOO_LONG)
 
@@ -197,10 +200,9 @@ class Conversation(aiosmtpd.SMTP):
         except HangUpError as end:
             self._say_last(end.reply)
         except (ConnectionError, asyncio.IncompleteReadError):
-            self._writer.close()  # the client is gone
-        except asyncio.CancelledError:
-            self._writer.close()
-            raise
+            pass  # the client is gone
+        finally:
+            self._close()
 
     async def _read_command(self) -> bytes | None:
         """The next line without its end, None for one that is too long."""
@@ -310,10 +312,13 @@ class Conversation(aiosmtpd.SMTP):
         try:
             await self._writer.start_tls(context, ssl_handshake_timeout=self._limits.handshake_timeout_s)
             self._tls = self._writer.get_extra_info("ssl_object").version()
-        except Exception as error:
+        except BaseException as error:
             log.info("smtp.tls_failed", error=type(error).__name__, client=self._client_ip)
-            self.connection_lost(error)  # where there was no handshake, the transport does not say so
-            raise ConnectionResetError from error
+            # where there was no handshake, the transport says to nobody that it is lost
+            self.connection_lost(error if isinstance(error, Exception) else None)
+            if isinstance(error, Exception):
+                raise ConnectionResetError from error
+            raise
         finally:
             self._is_in_handshake = False
         self.transport = self._writer.transport

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import django.db
@@ -86,7 +86,7 @@ class Handler:
         group: dict[int, Incoming] = {}
         for position, mail in enumerate(mails):
             try:
-                group[position] = mail.incoming()
+                group[position] = _judged(mail).incoming()
             except DomainError as error:
                 answers[position] = error
             except Exception as error:  # noqa: BLE001 - that of one mail is not that of the others
@@ -141,6 +141,23 @@ class _OurFaultError(UnavailableError):
         super().__init__("Temporary failure.")
         self.__cause__ = error
         self.may_go_alone = not _is_away(error)
+
+
+def _judged(mail: Mail) -> Mail:
+    """As rules about its size have it. Raises the error of its recipients if they refuse it."""
+    if not any(admission.depends_on_size for admission in mail.admissions):
+        return mail
+    size = len(mail.raw)
+    (judged,) = _with_sound_connection(
+        lambda: [admit.judged_by_size(mail.admissions, envelope=mail.envelope, size=size)], of=1
+    )
+    if isinstance(judged, Exception):
+        raise judged
+    admissions = [answer for answer in judged if isinstance(answer, Admission)]
+    for answer in judged:
+        if isinstance(answer, DomainError) and not admissions:
+            raise answer
+    return replace(mail, admissions=admissions)
 
 
 def _is_away(error: Exception) -> bool:

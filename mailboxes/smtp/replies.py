@@ -57,12 +57,22 @@ NOT_HOSTED = "550 5.7.1 This domain is not hosted here"
 DOMAIN_NOT_VERIFIED = "450 4.7.1 This domain is not verified yet, please try again later"
 FOR_TESTS = "550 5.7.1 This domain is for tests and takes no mail from your network"
 REFUSED = "550 5.7.1 Refused"
+BLOCKED = "550 5.7.1 Refused by a rule of this host"
 TOO_BIG = "552 5.3.4 The message is larger than this host accepts"
 NOT_ASCII = "553 5.6.7 An address that is not ASCII needs SMTPUTF8"
 ROUTING_LOOP = "554 5.4.6 Routing loop: too many hosts have passed this message on"
 UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognised"
+NOT_VERIFIED_YET = "450 4.7.1 This domain is not set up completely yet, please try again later"
+RECIPIENT_TOO_BUSY = "451 4.7.1 Too much mail for this recipient, please try again later"
+MAILBOX_FULL = "452 4.2.2 The mailbox is full"
 LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
 
+_FOR_CODES = {
+    "blocked_by_rule": BLOCKED,
+    "domain_not_verified": NOT_VERIFIED_YET,
+    "mailbox_full": MAILBOX_FULL,
+    "rate_limited": RECIPIENT_TOO_BUSY,
+}
 # the first that fits: the cases, then the kinds that new cases will be of
 _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (InvalidAddressError, BAD_RECIPIENT),
@@ -80,7 +90,7 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
 
 
 def refusal(error: DomainError) -> str:
-    return next(reply for kind, reply in _FOR_ERRORS if isinstance(error, kind))
+    return _FOR_CODES.get(error.code) or next(reply for kind, reply in _FOR_ERRORS if isinstance(error, kind))
 
 
 def accepted(receipt: Receipt) -> str:

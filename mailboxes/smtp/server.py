@@ -74,6 +74,7 @@ class Listener:
         self._refusals = refusals or RefusalWriter()
         self._reader = reader or settings.SMTP_READER
         self._connections: set[Conversation] = set()
+        self.shared: Shared | None = None  # once it has started
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -81,7 +82,7 @@ class Listener:
         if missing := [name for name in BORROWED if name not in _attributes_of_aiosmtpd()]:
             raise RuntimeError(f"this version of aiosmtpd has no {', '.join(missing)}; requirements/run.txt pins one")
         limits = self._limits
-        shared = Shared(
+        self.shared = shared = Shared(
             mailroom=self._mailroom,
             hostname=socket.gethostname(),  # not getfqdn: that may wait for DNS
             limits=limits,
@@ -120,10 +121,10 @@ class Listener:
             self._server.close()
             if self.path is not None:
                 self.path.unlink(missing_ok=True)
-        for connection in tuple(self._connections):
-            connection.leave()
         # ASYNC110 would have an event: there are two things to wait for, once in a process's life
-        while (self._connections or self._handler.is_storing) and loop.time() < deadline:  # noqa: ASYNC110
+        while (self._connections or self._handler.is_storing) and loop.time() < deadline:
+            for connection in tuple(self._connections):  # also those that came in the last moment
+                connection.leave()
             await asyncio.sleep(0.02)
         for connection in tuple(self._connections):
             connection.abort()

@@ -41,6 +41,18 @@ def parse_path(argument: str | None, *, keyword: str) -> PathArgument:
     )
 
 
+def bare_path(text: str, *, keyword: str) -> str | None:
+    """What MAIL or RCPT would make of an address that stands alone, in brackets or not; None when that is nothing."""
+    bare = text.strip()
+    if not (bare.startswith("<") and bare.endswith(">")):
+        bare = f"<{bare}>"
+    try:
+        argument = parse_path(f"{keyword}:{bare}", keyword=keyword)
+    except BadArgumentError:
+        return None
+    return None if argument.parameters else argument.path
+
+
 def _parse_parameter(text: str) -> tuple[str, str | None]:
     match = _PARAMETER.fullmatch(text)
     if match is None:

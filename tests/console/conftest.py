@@ -10,7 +10,8 @@ from pytest_django import Settings
 
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
 from emailgistics.common.models import Lease
-from mailboxes.models import Address
+from mailboxes.models import Address, Refusal
+from mailboxes.services import rule_book
 from tests.apikeys.factories import make_key
 from tests.factories import make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
 from tests.webhooks.browsing import make_job
@@ -69,7 +70,14 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
     key, _ = make_key(mailboxes=[mailbox])
     lease = Lease.objects.create(kind="mail", host="worker.example.net", pid=1, seen_at=timezone.now())
     notice = Notice.objects.create(webhook=webhook, kind=Notice.Kind.FAILING, text="It fails.", at=timezone.now())
+    rule = rule_book.create_rule(action="block", criterion="sender", value="spam@example.net", alias=alias)
+    refusal = Refusal.objects.create(
+        at=timezone.now(), source="smtp", recipient="help@example.com", reply="550 5.7.1 Refused",
+        code="blocked_by_rule", rule=rule, transcript=[[1, "C", "MAIL FROM:<spam@example.net>"]],
+    )  # fmt: skip
     rows: list[Any] = [
+        rule,
+        refusal,
         notice,
         make_job(webhook),
         mailbox,

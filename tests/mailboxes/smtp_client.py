@@ -5,9 +5,11 @@ smtplib would stuff dots and turn bare LF and CR into CRLF, which are the things
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mailboxes.smtp.handler import Handler
@@ -19,8 +21,14 @@ SENDER = "ada@example.net"
 
 
 class Client:
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, where: int | Path) -> None:
+        """`where` is a port of this host or a socket file."""
+        if isinstance(where, Path):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(30)
+            self.socket.connect(str(where))
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", where), timeout=30)
         self._replies = self.socket.makefile("rb")
         self.greeting = self.reply()
 
@@ -43,11 +51,27 @@ class Client:
             if line[3:4] != "-":
                 return "\n".join(lines)
 
+    def start_tls(self, context: ssl.SSLContext | None = None) -> None:
+        """The handshake, once STARTTLS was answered."""
+        if context is None:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._replies.close()
+        self.socket = context.wrap_socket(self.socket)
+        self._replies = self.socket.makefile("rb")
+
     def send(self, octets: bytes) -> None:
         self.socket.sendall(octets)
 
     def command(self, text: str) -> str:
         self.send(text.encode(errors="surrogateescape") + b"\r\n")
+        return self.reply()
+
+    def exchange(self, said: str | bytes) -> str:
+        """The reply to a command, or to octets that are sent as they are."""
+        if isinstance(said, str):
+            return self.command(said)
+        self.send(said)
         return self.reply()
 
     def open(self, *recipients: str, sender: str = SENDER) -> str:
@@ -103,7 +127,8 @@ class Running:
 
 @contextmanager
 def listening(handler: Handler | None = None, *, limits: Limits | None = None, **options: Any) -> Iterator[Running]:
-    running = Running(Listener(host="127.0.0.1", port=0, handler=handler, limits=limits, **options))
+    options.setdefault("host", "127.0.0.1")
+    running = Running(Listener(handler=handler, limits=limits, **options))
     try:
         running.run(running.listener.start())
         yield running

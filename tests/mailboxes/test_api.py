@@ -108,6 +108,7 @@ def test_a_list_shows_the_log_and_nothing_of_what_the_mail_says() -> None:
         "status": "processed",
         "kind": "normal",
         "has_attachment": True,
+        "quarantine": None,
     }
 
 
@@ -159,6 +160,31 @@ def test_one_email_shows_more_of_the_log_and_content_only_if_asked_for() -> None
     assert client.get(url, {"include": "text"}).json() == shown.json() | text
     assert client.get(url, {"include": "html,headers"}).json() == shown.json() | html | headers
     assert client.get(url, {"include": ""}).json() == shown.json()
+
+
+def test_what_kind_of_mail_it_is_needs_no_content_and_what_it_reports_does() -> None:
+    email = make_processed(make_mailbox())
+    bounce = {"action": "failed", "status": "5.1.1", "diagnostic": "secret reason", "final_recipient": "a@example.net"}
+    event = {"method": "REQUEST", "uid": "1", "summary": "secret plan", "start": "2030-06-01", "end": ""}
+    EmailContent.objects.update(
+        marks=["signed", "api_key", "webhook_secret"], bounce=bounce | {"original_message_id": ""},
+        mailing_list={"id": "", "unsubscribe": ["https://example.org/secret"], "one_click": True}, calendar=event,
+    )  # fmt: skip
+    Email.objects.update(kind="bounce")
+    url = f"/v1/emails/{email.public_id}"
+    shown = make_client(scopes=READ).get(url)
+    assert (shown.json()["kind"], shown.json()["marks"]) == ("bounce", ["signed"])
+    assert "secret" not in shown.content.decode().replace("X-Secret", "")
+    refused = make_client(scopes=READ).get(url, {"include": "details"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+
+    told = make_client(scopes=[*READ, *CONTENT]).get(url, {"include": "details"}).json()
+    assert told == shown.json() | {
+        "marks": ["signed", "api_key", "webhook_secret"],
+        "bounce": bounce | {"original_message_id": None},
+        "list": {"id": None, "unsubscribe": ["https://example.org/secret"], "one_click": True},
+        "calendar": event | {"end": None},
+    }
 
 
 def test_an_unknown_part_is_refused_by_name() -> None:

@@ -17,9 +17,9 @@ from django.test import override_settings
 
 from emailgistics.common.errors import LimitReachedError, RefusedError, UnavailableError
 from mailboxes.management.commands import receive_mail
-from mailboxes.models import Email, Message, RawMessage, Recipient
+from mailboxes.models import Email, Message, RawMessage, Recipient, Refusal, Rule
 from mailboxes.raw import read_raw
-from mailboxes.services import provision, receive
+from mailboxes.services import provision, receive, rules
 from mailboxes.services.receive import Receipt
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.installation import SAMPLE_ALIAS
@@ -202,21 +202,21 @@ def test_the_limit_is_the_one_of_smtp_to_the_octet(run: Run) -> None:
 def test_each_kind_of_fault_has_its_status_and_nothing_of_its_words(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, text: str
 ) -> None:
-    def find(address: str) -> None:
+    def find(address: str, **_: Any) -> None:
         raise error
 
     make_mailbox()
-    monkeypatch.setattr(receive_mail, "route", find)
+    monkeypatch.setattr(receive_mail, "admit", find)
     assert run(TO) == (status, "", text + "\n")
 
 
 def test_a_traceback_is_there_for_who_asks(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def find(address: str) -> None:
+    def find(address: str, **_: Any) -> None:
         raise OperationalError("no route to host")
 
-    monkeypatch.setattr(receive_mail, "route", find)
+    monkeypatch.setattr(receive_mail, "admit", find)
     assert run("--traceback", TO)[0] == 75
     assert "OperationalError: no route to host" in capsys.readouterr().err
 
@@ -233,3 +233,87 @@ def test_what_cannot_be_stored_whole_is_not_stored_at_all_and_75(run: Run, monke
     monkeypatch.setattr(receive_mail, "receive_message", broken)
     assert run(TO)[0] == 75
     assert stored_counts() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "arguments, client_ip, helo",
+    [
+        (["--client-ip=192.0.2.7", "--helo=mail.example.net"], "192.0.2.7", "mail.example.net"),
+        (["--client-ip=2001:db8::7"], "2001:db8::7", ""),
+        (["--client-ip=::ffff:192.0.2.7", "--helo=[192.0.2.7]"], "192.0.2.7", "[192.0.2.7]"),
+        (["--client-ip=", "--helo="], None, ""),
+        (["--client-ip=unknown", "--helo=a\udcffb\x00" + "x" * 300], None, "a?b?" + "x" * 251),
+    ],
+)
+def test_the_host_before_us_says_who_brought_the_mail(
+    run: Run, arguments: list[str], client_ip: str | None, helo: str
+) -> None:
+    make_mailbox()
+    assert run(*arguments, TO)[0] == 0
+    assert Message.objects.values_list("client_ip", "helo").get() == (client_ip, helo)
+
+
+FROM_LINE = b"From ada@example.net Mon Jun  1 10:00:00 2026\n"
+
+
+@pytest.mark.parametrize(
+    "raw, stored",
+    [
+        (FROM_LINE + RAW, RAW),
+        (FROM_LINE.replace(b"\n", b"\r\n") + RAW, RAW),
+        (FROM_LINE + FROM_LINE + RAW, FROM_LINE + RAW),
+        (b"From: Ada <ada@example.net>\r\n\r\n", b"From: Ada <ada@example.net>\r\n\r\n"),
+        (RAW + FROM_LINE, RAW + FROM_LINE),
+    ],
+)
+def test_a_from_line_is_taken_away_only_if_asked_for(run: Run, raw: bytes, stored: bytes) -> None:
+    make_mailbox()
+    assert run("--strip-from-line", TO, raw=raw)[0] == 0
+    assert run("--sender=eve@example.net", TO, raw=raw)[0] == 0
+    assert [read_raw(message) for message in Message.objects.order_by("id")] == [stored, raw]
+
+
+def test_a_from_line_alone_is_no_mail(run: Run) -> None:
+    make_mailbox()
+    assert run("--strip-from-line", TO, raw=FROM_LINE)[0] == 65
+    assert run("--strip-from-line", TO, raw=FROM_LINE.rstrip())[0] == 65
+    assert stored_counts() == [0, 0, 0, 0]
+
+
+def test_the_same_mail_again_is_0_and_stored_once(run: Run) -> None:
+    make_mailbox()
+    answers = [run("--sender=ada@example.net", TO) for _ in range(2)]
+    message = Message.objects.get()
+    assert answers == [(0, f"accepted as {message.public_id}\n", "")] * 2
+    assert message.resends == 1
+
+
+def test_a_mail_that_goes_round_in_a_circle_is_77(run: Run) -> None:
+    make_mailbox()
+    status, out, err = run(TO, raw=b"Received: by a.example\r\n" * 51 + RAW)
+    assert (status, out, err) == (77, "", "5.4.6 Routing loop: too many hosts have passed this message on\n")
+    assert stored_counts() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("action, status", [(Rule.Action.BLOCK, 77), (Rule.Action.DISCARD, 0)])
+def test_what_a_rule_says_of_a_piped_mail(
+    run: Run, monkeypatch: pytest.MonkeyPatch, action: Rule.Action, status: int
+) -> None:
+    make_mailbox()
+    rule = Rule.objects.create(action=action, criterion="network", value="192.0.2.0/24")
+    told: list[rules.Case] = []
+
+    def judge(cases: Sequence[rules.Case]) -> list[tuple[rules.Verdict, ...]]:
+        told.extend(cases)
+        return [(rules.Verdict(action, rule.pk, "says so"),) for _ in cases]
+
+    monkeypatch.setattr(rules, "judge", judge)
+    ended, out, err = run("--client-ip=192.0.2.7", TO)
+    assert ended == status
+    (case,) = told
+    assert (case.size, case.envelope.client_ip) == (len(RAW), "192.0.2.7")
+    assert stored_counts() == [0, 0, 0, 0]
+    if status:
+        assert (out, err) == ("", f"5.7.1 Refused by a rule of this host: “{TO}”\n")
+    else:
+        assert out == f"accepted as {Refusal.objects.get().public_id}\n"

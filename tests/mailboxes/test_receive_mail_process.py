@@ -97,6 +97,7 @@ def test_a_mail_of_25_mb_is_taken_and_one_over_the_limit_is_not(installation: In
         (["--", "-x@example.com"], RAW, 67),
         ([], RAW, 75),
         (["--frm=ada@example.net", SAMPLE_ALIAS], RAW, 75),
+        (["--client-ip=nonsense", SAMPLE_ALIAS], RAW, 75),
     ],
 )
 def test_the_process_ends_with_the_status(
@@ -149,12 +150,19 @@ def test_closed_descriptors_are_no_mistake_of_the_sender(installation: Installat
     assert count(installation) == before
     # nobody listens any more; the mail is stored all the same, so it must not come again
     shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command(SAMPLE_ALIAS)]
-    assert subprocess.run(shell, cwd=ROOT, env=installation.env, input=RAW, check=False).returncode == 0
+    raws = [simple_mail("Nobody listens"), simple_mail("Nobody reads")]  # two mails: the same again would be a resend
+    assert subprocess.run(shell, cwd=ROOT, env=installation.env, input=raws[0], check=False).returncode == 0
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as nobody:
         done = subprocess.run(
-            command(SAMPLE_ALIAS), cwd=ROOT, env=installation.env, input=RAW, stdout=nobody, stderr=nobody, check=False
+            command(SAMPLE_ALIAS),
+            cwd=ROOT,
+            env=installation.env,
+            input=raws[1],
+            stdout=nobody,
+            stderr=nobody,
+            check=False,
         )
     assert done.returncode == 0
     assert count(installation) == before + 2

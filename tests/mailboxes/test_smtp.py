@@ -621,6 +621,84 @@ def test_the_command_listens_until_it_is_told_to_stop(number: int, tmp_path: Pat
         assert "smtp.stopped" in process.stderr.read()
 
 
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    found = re.search(r"smtp\.listening .* port=(\d+)", line)
+    assert found, line
+    return int(found[1])
+
+
+def test_a_second_signal_does_not_cut_off_the_mail_in_flight(tmp_path: Path) -> None:
+    with smtpd("--port", "0", data_dir=tmp_path) as process:
+        # its database has no tables, so that what comes of the mail is a fault, and an answer
+        with Client(port_of(process)) as busy:
+            busy.command("EHLO client.example.net")
+            busy.send(b"NOOP\r\n" * 1000)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            replies = [busy.reply() for _ in range(1000)]
+            assert set(replies) <= {"250 2.0.0 OK", "421 4.3.2 Shutting down, please try again later", ""}
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def test_several_processes_share_a_port_if_they_are_told_to(tmp_path: Path) -> None:
+    with smtpd("--port", "0", "--reuse-port", data_dir=tmp_path) as one:
+        port = port_of(one)
+        with smtpd("--port", str(port), "--reuse-port", data_dir=tmp_path) as two:
+            assert port_of(two) == port
+            clients = [Client(port) for _ in range(40)]
+            assert all(client.is_silent() for client in clients)
+            one.send_signal(signal.SIGTERM)
+            assert one.wait(60) == 0
+            ended = [client.reply().startswith("421") for client in clients if not is_open(client)]
+            assert ended
+            assert all(ended)
+            assert len(ended) < 40, "the other process has its own"
+            for client in clients:
+                client.close()
+            with Client(port) as client:
+                assert client.is_silent()
+        with smtpd("--port", str(port), data_dir=tmp_path) as alone, Client(port_of(alone)) as client:
+            assert client.is_silent()
+
+
+def is_open(client: Client) -> bool:
+    client.socket.setblocking(False)
+    try:
+        return client.socket.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return True
+    finally:
+        client.socket.settimeout(30)
+
+
+def test_who_does_not_share_is_refused_the_port(tmp_path: Path) -> None:
+    with smtpd("--port", "0", "--reuse-port", data_dir=tmp_path) as one:
+        port = port_of(one)
+        with smtpd("--port", str(port), data_dir=tmp_path) as other:
+            assert other.wait(60) == 1
+
+
+def test_the_command_speaks_lmtp_on_a_socket_file(tmp_path: Path) -> None:
+    path = tmp_path / "lmtp"
+    with smtpd("--lmtp", "--socket", str(path), data_dir=tmp_path) as process:
+        assert process.stderr is not None
+        assert f"path={path}" in process.stderr.readline()
+        with Client(path) as client:
+            assert client.greeting.endswith("LMTP Emailgistics")
+        with smtpd("--lmtp", "--socket", str(path), data_dir=tmp_path) as second:
+            assert second.wait(60) == 1
+            assert second.stderr is not None
+            assert second.stderr.read() == (
+                f"CommandError: cannot listen for LMTP on {path} (another process listens there).\n"
+            )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert not path.exists()
+
+
 def test_a_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

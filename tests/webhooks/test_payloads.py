@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from apikeys.credentials import new_key
 from mailboxes.models import Alias
 from tests.factories import make_alias, make_mailbox, make_message, make_webhook
 from tests.webhooks.events import data_of, email_of, make_event, octets_of, process_event
@@ -94,6 +95,7 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "calendar": None,
         "marks": [],
         "parse": {"status": "ok", "defects": []},
+        "quarantine": None,
         "raw": {
             "size": len(MAIL),
             "sha256": hashlib.sha256(MAIL).hexdigest(),
@@ -146,6 +148,50 @@ def test_what_each_form_leaves_out() -> None:
     ):
         assert content in json.dumps(full)
         assert content not in told
+
+
+def test_what_a_bounce_an_invitation_and_a_list_say_is_told_and_metadata_leaves_out_what_is_content() -> None:
+    key = new_key().plaintext
+    raw = (
+        "From: MAILER-DAEMON@example.net\r\nSubject: Undelivered\r\nList-Id: <list.example.net>\r\n"
+        "List-Unsubscribe: <https://example.net/leave>\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n"
+        f"--b\r\n\r\n<nobody@example.net>: 550 5.1.1 unknown, {key}\r\nMessage-ID: <first@example.com>\r\n"
+        "--b\r\nContent-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:uid1\r\n"
+        "SUMMARY:Plans\r\nDTSTART;VALUE=DATE:20300601\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n--b--\r\n"
+    ).encode()
+    event = make_event(raw)
+    full, metadata = data_of(event), data_of(event, "metadata")
+    assert full["kind"] == metadata["kind"] == "bounce"
+    assert full["bounce"] == {
+        "action": "failed",
+        "status": "5.1.1",
+        "diagnostic": f"550 5.1.1 unknown, {key} Message-ID: <first@example.com>",
+        "final_recipient": "nobody@example.net",
+        "original_message_id": "<first@example.com>",
+    }
+    assert full["list"] == {"id": "list.example.net", "unsubscribe": ["https://example.net/leave"], "one_click": False}
+    calendar = {"method": "REQUEST", "uid": "uid1", "summary": "Plans", "start": "2030-06-01", "end": None}
+    assert full["calendar"] == calendar
+    assert full["marks"] == ["signed", "api_key"]
+    assert metadata["bounce"] == {"action": "failed", "status": "5.1.1"}
+    assert metadata["marks"] == ["signed"]
+    told = json.dumps(metadata)
+    for content in ("nobody", "unknown", "first@", "list.example", "leave", "uid1", "Plans", "2030-06", key, "api_key"):
+        assert content in json.dumps(full)
+        assert content not in told
+
+
+def test_a_body_of_an_older_release_is_cut_down_as_well() -> None:
+    event = make_event(MAIL)
+    kept = EventBody.objects.get(event=event)
+    old = json.loads(bytes(kept.body))
+    for name in ("bounce", "list", "calendar", "marks"):
+        del old["data"][name]
+    for attachment in old["data"]["attachments"]:
+        del attachment["detected_type"]
+    EventBody.objects.filter(pk=kept.pk).update(body=payloads.render(old))
+    email_of(event).content.delete()
+    assert data_of(event, "metadata")["kind"] == "normal"
 
 
 def test_inline_carries_attachments_as_octets_and_is_the_full_form_otherwise() -> None:

@@ -137,15 +137,6 @@ class RotationSerializer(BodySerializer):
     )
 
 
-class NothingSerializer(BodySerializer):
-    """For what takes no body."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        if data:
-            raise serializers.ValidationError(dict.fromkeys(data, "Nothing is sent with this; leave it out."))
-        return {}
-
-
 class Moment(serializers.DateTimeField):
     """A JSON string, RFC 3339, with its offset. Its value is in UTC."""
 

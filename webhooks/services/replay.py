@@ -74,6 +74,8 @@ def replay_email(email: Email, *, by: str, webhooks: QuerySet[Webhook]) -> Email
         raise ConflictError(MAILBOX_GONE)
     if email.status == Email.Status.WAITING:  # of one that is parked, webhooks are told as well
         raise ConflictError("This email has not been opened yet, so there is nothing to tell of it.")
+    if email.status == Email.Status.QUARANTINED:
+        raise ConflictError("This email is kept back by a rule: release it, and its webhooks are told of it.")
     chosen = wanting(email, webhooks)
     done = dict.fromkeys(("replayed", "made", "on_their_way", "content_expired"), 0)
     with transaction.atomic():

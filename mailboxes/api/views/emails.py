@@ -1,12 +1,13 @@
 """Emails over HTTP. A key sees the emails of its mailboxes; all others do not exist for it."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -16,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from emailgistics.common.access import Scope, principal
 from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
+from emailgistics.common.logs import get_logger
 from emailgistics.common.problems import (
     ACCESS_PROBLEMS,
     BAD_REQUEST,
@@ -25,6 +27,7 @@ from emailgistics.common.problems import (
 )
 from emailgistics.common.requests import find
 from mailboxes import raw
+from mailboxes.api import submission
 from mailboxes.api.serializers import (
     LARGE,
     AttachmentListSerializer,
@@ -34,12 +37,17 @@ from mailboxes.api.serializers import (
     EmailWithContentSerializer,
 )
 from mailboxes.models import Alias, Attachment, Email, Mailbox, Recipient
+from mailboxes.services.rules import BlockedByRuleError
+from mailboxes.services.submit import submit_mail
+
+log = get_logger(__name__)
 
 RAW_TYPE = "message/rfc822"
 RECIPIENTS = Prefetch("recipients", Recipient.objects.select_related("alias"))
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
 )
+QUARANTINE = ("quarantine_rule__alias",)  # what `quarantine` is made of
 RANGE_PROBLEM = described(416, "`range_not_satisfiable`: the range is beyond the end; see Content-Range.")
 
 
@@ -58,11 +66,14 @@ class EmailViews(GenericViewSet[Email]):
 
 
 class EmailViewSet(EmailViews):
+    parser_classes = (submission.MailParser, submission.InternationalMailParser)
     required_scopes: ClassVar = {
         "list": Scope.EMAILS_READ,
+        "create": Scope.EMAILS_SUBMIT,
         "retrieve": Scope.EMAILS_READ,
         "attachments": Scope.EMAILS_CONTENT,
     }
+    body_limits: ClassVar = {"create": "MAX_MESSAGE_BYTES"}
 
     @extend_schema(
         summary="List emails, newest first",
@@ -70,13 +81,47 @@ class EmailViewSet(EmailViews):
         parameters=[
             OpenApiParameter("alias_id", str, description="Only mail that came by this alias."),
             OpenApiParameter("mailbox_id", str, description="Only mail in this mailbox."),
+            OpenApiParameter("status", str, enum=Email.Status.values, description="Only mail that stands there."),
         ],
         responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
-        rows = self._filtered(request).select_related("message").prefetch_related(RECIPIENTS)
+        rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
+
+    @extend_schema(
+        operation_id="emails_submit",
+        summary="Hand in a mail",
+        description=submission.DESCRIPTION,
+        parameters=submission.PARAMETERS,
+        request={parser.media_type: OpenApiTypes.BINARY for parser in parser_classes},
+        examples=submission.EXAMPLES,
+        responses={
+            200: OpenApiResponse(submission.SubmittedSerializer, "A resend, or thrown away as a rule says."),
+            201: OpenApiResponse(submission.SubmittedSerializer, "Stored."),
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **submission.MAIL_PROBLEMS,
+        },
+    )
+    def create(self, request: Request) -> Response:
+        mail_from, recipients = submission.envelope_in(request)
+        octets, caller = submission.octets_in(request), principal(request)
+        try:
+            receipt = submit_mail(by=caller, mail_from=mail_from, recipients=recipients, raw=octets)
+        except BlockedByRuleError as error:
+            raise submission.BlockedError from error
+        log.info("api.mail_taken", id=receipt.public_id, key=caller.identifier, resent=receipt.is_resend)
+        is_discarded = receipt.message_id is None
+        taken = {
+            "id": receipt.public_id,
+            "resent": receipt.is_resend,
+            "discarded": is_discarded,
+            "emails": [] if is_discarded else self.get_queryset().filter(message=receipt.message_id).order_by("id"),
+        }
+        status = HTTPStatus.OK if is_discarded or receipt.is_resend else HTTPStatus.CREATED
+        return Response(submission.SubmittedSerializer(taken).data, status=status)
 
     @extend_schema(
         summary="Read one email",
@@ -100,7 +145,7 @@ class EmailViewSet(EmailViews):
         if include and not principal(request).may(Scope.EMAILS_CONTENT):
             raise InsufficientScopeError([Scope.EMAILS_CONTENT])
         large = [f"content__{column}" for column in LARGE if column not in include]
-        rows = self.get_queryset().select_related("message", "content").prefetch_related(RECIPIENTS)
+        rows = self.get_queryset().select_related("message", "content", *QUARANTINE).prefetch_related(RECIPIENTS)
         email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
             there_is = ", ".join(EmailWithContentSerializer.PARTS)
@@ -127,7 +172,7 @@ class EmailViewSet(EmailViews):
         return {"principal": principal(self.request)}
 
     def _filtered(self, request: Request) -> QuerySet[Email]:
-        """Raises NotFoundError for an alias or a mailbox that the key may not see."""
+        """Raises NotFoundError for an alias or a mailbox that the key may not see, then ValidationError."""
         rows, caller = self.get_queryset(), principal(request)
         if (alias_id := request.query_params.get("alias_id")) is not None:
             alias = find(Alias.objects.visible_to(caller), alias_id)
@@ -135,6 +180,10 @@ class EmailViewSet(EmailViews):
             rows = rows.filter(pk__in=Recipient.objects.filter(alias=alias).values("email"))
         if (mailbox_id := request.query_params.get("mailbox_id")) is not None:
             rows = rows.filter(mailbox=find(Mailbox.objects.visible_to(caller), mailbox_id))
+        if (status := request.query_params.get("status")) is not None:
+            if status not in Email.Status.values:
+                raise ValidationError({"status": f"This is {', '.join(Email.Status.values)}, or is left out."})
+            rows = rows.filter(status=status)
         return rows
 
 

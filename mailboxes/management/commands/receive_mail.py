@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
@@ -87,9 +88,9 @@ class Interruptions:
 
 class Command(BaseCommand):
     help = (
-        "Takes one mail from standard input, as it is, for all the recipients or for none. Exit status: 0 stored, "
-        "75 try again (--traceback says why), 67 no such recipient, 77 refused, 65 not an address, or no mail, or more "
-        "than MAX_MESSAGE_BYTES.  "
+        "Takes one mail from standard input, as it is, for all the recipients or for none. Exit status: 0 stored, or "
+        "thrown away as a rule says, 75 try again (--traceback says why), 67 no such recipient, 77 refused, 65 not an "
+        "address, or no mail, or more than MAX_MESSAGE_BYTES.  "
         "Example: manage.py receive_mail --sender=ada@example.net -- help@example.com < mail.eml"
     )
     requires_system_checks = ()
@@ -97,6 +98,18 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("recipients", nargs="+", metavar="RECIPIENT", help="envelope recipient")
         parser.add_argument("-f", "--sender", default="", help="envelope sender; nothing, or <>, is the null sender")
+        parser.add_argument(
+            "--client-ip",
+            type=_client_ip,
+            metavar="ADDRESS",
+            help="the host that brought it, as the host before us says; nothing, or unknown, where it does not know",
+        )
+        parser.add_argument("--helo", default="", help="what that host called itself")
+        parser.add_argument(
+            "--strip-from-line",
+            action="store_true",
+            help='take away the first line if it begins with "From ", as mbox has it (pipe\'s F flag)',
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -119,7 +132,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            receipt = self._take(options["recipients"], sender=options["sender"])
+            receipt = self._take(options["recipients"], _envelope(options), strips=options["strip_from_line"])
         except NotTakenError as error:
             self._say(str(error))
             sys.exit(error.status)
@@ -133,16 +146,20 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(_json_of(receipt)) if options["json"] else f"accepted as {receipt.public_id}")
             self.stdout.flush()
 
-    def _take(self, recipients: Sequence[str], *, sender: str) -> Receipt:
-        envelope = Envelope(mail_from=_sender(sender), source=Message.Source.PIPE)
+    def _take(self, recipients: Sequence[str], envelope: Envelope, *, strips: bool) -> Receipt:
         if sys.stdin is None:
             raise OSError("standard input is closed")
         raw = _read(sys.stdin.buffer, limit=settings.MAX_MESSAGE_BYTES)
         self._interruptions.end()
+        if strips and raw.startswith(b"From "):
+            raw = raw.partition(b"\n")[2]
         if not raw:
             raise NotTakenError("5.6.0 There is no mail on standard input", status=os.EX_DATAERR)
         admissions = [_admission(recipient, envelope, size=len(raw)) for recipient in recipients]
-        return receive_message(envelope=envelope, admissions=admissions, raw=raw)
+        try:
+            return receive_message(envelope=envelope, admissions=admissions, raw=raw)
+        except DomainError as error:
+            raise NotTakenError(_text(replies.refusal(error)), status=_status_of(error)) from error
 
     def _say(self, line: str) -> None:
         with suppress(Exception):
@@ -160,9 +177,26 @@ def _read(stream: IO[bytes], *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+def _envelope(options: Mapping[str, Any]) -> Envelope:
+    return Envelope(
+        mail_from=_sender(options["sender"]),
+        client_ip=options["client_ip"],
+        helo=syntax.cleaned_helo(options["helo"]),
+        source=Message.Source.PIPE,
+    )
+
+
+def _client_ip(text: str) -> str | None:
+    """Raises ArgumentTypeError: what is no address is the operator's mistake."""
+    try:
+        return None if text in ("", "unknown") else syntax.client_ip((text,))
+    except ValueError as error:
+        raise ArgumentTypeError(f"{shown(text)} is no address") from error
+
+
 def _sender(text: str) -> str:
     """As in MAIL FROM, with or without the angle brackets."""
-    path = _path(text, keyword="FROM")
+    path = syntax.bare_path(text, keyword="FROM")
     if path is None or not syntax.is_storable_sender(path):
         raise NotTakenError(f"{_text(replies.BAD_SENDER)}: {shown(text)}", status=os.EX_DATAERR)
     return path
@@ -170,26 +204,17 @@ def _sender(text: str) -> str:
 
 def _admission(text: str, envelope: Envelope, *, size: int) -> Admission:
     """As in RCPT TO. A pipe is the operator's own, so test domains take mail from it."""
-    path = _path(text, keyword="TO")
+    path = syntax.bare_path(text, keyword="TO")
     try:
         if path is None:
             raise InvalidAddressError(text)
         return admit(path, envelope=envelope, size=size)
     except DomainError as error:
-        status = next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), os.EX_TEMPFAIL)
-        raise NotTakenError(f"{_text(replies.refusal(error))}: {shown(text)}", status=status) from error
+        raise NotTakenError(f"{_text(replies.refusal(error))}: {shown(text)}", status=_status_of(error)) from error
 
 
-def _path(text: str, *, keyword: str) -> str | None:
-    """What SMTP would make of it; None when that is nothing."""
-    bare = text.strip()
-    if not (bare.startswith("<") and bare.endswith(">")):
-        bare = f"<{bare}>"
-    try:
-        argument = syntax.parse_path(f"{keyword}:{bare}", keyword=keyword)
-    except syntax.BadArgumentError:
-        return None
-    return None if argument.parameters else argument.path
+def _status_of(error: DomainError) -> int:
+    return next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), os.EX_TEMPFAIL)
 
 
 def _text(reply: str) -> str:

@@ -76,6 +76,8 @@ def _certificate() -> Certificate | None:
 async def _serve(listener: Listener, *, protocol: str) -> bool:
     try:
         await listener.start()
+    except RuntimeError as error:  # this Python or this aiosmtpd
+        raise CommandError(str(error)) from error
     except (OSError, OverflowError) as error:
         raise CommandError(_cannot_listen(listener, protocol, error)) from error
     return await run_until_told(listener)
@@ -89,5 +91,5 @@ def _cannot_listen(listener: Listener, protocol: str, error: Exception) -> str:
     reason = os.strerror(number) if number and number > 0 else error  # asyncio's own text says it twice
     return (
         f"cannot listen for {protocol} on {listener.host} port {listener.port} ({reason}): "
-        f"free the port or set {protocol}_PORT (and {protocol}_HOST)."
+        f"free the port or set {protocol}_PORT (and {'SMTP_HOST' if protocol == 'SMTP' else '--host'})."
     )

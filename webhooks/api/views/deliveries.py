@@ -9,12 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Principal, Scope
-from emailgistics.common.bodies import values_in_body
+from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find
 from emailgistics.common.resources import ID, ResourceViewSet
 from mailboxes.models import Email
-from webhooks.api.bodies import NothingSerializer
 from webhooks.api.serializers import DeliveryDetailSerializer, DeliverySerializer
 from webhooks.api.views.content import CONTENT, refuse_full_webhook
 from webhooks.api.waiting import with_what_keeps_back

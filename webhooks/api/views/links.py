@@ -9,12 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Scope
-from emailgistics.common.bodies import values_in_body
+from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM
 from emailgistics.common.resources import ID, ResourceViewSet
 from mailboxes.api.serializers import InstantField
 from mailboxes.models import Email
-from webhooks.api.bodies import NothingSerializer
 from webhooks.files.links import revoke_links
 
 

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Scope
-from emailgistics.common.bodies import values_in_body
+from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.resources import ID, ResourceViewSet
 from mailboxes.models import Email
-from webhooks.api.bodies import NothingSerializer, ReplaySerializer
+from webhooks.api.bodies import ReplaySerializer
 from webhooks.api.serializers import EmailReplaySerializer, ReplayJobSerializer
 from webhooks.api.views.content import CONTENT, refuse_full_webhook
 from webhooks.api.views.webhooks import WebhookViews

@@ -13,14 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Scope
-from emailgistics.common.bodies import values_in_body
+from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.errors import UnavailableError
 from emailgistics.common.ids import decode_id
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.resources import ID
 from webhooks import diagnosis
-from webhooks.api.bodies import CheckSerializer, NothingSerializer
+from webhooks.api.bodies import CheckSerializer
 from webhooks.api.serializers import DeliveryDetailSerializer, DiagnosisSerializer
 from webhooks.api.views.deliveries import detail_of
 from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews

@@ -11,14 +11,13 @@ from rest_framework.response import Response
 
 from apikeys.models import ApiKey
 from emailgistics.common.access import Scope, require_all_mailboxes
-from emailgistics.common.bodies import BodySerializer, body_of, values_in_body
+from emailgistics.common.bodies import BodySerializer, NothingSerializer, body_of, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find_in_query
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks.api.bodies import (
     NewWebhookSerializer,
-    NothingSerializer,
     RotationSerializer,
     WebhookChangesSerializer,
     WholeWebhookSerializer,

@@ -11,7 +11,9 @@ from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id, encode_id
 from mailboxes.addresses import shown
 from mailboxes.api.serializers import LARGE, EmailDetailSerializer
+from mailboxes.api.views.emails import QUARANTINE
 from mailboxes.models import Email
+from mailboxes.services import quarantine
 from webhooks.management.commands._reparse import Reparsing
 from webhooks.management.commands.webhooks import OPERATOR
 from webhooks.services import erase
@@ -30,7 +32,8 @@ def parse_id(text: str) -> UUID:
 
 class Command(Reparsing, RecordCommand[Email]):
     help = (
-        "Mail that was accepted, the newest first; opening it again, and erasing it for good.  "
+        "Mail that was accepted, the newest first; opening it again, letting go what a rule keeps back, and erasing it "
+        "for good.  "
         "Example: manage.py emails reparse --older-than-version"
     )
     noun = "email"
@@ -40,8 +43,11 @@ class Command(Reparsing, RecordCommand[Email]):
 
     def add_list_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--limit", type=int, default=NEWEST, help=f"at most so many (default {NEWEST})")
+        parser.add_argument("--status", choices=Email.Status.values, help="only those that stand there")
 
     def add_verbs(self, verbs: Verbs) -> None:
+        release = verbs.add("release", "let it go that a rule keeps back: webhooks are told of it", self._release)
+        release.add_argument("which", help=self.handle_help)
         self.add_reparse(verbs)
         parser = verbs.add(
             "erase", "leave nothing of them here, nor of their events, deliveries and attempts", self._erase
@@ -54,13 +60,21 @@ class Command(Reparsing, RecordCommand[Email]):
         )
 
     def rows(self, options: Json) -> Iterable[Email]:
-        return _rows().prefetch_related("recipients").order_by("-id")[: max(options["limit"], 0)]
+        rows = _rows().prefetch_related("recipients").order_by("-id")
+        if options["status"]:
+            rows = rows.filter(status=options["status"])
+        return rows[: max(options["limit"], 0)]
 
     def find(self, text: str) -> Email:
         email = _rows().filter(pk=parse_id(text)).first()
         if email is None:
             raise NotFoundError(f"There is no email {shown(text)}; `manage.py emails list` shows their ids.")
         return email
+
+    def _release(self, options: Json) -> None:
+        email = self.find(options["which"])
+        quarantine.release_email(email, by=OPERATOR)
+        self.print_one(self.find(options["which"]), options)
 
     def _erase(self, options: Json) -> None:
         if bool(options["which"]) == bool(options["address"]):
@@ -94,4 +108,4 @@ def _json_of(erased: Erased) -> dict[str, Any]:
 
 def _rows() -> QuerySet[Email]:
     large = (f"content__{name}" for name in LARGE)
-    return Email.objects.select_related("message", "content").defer(*large)
+    return Email.objects.select_related("message", "content", *QUARANTINE).defer(*large)

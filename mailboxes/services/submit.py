@@ -1,0 +1,57 @@
+"""Mail in over HTTP: as by SMTP, for the mailboxes that a key may open."""
+
+from collections.abc import Iterable, Sequence
+
+from django import db
+
+from emailgistics.common.access import Principal
+from emailgistics.common.errors import DomainError, NotFoundError, UnavailableError
+from mailboxes.addresses import InvalidAddressError
+from mailboxes.models import Message
+from mailboxes.services.admit import Admission, Request, admit_all
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Receipt, receive_message
+from mailboxes.services.route import Question, Route, find_routes
+
+FIELD = "recipient"
+
+
+def submit_mail(*, by: Principal, mail_from: str, recipients: Sequence[str], raw: bytes) -> Receipt:
+    """Stores a mail for all of these recipients or for none. Returns once committed.
+
+    To the key, a recipient that leads to any mailbox which it may not open is one that does not exist, whatever else
+    there is to say of it. Raises InvalidAddressError, NotFoundError, AddressDisabledError, BlockedByRuleError,
+    RoutingLoopError, and UnavailableError when the database does not take it.
+    """
+    envelope = Envelope(mail_from=mail_from, source=Message.Source.API)
+    try:
+        if not by.all_mailboxes:
+            _require_all_visible(by, find_routes([Question(address) for address in recipients]))
+        admissions = _admissions(by, [Request(address, envelope, len(raw)) for address in recipients])
+        return receive_message(envelope=envelope, admissions=admissions, raw=raw)
+    except db.Error as error:
+        raise UnavailableError("The mail could not be stored. Try again in a moment.") from error
+
+
+def _require_all_visible(by: Principal, found: Sequence[Route | DomainError]) -> None:
+    """Before any rule is asked: what a rule of somebody else's says is as hidden as its mailbox."""
+    _raise_first(error for error in found if isinstance(error, InvalidAddressError))
+    for route in found:
+        if isinstance(route, DomainError) or not by.mailbox_ids.issuperset(route.mailbox_ids):
+            raise NotFoundError("No such recipient, or none that this key may see.")
+
+
+def _admissions(by: Principal, requests: Sequence[Request]) -> list[Admission]:
+    answers = admit_all(requests)
+    _raise_first(answer for answer in answers if isinstance(answer, DomainError))
+    admissions = [answer for answer in answers if isinstance(answer, Admission)]
+    if not by.all_mailboxes:
+        # an alias may have been moved since
+        _require_all_visible(by, [admission.route for admission in admissions])
+    return admissions
+
+
+def _raise_first(errors: Iterable[DomainError]) -> None:
+    for error in errors:
+        error.field = FIELD
+        raise error
