@@ -15,7 +15,7 @@ from mailboxes import addresses
 
 MAX_PROGRAM_SIZE = 2_000  # instructions of RE2: \w{1,64} is 66 of them, \pL{1,64} is 20,000
 MAX_MEMORY_BYTES = 256 * 1024  # of one compiled expression with all that it learns while it is used
-COMPILED_KEPT = 1_024  # in a process; by their text, so that one that is changed is another one
+COMPILED_KEPT = 4_096  # in a process; by their text, so that one that is changed is another one
 
 _WILDCARDS = {"*": "(.*)", "?": "."}
 

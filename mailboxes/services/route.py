@@ -21,6 +21,7 @@ from mailboxes.services.provision import UnknownDomainError
 POSTMASTER = "postmaster"
 SUBDOMAIN = "subdomain"  # of Route.captures
 AT_ONCE = 200  # questions in one round of queries: each name has up to 126 domains above it, and a query has an end
+MAX_PASSED_OVER_NOTED = 5  # of disabled patterns: what is noted is kept with the email
 Kind = Recipient.Kind
 
 
@@ -267,11 +268,14 @@ class _Search:
         """The patterns of the domain, in the order in which they are tried; then its catch-all."""
         if not self._is_lost:
             return
+        passed_over = 0
         for pattern in patterns:
             if (captures := self._fit(pattern)) is None:
                 continue
             if not pattern.is_active:
-                self._note(f"{pattern.address} fits, but it is disabled and passed over")
+                passed_over += 1
+                if passed_over <= MAX_PASSED_OVER_NOTED:
+                    self._note(f"{pattern.address} fits, but it is disabled and passed over")
                 continue
             self._note(f"{self._written} is no address of its own")
             self._note(f"{pattern.address} fits, with priority {pattern.priority}")
@@ -294,7 +298,8 @@ class _Search:
         except InvalidPatternError:
             return None  # what it was made with took it
         captures = compiled.captures(self._base)
-        return compiled.captures(self._local_part) if captures is None and self._tag else captures
+        is_tagged = self._base != self._local_part
+        return compiled.captures(self._local_part) if captures is None and is_tagged else captures
 
     # --- where that leads
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from django.http import UnreadablePostError
 from django.test import RequestFactory
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -20,6 +20,7 @@ from emailgistics.common.bodies import (
     Flag,
     JsonObjectParser,
     Reference,
+    References,
     Text,
     Unchanged,
     Whole,
@@ -326,6 +327,35 @@ def test_a_reference_is_the_row_and_is_looked_for_before_anything_else() -> None
     for given in (other.public_id, "nonsense", "", 7, [mailbox.public_id], {"id": mailbox.public_id}, True):
         with pytest.raises(NotFoundError):
             bound(mailbox_id=given, nmae=7)
+
+
+class ManyBody(BodySerializer):
+    mailbox_ids = References(source="mailboxes", required=False)
+    name = Text()
+
+
+@pytest.mark.django_db
+def test_a_list_of_references_is_the_rows_each_once_in_their_order_for_one_query(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    a, b, other = (make_mailbox(address=f"{name}@example.com") for name in "abc")
+    rows = {"mailbox_ids": Mailbox.objects.filter(pk__in=[a.pk, b.pk])}
+
+    def bound(**body: Any) -> dict[str, Any]:
+        return values_in_body(request_with(body), ManyBody, many_references=rows)
+
+    with django_assert_num_queries(1):
+        found = bound(mailbox_ids=[b.public_id, a.public_id, b.public_id], name="x")
+    assert found == {"mailboxes": [b, a], "name": "x"}
+    assert bound(mailbox_ids=[], name="x") == {"mailboxes": [], "name": "x"}
+    assert bound(name="x") == {"name": "x"}
+    for given in (other.public_id, "nonsense", "", 7, None, [a.public_id], {"id": a.public_id}, True):
+        with django_assert_num_queries(1), pytest.raises(NotFoundError):
+            bound(mailbox_ids=[a.public_id, given], nmae=7)
+    for wrong in ("x", 7, True, {"id": a.public_id}, None, [a.public_id] * 101):
+        with pytest.raises(ValidationError) as refusal:
+            bound(mailbox_ids=wrong, name="x")
+        assert set(refusal.value.get_codes()) == {"mailbox_ids"}
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", "text/plain"])

@@ -355,6 +355,8 @@ def test_a_tag_is_none_of_a_patterns_business_unless_it_asks_for_it() -> None:
     pattern(r"/(?P<user>[a-z]+)\+(?P<token>[0-9]+)/")
     found = route("ada+77@example.com")
     assert (found.captures, found.tag) == ({"user": "ada", "token": "77"}, "77")
+    pattern(r"/plus\+/")
+    assert route("plus+@example.com").tag == ""
 
 
 def test_patterns_come_after_addresses_and_reserved_names_and_before_the_catch_all() -> None:
@@ -409,6 +411,16 @@ def test_a_change_of_patterns_counts_for_the_next_mail() -> None:
         route("sales-x@example.com")
     again = pattern("sales-*")  # it need not rest: it was nobody's address
     assert route("sales-x@example.com").alias_id == again.pk
+
+
+def test_of_many_disabled_patterns_that_fit_a_few_are_named() -> None:
+    make_mailbox()
+    for number in range(9):
+        set_active(pattern(f"a{'*' * (number + 1)}"), active=False)
+    made = pattern("*x")
+    found = route("abx@example.com")
+    assert found.alias_id == made.pk
+    assert sum("passed over" in step for step in found.explanation) == 5
 
 
 def test_a_patterns_own_name_is_not_an_address() -> None:
