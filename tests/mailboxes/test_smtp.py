@@ -210,7 +210,7 @@ def test_a_domain_that_is_not_verified_is_told_to_come_again(settings: Any, clie
     settings.REQUIRE_DOMAIN_VERIFICATION = True
     client.command("EHLO client.example.net")
     client.command("MAIL FROM:<ada@example.net>")
-    reply = "450 4.7.1 This domain is not set up completely yet, please try again later"
+    reply = "450 4.7.1 This domain is not verified yet, please try again later"
     assert client.command(f"RCPT TO:<{TO}>") == reply
     Domain.objects.update(verified_at=timezone.now())
     assert client.command(f"RCPT TO:<{TO}>") == "250 2.1.5 Recipient OK"
