@@ -89,7 +89,7 @@ def _admission(route: Route, judgement: Judgement) -> Admission | DomainError:
 
 
 def _with(admission: Admission, judgement: Judgement) -> Admission:
-    if not (admission.verdicts or any(verdict.reason for verdict in judgement.verdicts)):  # as nearly always
+    if not any(verdict.reason for verdict in (*admission.verdicts, *judgement.verdicts)):  # as nearly always
         return Admission(admission.route, judgement.verdicts, judgement.depends_on_size)
     before = {verdict.reason for verdict in admission.verdicts}
     steps = [step for step in admission.route.explanation if step not in before]
