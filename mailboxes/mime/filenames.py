@@ -12,6 +12,8 @@ from mailboxes.mime.words import decode_words
 _TYPES = mimetypes.MimeTypes()
 _EXTENSIONS = {"image/jpeg": ".jpg", "text/calendar": ".ics", "text/plain": ".txt", "message/rfc822": ".eml"}
 _MAX_EXTENSION_OCTETS = 32  # longer is no extension
+# of a name, before it is normalized: putting many combining marks into their order costs the square of their number
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 2 * MAX_FILENAME_OCTETS, 4 * _MAX_EXTENSION_OCTETS
 
 # they reorder what is read: `cod.exe` and `exe.doc` can look the same; and line and paragraph separators
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -31,8 +33,11 @@ def filename(disposition: dict[str, str], content_type: dict[str, str], budget: 
 
 def safe(name: str) -> str:
     """The name without path, controls and bidi controls, at most 255 octets; empty when that leaves nothing."""
-    readable = unicodedata.normalize("NFC", _BIDI_CONTROLS.sub("", clean_line(name)))
+    readable = _BIDI_CONTROLS.sub("", clean_line(name))
     last = readable.replace("\\", "/").rstrip("/ ").rpartition("/")[2].strip()
+    if len(last) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
+        last = last[:_HEAD_CHARACTERS] + last[-_TAIL_CHARACTERS:]
+    last = unicodedata.normalize("NFC", last)
     return "" if not last.strip(". ") else _shortened(last)
 
 

@@ -2,8 +2,9 @@
 
 nh3 (ammonia, html5ever) builds a tree as browsers do, and is as slow as that can be: each tag costs what is open around
 it, so 500 kB of `<div>` keep it busy for a minute, and formatting that is never closed is written again in each
-paragraph. What it would cost is bounded before it begins, with nothing but counts that no trick makes too low; whoever
-is above the bounds is not shown as HTML.
+paragraph. What it would cost is bounded before it begins, by counts; whoever is above the bounds is not shown as HTML.
+Only `_depth` can be tricked into too low a count, and then MAX_NESTING_TAGS and MAX_MARKS still bound it to seconds.
+The counting itself is linear: no expression here may read to the end in vain, and begin again at the next character.
 """
 
 import re
@@ -30,10 +31,11 @@ _NEVER_OPEN = frozenset(
 _FORMATTING = frozenset(("b", "big", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u"))
 
 _MARK = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,32})")
-_COMMENT = re.compile(r"<!--.*?--!?>", re.DOTALL)
+_MARK_OR_COMMENT = re.compile(rf"(<!--)|{_MARK.pattern}")
+_COMMENT_END = re.compile("--!?>")
 # the rest of a tag: html.spec.whatwg.org section 13.2.5.32 and on
 _ATTRIBUTES = re.compile(
-    r"(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'>])[^\s>]++)?+)?+)"
+    r"(?:[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|(?![\"'>])[^\s>]++)?+)?+)"
     rf"{{0,{MAX_ATTRIBUTES}}}+[\s/]*+(?:>|\Z|(.))",
     re.DOTALL,
 )
@@ -145,21 +147,37 @@ def _written(html: str, start: int) -> str:
 
 
 def _depth(html: str) -> int:
-    """How deep tags are in tags, where closing ones say what they close."""
-    opened: dict[str, int] = {}
-    depth = deepest = 0
-    for mark in _MARK.finditer(_COMMENT.sub("", html)):
-        name = mark[2].lower()
+    """How deep tags are in tags, where closing ones say what they close.
+
+    Opening ones count wherever they stand. Closing ones in what looks like a comment close only what was opened in one.
+    """
+    opened: dict[tuple[str, bool], int] = {}
+    depth = deepest = comment_ends = 0
+    for mark in _MARK_OR_COMMENT.finditer(html):
+        is_in_comment = mark.start() < comment_ends
+        if mark[1]:
+            comment_ends = comment_ends if is_in_comment else _end_of_comment(html, mark.start())
+            continue
+        name = mark[3].lower()
         if name in _ENDS_BY_ITSELF or name in _NEVER_OPEN:
             continue
-        if not mark[1]:
-            opened[name] = opened.get(name, 0) + 1
+        key = name, is_in_comment
+        if not mark[2]:
+            opened[key] = opened.get(key, 0) + 1
             depth += 1
             deepest = max(deepest, depth)
-        elif opened.get(name):
-            opened[name] -= 1
+        elif opened.get(key):
+            opened[key] -= 1
             depth -= 1
     return deepest
+
+
+def _end_of_comment(html: str, start: int) -> int:
+    """Where the comment that begins at start ends: html.spec.whatwg.org section 13.2.5.43 and on."""
+    if html.startswith(("<!-->", "<!--->"), start):
+        return html.index(">", start) + 1
+    found = _COMMENT_END.search(html, start + len("<!--"))
+    return found.end() if found else len(html)  # one that never ends is all the rest, and is looked for once
 
 
 def _has_too_many_attributes(html: str) -> bool:

@@ -296,6 +296,14 @@ BOMBS: Mapping[str, tuple[bytes, str]] = {
     "a million lines": (b"Subject: x\n\n" + b"some words\n" * 1_000_000, "text_too_long"),
     "tags": (HTML + b"<a" * 6_000_000, "html_too_long"),
     "comments": (HTML + b"<!--" * 3_000_000, "html_too_long"),
+    "comments behind divs": (HTML + b"<div>" * 7_500 + b"<!--" * 250_000, "html_too_complex"),
+    "a name of combining marks": (
+        b'Content-Type: a/b\nContent-Disposition: attachment; filename="a'
+        + "\u0315\u0300".encode() * 200_000
+        + b'"\n\nx',
+        "",
+    ),
+    "quotes never closed": (HTML + b"<p " * 499 + b"x='>" + b"z" * 1_000_000, ""),
     "formatting": (
         HTML + b"<p>" + b"".join(b"<font size=%d>" % n for n in range(3_000)) + b"</p>" + b"<p>x" * 9_000,
         "html_too_complex",
@@ -310,4 +318,4 @@ BOMBS: Mapping[str, tuple[bytes, str]] = {
     ),
 }
 # those that the others are variations of: the way through all of an installation takes seconds for each
-MEASURED_BOMBS = tuple(list(BOMBS)[:15])
+MEASURED_BOMBS = (*list(BOMBS)[:15], "comments behind divs", "a name of combining marks")

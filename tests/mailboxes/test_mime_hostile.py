@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailboxes import mime
-from mailboxes.mime import ParsedMail, bodies, charsets, structure
+from mailboxes.mime import ParsedMail, bodies, charsets, filenames, structure
 from mailboxes.mime.budget import Budget, Defect
+from mailboxes.mime.sniffing import detected_type
 from tests.mailboxes.hostile import BOMBS, HOSTILE, multipart
 
 EMAILS = sorted((Path(__file__).parent.parent / "emails").glob("*.eml"))
@@ -196,6 +197,26 @@ def test_a_large_attachment_is_read_soon() -> None:
     assert time.monotonic() - started < SOON_S
     assert (mail.status, mail.text) == ("ok", "hi")
     assert [(each.size, each.sha256) for each in mail.attachments] == [(len(content), sha256(content).hexdigest())]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a" + "\u0315\u0300" * 400_000 + ".exe", "a/" * 400_000 + "b.exe", "." * 800_000 + "exe", "a " * 400_000 + ".exe"],
+)
+def test_a_name_of_a_million_octets_is_made_safe_soon_and_keeps_its_ending(name: str) -> None:
+    started = time.monotonic()
+    safe = filenames.safe(name)
+    assert time.monotonic() - started < 1.0
+    assert safe.endswith("exe")
+    assert len(safe.encode()) <= 255
+
+
+@pytest.mark.parametrize("beginning", [b"", b"<!--", b"<?xml", b"<!-- -->" * 100, b"<?xml>"])
+@pytest.mark.parametrize("unit", [b" ", b"-->", b"<!--", b"<?xml", b">", b"-", b"<!DOCTYPE svg"])
+def test_what_a_file_is_is_seen_soon(beginning: bytes, unit: bytes) -> None:
+    started = time.monotonic()
+    detected_type(beginning + unit * (1 << 16))
+    assert time.monotonic() - started < 1.0
 
 
 def test_a_mistake_of_ours_costs_the_body_but_not_the_header(monkeypatch: pytest.MonkeyPatch) -> None:

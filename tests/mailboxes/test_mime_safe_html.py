@@ -7,6 +7,8 @@ import pytest
 
 from mailboxes import mime
 from mailboxes.mime import safe_html as module
+from mailboxes.mime.bodies import preview
+from mailboxes.mime.budget import MAX_BODY_CHARACTERS
 from mailboxes.mime.safe_html import safe_html
 from tests.mailboxes.test_mime_hostile import SOON_S
 
@@ -117,6 +119,86 @@ def test_a_bomb_is_made_safe_or_left_alone_soon(name: str) -> None:
     safe = safe_html(BOMBS[name])
     assert time.monotonic() - started < SOON_S
     assert safe is None or len(safe) < 30_000_000
+
+
+# units that something may be looked for behind, in vain, again and again
+RUNS = {
+    "comments never closed": "<!--",
+    "comments that nearly close": "<!-- --",
+    "dashes": "-",
+    "brackets": "<",
+    "declarations": "<!",
+    "instructions": "<?",
+    "closing tags of nothing": "</",
+    "sections": "<![CDATA[",
+    "numbers of characters": "&#",
+    "hexadecimal ones": "&#x",
+    "styles": "<style>",
+    "scripts": "<script>",
+    "scripts in comments in scripts": "<script><!--",
+    "double quotes": '<a x="',
+    "single quotes": "<a x='",
+    "both quotes": "<a x=\"'",
+    "values": "<a x=",
+    "tags in tags": "<p ",
+    "long names": "<" + "a" * 33,
+    "slashes": "<a/",
+    "tables": "<table><tr><td>",
+    "tables in links": "<a><table>",
+    "blanks": "<a ",
+    "braces in styles": "<p style='a:{(",
+    "cids": "<img src=cid:",
+}
+BEFORE = {
+    "nothing": "",
+    "divs": "<div>" * 7_500,  # so many that it is looked at how deep they are
+    "a script": "<script>",
+    "a comment": "<!--",
+    "a value": "<p x='",
+    "tags and a quote": "<p " * 499 + 'x=">',
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("unit", RUNS)
+def test_what_never_ends_is_looked_at_once(unit: str, before: str) -> None:
+    """A mebicharacter each: what costs the square of that, would take minutes."""
+    html = BEFORE[before] + RUNS[unit] * (MAX_BODY_CHARACTERS // len(RUNS[unit]))
+    started = time.monotonic()
+    safe_html(html)
+    preview("", html, is_html_first=True)
+    assert time.monotonic() - started < SOON_S
+
+
+@pytest.mark.parametrize("unit", RUNS)
+def test_counting_costs_what_its_length_costs(unit: str) -> None:
+    """Without what is built afterwards: four times as much may take no more than some nine times as long."""
+
+    def cost_s(times: int) -> float:
+        html = "<div>" * 7_500 + RUNS[unit] * times
+        started = time.process_time()
+        module._depth(html)
+        module._has_too_many_attributes(html)
+        return time.process_time() - started
+
+    few = 20_000
+    assert min(cost_s(4 * few) for _ in range(2)) < 9 * max(min(cost_s(few) for _ in range(3)), 0.02)
+
+
+@pytest.mark.parametrize(
+    "html, depth",
+    [
+        ("<div><div></div></div><div>", 2),
+        ("<div><!--</div>--><div><!--</div>--!><div>", 3),  # what is in a comment closes nothing
+        ("<!--><div></div><div><!--></div>-->", 1),  # these two end where they begin
+        ("<!---><div><!--</div>--><div>", 2),
+        ("<!--[if mso]><table><![endif]--><div></div><!--[if mso]></table><![endif]-->" * 3, 2),
+        ("<div><!--</div><div>", 2),  # one that does not end hides nothing that opens
+        ("<!--!></div><div>--><div>", 2),
+    ],
+)
+def test_depth_is_never_counted_too_low_for_a_comment(html: str, depth: int) -> None:
+    assert module._depth(html) == depth
 
 
 def test_500_kb_of_div_are_not_built_at_all_and_the_mail_says_so() -> None:
