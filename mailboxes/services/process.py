@@ -122,7 +122,8 @@ def store(
 ) -> bool:
     """Writes what was parsed to each of the message's emails and tells `email_processed`, all or nothing.
 
-    Of what a rule keeps back nobody is told before its release; what a rule discards for an attachment is removed.
+    Of what a rule keeps back nobody is told before its release; what a rule discards for an attachment is removed. Mail
+    that is parked is kept back, too, where a rule stops attachments: what it has in it is unknown (attachment_rules).
     """
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
     fate = {

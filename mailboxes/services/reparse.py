@@ -6,11 +6,12 @@ touched, so that octets that kill a worker do so a few times and no more, whoeve
 message is written in one transaction, and told upwards in it.
 
 What SPF, DKIM and DMARC said stays as it was (`authenticate`): the DNS has changed since. Of mail that was parked, and
-so never checked, nothing is known of that for good.
+so never checked, nothing is known of that for good. But what rules say of attachments, it is judged by now: before
+anybody hears what is in it.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 from uuid import UUID
@@ -27,10 +28,10 @@ from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
-from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Reparse
-from mailboxes.services import derived, process
+from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Reparse, Rule
+from mailboxes.services import attachment_rules, derived, process
 from mailboxes.services.receive import PROCESS
-from mailboxes.signals import email_processed
+from mailboxes.signals import email_processed, tell_of_new
 
 log = get_logger(__name__)
 
@@ -217,7 +218,9 @@ def open_again(claimed: Reparse, lease_id: UUID) -> bool:
 def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID) -> bool:
     """Writes what is another now to each of the message's emails, and tells `email_processed` of those; or nothing.
 
-    False if the claim was lost.
+    Of mail that could not be opened before, what a rule discards for an attachment is removed, and only a refusal says
+    so; what was kept back because its attachments were unknown is told of as new if nothing keeps it back now. False if
+    the claim was lost.
     """
     # first of all, as who deletes the message or something of it does: he comes before this, or after it
     message = Message.objects.filter(pk=claimed.message_id).select_for_update(no_key=True).first()
@@ -225,25 +228,32 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         log.warning("reparse.claim_lost", message=encode_id(Message.ID_PREFIX, claimed.message_id))
         return False
     was_parked = message.state == Message.State.PARKED
+    was_unread = was_parked or message.parse_status == "failed"
     found = {"parse_status": parsed.status, "parse_defects": list(parsed.defects)}
     is_read_otherwise = any(getattr(message, name) != value for name, value in found.items())
     for name, value in {**found, "parse_version": mime.VERSION, "state": Message.State.PROCESSED}.items():
         setattr(message, name, value)
     if not claimed.is_dry_run:
         message.save(update_fields=[*found, "parse_version", "state"])
+    rows = _emails(message)
+    if was_unread and not claimed.is_dry_run:
+        rows = _judged(message, rows, parsed)
+        if not rows:
+            return True
     report = []
-    for email, content in _emails(message):
+    for email, content in rows:
         if content is None:
             report.append(_reported(email, Outcome.CONTENT_GONE))
             continue
+        was_kept_back = email.status == Email.Status.QUARANTINED
         names, attachments = _renew(email, content, parsed, is_dry_run=claimed.is_dry_run)
         changed = sorted(names | {"parse"} if is_read_otherwise else names)
         outcome = Outcome.CHANGED if changed else Outcome.UNCHANGED
         report.append(_reported(email, Outcome.REPAIRED if was_parked else outcome, changed))
         told = [name for name in changed if name not in derived.NOT_TOLD]
         # of what is kept back nobody has heard yet: its release tells of it as it is then
-        if told and not claimed.is_dry_run and email.status != Email.Status.QUARANTINED:
-            _tell(email, attachments, octets, told)
+        if not claimed.is_dry_run and email.status != Email.Status.QUARANTINED:
+            _tell(email, attachments, octets, None if was_kept_back else told)
         if "marks" in changed and not claimed.is_dry_run:
             process.sound_alarm(email, parsed)
     return _end(claimed, lease_id, report)
@@ -276,13 +286,29 @@ def _emails(message: Message) -> list[tuple[Email, EmailContent | None]]:
     return [(email, contents.get(email.pk)) for email in emails]
 
 
+def _judged(
+    message: Message, rows: Sequence[tuple[Email, EmailContent | None]], parsed: ParsedMail
+) -> list[tuple[Email, EmailContent | None]]:
+    """Has rules about attachments decide; without what is discarded for one, and none if the message went with it."""
+    emails = [email for email, content in rows if content is not None]
+    recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
+    verdicts = attachment_rules.verdicts_once_known(message, emails, recipients, parsed)
+    discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
+    if discarded and not attachment_rules.discard(message, discarded, recipients):
+        return []
+    for email in emails:
+        if email.pk in verdicts and email.pk not in discarded:
+            attachment_rules.obey(email, verdicts[email.pk])
+    return [(email, content) for email, content in rows if email.pk not in discarded]
+
+
 def _renew(
     email: Email, content: EmailContent, parsed: ParsedMail, *, is_dry_run: bool
 ) -> tuple[set[str], list[Attachment]]:
     """What differs, by the names that receivers know, and the attachments that it has now."""
     email.content = content
     of_email = derived.email_columns(parsed)
-    kept_back = email.status == Email.Status.QUARANTINED
+    kept_back = bool(email.quarantine_reason) and email.released_at is None
     status = Email.Status.QUARANTINED if kept_back else Email.Status.PROCESSED
     names = _set(email, of_email | {"status": status}, is_dry_run=is_dry_run) - {"status"}
     names |= _set(content, derived.content_columns(parsed), is_dry_run=is_dry_run)
@@ -325,12 +351,19 @@ def _values(attachments: Collection[Attachment], names: Collection[str]) -> list
     return [tuple(getattr(attachment, name) for name in names) for attachment in attachments]
 
 
-def _tell(email: Email, attachments: list[Attachment], octets: bytes, changed: list[str]) -> None:
+def _tell(email: Email, attachments: list[Attachment], octets: bytes, changed: list[str] | None) -> None:
+    """None stands for what nobody has heard of before; nothing is said where nothing is another."""
+    if changed == []:
+        return
+    recipients = list(Recipient.objects.filter(email=email).select_related("alias__domain"))
+    if changed is None:
+        tell_of_new(email, recipients, attachments, octets)
+        return
     log.info("email.reparsed", email=email.public_id, changed=changed)
     email_processed.send(
         Email,
         email=email,
-        recipients=list(Recipient.objects.filter(email=email).select_related("alias__domain")),
+        recipients=recipients,
         attachments=attachments,
         octets=octets,
         changed=changed,

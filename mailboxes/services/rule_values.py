@@ -159,6 +159,11 @@ def values_of_file(filename: str, content_type: str) -> Values:
     return {(Criterion.ATTACHMENT.value, value): distance for value, distance in values.items()}
 
 
+def values_of_any_file(value: str) -> Values:
+    """What every file has that an attachment rule with this value fits, and no more: the least that is known of it."""
+    return values_of_file("", value) if "/" in value else values_of_file(f"x{value}", "*/*")
+
+
 def size_of(value: str) -> int:
     """Octets in a rule's canonical form."""
     return int(value)

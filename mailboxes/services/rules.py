@@ -17,7 +17,7 @@ the few rules that may fit, out of any number. Size rules are read whole, as far
 are at most MAX_SIZE_RULES for one scope.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -192,8 +192,10 @@ class Book:
         return any(rule.criterion == criterion for scope in place.scopes for rule in self.by_scope.get(scope, ()))
 
 
-def look_up(places: Iterable[Place], values: Iterable[tuple[str, str]]) -> Book:
-    """The rules for these places that are about one of these values, or about sizes. One query."""
+def look_up(
+    places: Iterable[Place], values: Iterable[tuple[str, str]], *, whole: Collection[Criterion] = (Criterion.SIZE,)
+) -> Book:
+    """The rules for these places that are about one of these values, or of a criterion in whole. One query."""
     names = {scope for place in places for scope in place.scopes if scope[1]}
     within = Q(domain=None, mailbox=None, alias=None)
     for name in _SCOPES:
@@ -201,12 +203,12 @@ def look_up(places: Iterable[Place], values: Iterable[tuple[str, str]]) -> Book:
             within |= Q(**{f"{name}__in": ids})
     # not `live()`: nobody asks about places that were deleted
     rows = Rule.objects.filter(within, is_active=True, deleted_at=None).order_by()
-    wanted = list(values)
+    wanted = [value for value in values if value[0] not in whole]
     looked_up = rows.filter(
         criterion__in={criterion for criterion, _ in wanted}, value__in={value for _, value in wanted}
     )
     # two parts of one statement, each with its index; joined by OR, SQLite would read the table
-    both = looked_up.union(rows.filter(criterion=Criterion.SIZE), all=True)
+    both = looked_up.union(rows.filter(criterion__in=whole), all=True)
     columns = ("pk", "domain_id", "mailbox_id", "alias_id", "action", "criterion", "value")
     by_scope: dict[tuple[str, UUID | None], list[Found]] = {}
     for row in both.values_list(*columns):

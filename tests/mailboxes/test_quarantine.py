@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
@@ -272,6 +273,266 @@ def test_an_email_is_stopped_only_if_every_recipient_that_led_to_it_says_so(webh
     make_rule("discard", "attachment", ".exe", alias=alias)
     email = processed(raw=mail_with("a.exe"), to=(TO, "support@example.com")).emails.get()
     assert (email.status, email.recipients.count()) == ("processed", 2)
+
+
+# --- attachments that nobody knows of
+
+
+def many_files(last: str, *, count: int = 501) -> bytes:
+    part = b"--b\r\nContent-Type: a/b\r\nContent-Disposition: attachment; filename=%b\r\n\r\nx\r\n"
+    names = [b"%d.txt" % number for number in range(count - 1)] + [last.encode()]
+    head = b"Subject: Many\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    return head + b"".join(part % name for name in names) + b"--b--\r\n"
+
+
+def deep(filename: str) -> bytes:
+    level = b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n"
+    levels = b"".join(level % (number, number) for number in range(52))
+    return levels + b"Content-Disposition: attachment; filename=%b\r\n\r\nx\r\n" % filename.encode()
+
+
+@pytest.mark.parametrize("action", ["block", "quarantine", "discard"])
+@pytest.mark.parametrize(
+    "raw, defect",
+    [
+        (many_files("a.exe"), "too_many_attachments"),
+        (many_files("a.exe", count=1002), "too_many_attachments, too_many_parts"),
+        (deep("a.exe"), "too_deep"),
+        (
+            many_files("a.exe", count=1).replace(b"Type: a/b\r\n", b"Type: a/b\r\n" + b"X: y\r\n" * 2001),
+            "too_many_headers",
+        ),
+    ],
+    ids=["501 files", "1,002 parts", "52 levels", "2,001 fields"],
+)
+def test_what_hides_behind_a_limit_is_kept_back_where_a_rule_stops_it(
+    webhook: Webhook, action: str, raw: bytes, defect: str
+) -> None:
+    rule = make_rule(action, "attachment", ".exe")
+    email = processed(raw=raw).emails.get()
+    assert (email.status, email.quarantine_rule) == ("quarantined", rule)
+    said, _, of_rule = email.quarantine_reason.partition("), and ")
+    assert set(said.removeprefix("its attachments are not all known (").split(", ")) >= set(defect.split(", "))
+    assert of_rule.startswith(rule.public_id)
+    assert not Event.objects.exists()
+    quarantine.release_email(email, by="Ada")
+    assert Event.objects.count() == 1
+
+
+def test_a_file_that_is_seen_decides_before_those_that_are_not(webhook: Webhook) -> None:
+    make_rule("discard", "attachment", ".txt")
+    make_rule("quarantine", "attachment", ".exe")
+    processed(raw=many_files("a.exe"))
+    assert not Email.objects.exists()
+    assert Refusal.objects.get().outcome == "discarded"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [("block", "sender_domain", "example.org", "")],
+        [("block", "attachment", ".exe", ""), ("allow", "sender", "ada@example.net", "")],
+        [("block", "attachment", ".exe", ""), ("allow", "network", "192.0.2.0/24", "")],
+        [("block", "attachment", ".exe", ""), ("allow", "attachment", "*/*", "mailbox")],
+        [("block", "attachment", ".exe", ""), ("allow", "attachment", ".exe", "mailbox")],
+        [("block", "attachment", ".exe", ""), ("allow", "size", "1", "domain")],
+        [("block", "attachment", "image/png", ""), ("allow", "attachment", "image/*", "mailbox")],
+        [("block", "attachment", ".exe", "elsewhere")],
+    ],
+)
+def test_what_no_rule_could_stop_passes_with_hidden_files_too(
+    webhook: Webhook, alias: Alias, others: list[tuple[str, str, str, str]]
+) -> None:
+    where: dict[str, dict[str, Any]] = {
+        "": {},
+        "mailbox": {"mailbox": alias.mailbox},
+        "domain": {"domain": alias.domain},
+        "elsewhere": {"mailbox": make_mailbox(address="other@example.com")},
+    }
+    for action, criterion, value, scope in others:
+        make_rule(action, criterion, value, **where[scope])
+    email = processed(raw=many_files("a.exe")).emails.get()
+    assert (email.status, email.quarantine_reason, Event.objects.count()) == ("processed", "", 1)
+
+
+@pytest.mark.parametrize(
+    "allowed, value", [(".png", ".exe"), ("image/*", "*/*"), ("image/png", "image/*"), (".gz", ".exe")]
+)
+def test_a_narrower_rule_lets_only_its_own_hidden_files_pass(
+    webhook: Webhook, alias: Alias, allowed: str, value: str
+) -> None:
+    make_rule("block", "attachment", value)
+    make_rule("allow", "attachment", allowed, mailbox=alias.mailbox)
+    assert processed(raw=many_files("a.exe")).emails.get().status == "quarantined"
+
+
+def test_hidden_files_stop_an_email_only_if_every_recipient_says_so(webhook: Webhook, alias: Alias) -> None:
+    make_rule("discard", "attachment", ".exe", alias=alias)
+    email = processed(raw=many_files("a.exe"), to=(TO, "support@example.com")).emails.get()
+    assert (email.status, Event.objects.count()) == ("processed", 1)
+
+
+def test_what_is_kept_back_for_its_sender_stays_so_whatever_is_hidden(webhook: Webhook, alias: Alias) -> None:
+    make_rule("block", "attachment", ".exe", mailbox=alias.mailbox)
+    make_rule("allow", "attachment", ".txt", mailbox=alias.mailbox)
+    rule = make_rule("quarantine", "sender_domain", "example.net")
+    email = processed(raw=many_files("a.exe")).emails.get()
+    assert (email.status, email.quarantine_rule) == ("quarantined", rule)
+
+
+def test_many_rules_about_attachments_are_no_work_for_each_of_them(webhook: Webhook, alias: Alias) -> None:
+    rows = (Rule(action="block", criterion="attachment", value=f".x{number}") for number in range(5_000))
+    Rule.objects.bulk_create(rows)
+    make_rule("allow", "sender", "ada@example.net", mailbox=alias.mailbox)
+    message = make_message(raw=many_files("a.exe"), to=(TO,))
+    from mailboxes import mime
+    from mailboxes.services import attachment_rules
+
+    emails, recipients = (
+        list(message.emails.select_related("mailbox")),
+        list(message.recipients.select_related("alias")),
+    )
+    parsed = mime.parse(many_files("a.exe"))
+    started = time.process_time()
+    assert attachment_rules.verdicts_of(message, emails, recipients, parsed) == {}
+    assert time.process_time() - started < 2.0
+
+
+# --- mail that could not be opened
+
+
+def parked(*, raw: bytes) -> Email:
+    message = make_message(raw=raw, to=(TO,))
+    Message.objects.filter(pk=message.pk).update(losses=process.PARK_FROM_LOSSES)
+    process.drain(linger=timedelta(0))
+    email = message.emails.select_related("message").get()
+    assert email.message.state == "parked"
+    return email
+
+
+def repair(email: Email) -> None:
+    reparse._ask([email.message_id], is_dry_run=False)
+    assert reparse.drain(until=float("inf")) == 1
+
+
+def heard() -> list[str]:
+    return list(Event.objects.order_by("pk").values_list("type", flat=True))
+
+
+@pytest.fixture
+def curious(webhook: Webhook) -> None:
+    Webhook.objects.update(events=["email.received", "email.reparsed"])
+
+
+@pytest.mark.usefixtures("curious")
+@pytest.mark.parametrize("action", ["block", "quarantine", "discard"])
+def test_what_cannot_be_opened_is_kept_back_where_a_rule_stops_attachments(action: str) -> None:
+    rule = make_rule(action, "attachment", ".exe")
+    email = parked(raw=mail_with("a.exe"))
+    assert (email.status, email.quarantine_rule, heard()) == ("quarantined", rule, [])
+    assert email.quarantine_reason.startswith("its attachments are not all known (processing_lost), and rule_")
+    repair(email)
+    assert heard() == []
+    if action == "discard":
+        for model in (Message, Email, Attachment):
+            assert not model.objects.exists(), model
+        assert (Refusal.objects.get().outcome, Refusal.objects.get().rule) == ("discarded", rule)
+        return
+    email = Email.objects.get()
+    assert (email.status, email.message.state, email.attachments.count()) == ("quarantined", "processed", 1)
+    assert email.quarantine_reason.startswith(rule.public_id)
+    quarantine.release_email(email, by="Ada")
+    assert heard() == ["email.received"]
+
+
+@pytest.mark.usefixtures("curious")
+@pytest.mark.parametrize("action", ["block", "quarantine", "discard"])
+def test_what_was_kept_back_unopened_is_told_of_as_new_once_it_is_known_to_be_harmless(action: str) -> None:
+    make_rule(action, "attachment", ".exe")
+    email = parked(raw=mail_with("a.png"))
+    assert (email.status, heard()) == ("quarantined", [])
+    repair(email)
+    email.refresh_from_db()
+    assert (email.status, email.quarantine_reason, email.quarantine_rule) == ("processed", "", None)
+    assert heard() == ["email.received"]
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.usefixtures("curious")
+@pytest.mark.parametrize("action", ["block", "quarantine", "discard"])
+def test_a_rule_that_came_after_it_was_told_of_keeps_a_repaired_mail_back(action: str) -> None:
+    email = parked(raw=mail_with("a.exe"))
+    assert (email.status, heard()) == ("parked", ["email.received"])
+    rule = make_rule(action, "attachment", ".exe")
+    repair(email)
+    email.refresh_from_db()
+    # not discarded: others know of it
+    assert (email.status, email.quarantine_rule, heard()) == ("quarantined", rule, ["email.received"])
+
+
+@pytest.mark.usefixtures("curious")
+def test_a_repaired_mail_that_a_rule_allows_is_told_of() -> None:
+    make_rule("allow", "attachment", ".exe")
+    email = parked(raw=mail_with("a.exe"))
+    repair(email)
+    email.refresh_from_db()
+    assert (email.status, heard()) == ("processed", ["email.received", "email.reparsed"])
+
+
+@pytest.mark.usefixtures("curious")
+def test_what_somebody_released_unopened_is_not_kept_back_again() -> None:
+    make_rule("block", "attachment", ".exe")
+    email = parked(raw=mail_with("a.exe"))
+    quarantine.release_email(email, by="Ada")
+    repair(email)
+    email.refresh_from_db()
+    assert (email.status, heard()) == ("processed", ["email.received", "email.reparsed"])
+
+
+@pytest.mark.usefixtures("curious")
+def test_what_is_opened_at_last_and_still_hides_files_stays_kept_back() -> None:
+    rule = make_rule("block", "attachment", ".exe")
+    email = parked(raw=many_files("a.exe"))
+    repair(email)
+    email.refresh_from_db()
+    assert (email.status, email.quarantine_rule, heard()) == ("quarantined", rule, [])
+    assert "too_many_attachments" in email.quarantine_reason
+
+
+@pytest.mark.usefixtures("curious")
+def test_what_is_kept_back_for_its_sender_is_not_let_go_by_a_repair(alias: Alias) -> None:
+    make_rule("block", "attachment", ".exe", mailbox=alias.mailbox)
+    rule = make_rule("quarantine", "sender_domain", "example.net")
+    email = parked(raw=mail_with("a.png"))
+    assert email.quarantine_rule == rule
+    repair(email)
+    email.refresh_from_db()
+    assert (email.status, email.quarantine_rule, heard()) == ("quarantined", rule, [])
+
+
+@pytest.mark.usefixtures("curious")
+def test_of_a_repaired_mail_one_mailbox_discards_what_another_keeps(alias: Alias) -> None:
+    sales = make_mailbox(address="sales@example.com")
+    make_rule("discard", "attachment", ".exe", mailbox=alias.mailbox)
+    message = make_message(raw=mail_with("a.exe"), to=(TO, "sales@example.com"))
+    Message.objects.update(losses=process.PARK_FROM_LOSSES)
+    process.drain(linger=timedelta(0))
+    reparse._ask([message.pk], is_dry_run=False)
+    assert reparse.drain(until=float("inf")) == 1
+    email = Email.objects.get()
+    assert (email.mailbox, email.status, email.attachments.count()) == (sales, "processed", 1)
+    assert Refusal.objects.get().recipient == TO
+
+
+@pytest.mark.usefixtures("curious")
+def test_a_dry_run_judges_nothing() -> None:
+    make_rule("discard", "attachment", ".exe")
+    email = parked(raw=mail_with("a.exe"))
+    before = Email.objects.values().get()
+    reparse._ask([email.message_id], is_dry_run=True)
+    assert reparse.drain(until=float("inf")) == 1
+    assert (Email.objects.values().get(), heard()) == (before, [])
 
 
 def test_without_rules_about_attachments_one_query_is_all_it_costs(
