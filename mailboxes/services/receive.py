@@ -5,7 +5,7 @@ Mails that end at the same time share one transaction: its commit, which waits f
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -22,6 +22,7 @@ from emailgistics.common.nudge import nudge
 from mailboxes.addresses import address_key
 from mailboxes.models import Email, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
+from mailboxes.services import quota
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.rules import Verdict
@@ -126,7 +127,7 @@ class Incoming:
         entry = Entry([], [], None)
         route = admission.route
         for mailbox_id, verdict in zip(route.mailbox_ids, admission.verdicts, strict=True):
-            if verdict.action in (Rule.Action.DISCARD, Rule.Action.BLOCK):
+            if not verdict.keeps:
                 entry.discards.append(self._discard(route.address, verdict))
                 continue
             entry.recipients.append(
@@ -196,7 +197,7 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
     with transaction.atomic(durable=True):
         _recognise([entry for incoming in group for entry in incoming.entries])
         receipts = [incoming.receipt() for incoming in group]
-        _insert([incoming for incoming in group if incoming.new_entries])
+        emails = _insert([incoming for incoming in group if incoming.new_entries])
         for receipt in receipts:
             if receipt.is_resend and receipt.message_id:
                 Message.objects.filter(pk=receipt.message_id).update(resends=F("resends") + 1)
@@ -205,6 +206,7 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
             mail_stored=sum(receipt.message_id is not None and not receipt.is_resend for receipt in receipts),
             mail_resent=sum(receipt.is_resend for receipt in receipts),
             mail_discarded=sum(receipt.message_id is None for receipt in receipts),
+            **quota.stored(emails),
         )
         # a function with a name: Django's report on a hook that failed fails itself on a partial
         transaction.on_commit(lambda: nudge(PROCESS), robust=True)
@@ -251,7 +253,8 @@ def _messages_of(email_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     return dict(Email.objects.filter(pk__in=wanted).values_list("pk", "message_id")) if wanted else {}
 
 
-def _insert(mails: Sequence[Incoming]) -> None:
+def _insert(mails: Sequence[Incoming]) -> Collection[Email]:
+    """Returns the emails."""
     entries = [entry for incoming in mails for entry in incoming.new_entries]
     recipients = [recipient for entry in entries for recipient in entry.recipients]
     emails = {recipient.email.pk: recipient.email for recipient in recipients}
@@ -265,6 +268,7 @@ def _insert(mails: Sequence[Incoming]) -> None:
         [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript]
     )
     bulk.insert([refusal for entry in entries for refusal in entry.discards])
+    return emails.values()
 
 
 def _insert_raws(raws: Sequence[RawMessage]) -> None:
