@@ -236,7 +236,6 @@ def update_domain(
     )
 
 
-@transaction.atomic
 def update_mailbox(
     mailbox: Mailbox,
     *,
@@ -261,10 +260,12 @@ def update_mailbox(
     nullable: dict[str, object] = dict(retention or {})
     if not isinstance(quota_bytes, Leave):
         nullable["quota_bytes"] = quota_bytes
-    changed = _change(mailbox, nullable, **given)
-    if limit is not None:
+    if limit is None:
+        return _change(mailbox, nullable, **given)
+    with transaction.atomic():
+        changed = _change(mailbox, nullable, **given)
         quota.recount(changed)  # the row is locked by the change
-    return changed
+        return changed
 
 
 @transaction.atomic
