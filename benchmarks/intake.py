@@ -14,13 +14,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rig import ROOT, database, environment, free_port, report
-from benchmarks.rig.processes import cpu_seconds, load
+from benchmarks.rig.processes import cpu_seconds, load, wait_for
 
 CONNECTIONS = 20
 SMALL = 4_000
@@ -88,14 +87,16 @@ def prepare(env: dict[str, str]) -> None:
 @contextlib.contextmanager
 def ours(env: dict[str, str]) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with running([sys.executable, "manage.py", "smtpd"], env=env | {"SMTP_PORT": str(port)}) as process:
+    with running([sys.executable, "manage.py", "smtpd"], env=env | {"SMTP_PORT": str(port)}, port=port) as process:
         yield port, process.pid
 
 
 @contextlib.contextmanager
 def python_module(name: str) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with running([sys.executable, "-m", f"benchmarks.rig.{name}", str(port)], env=dict(os.environ)) as process:
+    with running(
+        [sys.executable, "-m", f"benchmarks.rig.{name}", str(port)], env=dict(os.environ), port=port
+    ) as process:
         yield port, process.pid
 
 
@@ -113,15 +114,15 @@ def npm(folder: Path) -> "contextlib.AbstractContextManager[tuple[int, int]] | N
 def _node(folder: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     env = os.environ | {"NODE_PATH": str(folder / "node_modules")}
-    with running(["node", str(ROOT / "benchmarks/rig/smtp_server.js"), str(port)], env=env) as process:
+    with running(["node", str(ROOT / "benchmarks/rig/smtp_server.js"), str(port)], env=env, port=port) as process:
         yield port, process.pid
 
 
 @contextlib.contextmanager
-def running(command: list[str], *, env: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(command: list[str], *, env: dict[str, str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-    time.sleep(3)
     try:
+        wait_for(port)
         yield process
     finally:
         process.terminate()

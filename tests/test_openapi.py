@@ -109,7 +109,7 @@ def test_every_operation_says_who_may(document: Json) -> None:
         assert all(sorted(scopes) == required for entry in operation["security"] for scopes in entry.values()), where
         said = re.findall(r"`(\w+:\w+)`", operation["description"].rpartition("\n\n")[2])
         assert said == required, where
-        if method != "get":
+        if method != "get" and path != "/v1/routing/explain":  # whose question is in a body, and changes nothing
             assert any(not scope.endswith(":read") for scope in required), where
         if not required:
             assert operation["description"].endswith("Any valid key will do."), where

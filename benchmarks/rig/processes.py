@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.rig import ROOT
@@ -17,6 +19,16 @@ def load(port: int, *, mails: int, connections: int, octets: int) -> float:
     if done["mails"] != mails:
         raise SystemExit(f"{done['refused']} of {mails} mails were refused")
     return float(done["seconds"])
+
+
+def wait_for(port: int) -> None:
+    """Until somebody listens there; half a minute at most."""
+    for _ in range(300):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit(f"Nothing listens on port {port}.")
 
 
 def cpu_seconds(pid: int) -> float:

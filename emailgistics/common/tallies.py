@@ -16,7 +16,12 @@ FOLD_AT_MOST = 10_000  # rows of one name in one transaction
 
 def count(**amounts: int) -> None:
     """Adds to the counters of these names, in the caller's transaction."""
-    Tally.objects.bulk_create(Tally(name=name, amount=amount) for name, amount in amounts.items() if amount)
+    Tally.objects.bulk_create(rows(**amounts))
+
+
+def rows(**amounts: int) -> list[Tally]:
+    """What `count` inserts, for who inserts it with more."""
+    return [Tally(name=name, amount=amount) for name, amount in amounts.items() if amount]
 
 
 def total(name: str) -> int:

@@ -125,6 +125,8 @@ def _refused_as_full(admission: Admission, steps: Sequence[str]) -> MailboxFullE
 
 
 def _with(admission: Admission, judgement: Judgement) -> Admission:
+    if not any(verdict.reason for verdict in (*admission.verdicts, *judgement.verdicts)):  # as nearly always
+        return Admission(admission.route, judgement.verdicts, judgement.depends_on_size)
     before = {verdict.reason for verdict in admission.verdicts}
     steps = [step for step in admission.route.explanation if step not in before]
     reasons = dict.fromkeys(verdict.reason for verdict in judgement.verdicts if verdict.reason)

@@ -45,7 +45,7 @@ class AddressUnavailableError(ConflictError):
 
 
 class TooManyPatternsError(ConflictError):
-    code = "too_many_patterns"
+    """The domain has MAX_PATTERNS already."""
 
 
 class UnknownDomainError(NotFoundError):

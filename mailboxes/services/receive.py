@@ -5,22 +5,23 @@ Mails that end at the same time share one transaction: its commit, which waits f
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from emailgistics.common import bulk, tallies
 from emailgistics.common.errors import RefusedError
 from emailgistics.common.ids import encode_id
+from emailgistics.common.models import Tally
 from emailgistics.common.nudge import nudge
 from mailboxes.addresses import address_key
-from mailboxes.models import Email, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule, Transcript
+from mailboxes.models import Email, Message, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
 from mailboxes.services import quota
 from mailboxes.services.admit import Admission
@@ -31,7 +32,7 @@ PROCESS = "mailboxes.tasks.process"  # by name: importing the task would pull th
 RESEND_WINDOW = timedelta(hours=48)  # hosts try a mail for days, but make a lost 250 good within hours
 MAX_RECEIVED = 50  # hops; other hosts' limits against loops are about that
 HEADER_OCTETS = 1 << 20  # as much of a header as the parser reads
-BULK_OCTETS = 1 << 20  # of raws in one statement: the driver copies what it sends
+BULK_OCTETS = 1 << 20  # of raws that go with all else: the driver copies what it sends in one go
 DISCARDED = (
     "250 2.0.0 accepted, and discarded as a rule says"  # what Refusal.reply says; the client hears the first part
 )
@@ -112,6 +113,11 @@ class Incoming:
     @property
     def new_entries(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.accepted_as is None]
+
+    @property
+    def new_emails(self) -> list[Email]:
+        emails = {recipient.email.pk: recipient.email for entry in self.new_entries for recipient in entry.recipients}
+        return list(emails.values())
 
     def receipt(self) -> Receipt:
         """Once it is known what came before."""
@@ -197,17 +203,19 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
     with transaction.atomic(durable=True):
         _recognise([entry for incoming in group for entry in incoming.entries])
         receipts = [incoming.receipt() for incoming in group]
-        emails = _insert([incoming for incoming in group if incoming.new_entries])
-        for receipt in receipts:
-            if receipt.is_resend and receipt.message_id:
-                Message.objects.filter(pk=receipt.message_id).update(resends=F("resends") + 1)
-        tallies.count(
+        counts = tallies.rows(
             mail_accepted=len(receipts),
             mail_stored=sum(receipt.message_id is not None and not receipt.is_resend for receipt in receipts),
             mail_resent=sum(receipt.is_resend for receipt in receipts),
             mail_discarded=sum(receipt.message_id is None for receipt in receipts),
-            **quota.stored(emails),
+            **quota.stored(email for incoming in group for email in incoming.new_emails),
         )
+        _insert([incoming for incoming in group if incoming.new_entries], counts)
+        # in one order, so that no two groups wait for each other
+        for message_id in sorted(
+            receipt.message_id for receipt in receipts if receipt.is_resend and receipt.message_id
+        ):
+            Message.objects.filter(pk=message_id).update(resends=F("resends") + 1)
         # a function with a name: Django's report on a hook that failed fails itself on a partial
         transaction.on_commit(lambda: nudge(PROCESS), robust=True)
     return receipts
@@ -226,10 +234,9 @@ def _recognise(entries: Sequence[Entry]) -> None:
             guards.setdefault(entry.guard.key, entry.guard)
     if not guards:
         return
-    # in one order, so that no two groups wait for each other
-    ResendGuard.objects.bulk_create([guards[key] for key in sorted(guards)], ignore_conflicts=True)
-    rows = ResendGuard.objects.filter(key__in=list(guards)).values_list("key", "email_id", "accepted_at")
-    foreign = {key: (email_id, at) for key, email_id, at in rows if email_id != guards[key].email_id}
+    there = guards.keys() - _set_up([guards[key] for key in sorted(guards)])
+    rows = ResendGuard.objects.filter(key__in=there).values_list("key", "email_id", "accepted_at") if there else ()
+    foreign = {key: (email_id, at) for key, email_id, at in rows}
     messages = _messages_of(email_id for email_id, _ in foreign.values())
     for entry in entries:
         if entry.guard is None:
@@ -241,11 +248,25 @@ def _recognise(entries: Sequence[Entry]) -> None:
             continue
         email_id, at = foreign[guard.key]
         if guard.accepted_at - at < RESEND_WINDOW:
-            entry.accepted_as = messages[email_id]
+            entry.accepted_as = messages.get(email_id)  # none if it was erased in this moment: then it is a new mail
         else:
             # what came so long ago has nothing to do with it; the next one is compared with this
             ResendGuard.objects.filter(key=guard.key).update(email=guard.email, accepted_at=guard.accepted_at)
             del foreign[guard.key]
+
+
+def _set_up(guards: Sequence[ResendGuard]) -> set[UUID]:
+    """Inserts the guards that are not there, and returns their keys. In SQL, because Django does not say which."""
+    fields = ResendGuard._meta.concrete_fields  # noqa: SLF001
+    row = f"({', '.join('%s' for _ in fields)})"
+    sql = (
+        f"INSERT INTO {ResendGuard._meta.db_table} ({', '.join(str(field.column) for field in fields)}) "  # noqa: S608, SLF001
+        f"VALUES {', '.join(row for _ in guards)} ON CONFLICT DO NOTHING RETURNING key"
+    )
+    values = [field.get_db_prep_save(getattr(guard, field.attname), connection) for guard in guards for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return {key if isinstance(key, UUID) else UUID(key) for (key,) in cursor.fetchall()}
 
 
 def _messages_of(email_ids: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -253,27 +274,21 @@ def _messages_of(email_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     return dict(Email.objects.filter(pk__in=wanted).values_list("pk", "message_id")) if wanted else {}
 
 
-def _insert(mails: Sequence[Incoming]) -> Collection[Email]:
-    """Returns the emails."""
+def _insert(mails: Sequence[Incoming], counts: Sequence[Tally]) -> None:
     entries = [entry for incoming in mails for entry in incoming.new_entries]
     recipients = [recipient for entry in entries for recipient in entry.recipients]
-    emails = {recipient.email.pk: recipient.email for recipient in recipients}
-    stored = {email.message_id for email in emails.values()}
-    kept = [incoming for incoming in mails if incoming.message.pk in stored]
-    bulk.insert([incoming.message for incoming in kept])
-    _insert_raws([incoming.raw for incoming in kept])
-    bulk.insert(list(emails.values()))
-    bulk.insert(recipients)
+    kept = [incoming for incoming in mails if incoming.new_emails]
+    raws = [incoming.raw for incoming in kept]
+    is_large = sum(len(raw.data) for raw in raws) > BULK_OCTETS
     bulk.insert(
-        [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript]
+        [incoming.message for incoming in kept],
+        [] if is_large else raws,
+        [email for incoming in kept for email in incoming.new_emails],
+        recipients,
+        [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript],
+        [refusal for entry in entries for refusal in entry.discards],
+        counts,
     )
-    bulk.insert([refusal for entry in entries for refusal in entry.discards])
-    return emails.values()
-
-
-def _insert_raws(raws: Sequence[RawMessage]) -> None:
-    if sum(len(raw.data) for raw in raws) <= BULK_OCTETS:
-        bulk.insert(raws)
-        return
-    for raw in raws:
-        raw.save(force_insert=True)
+    if is_large:
+        for raw in raws:
+            raw.save(force_insert=True)

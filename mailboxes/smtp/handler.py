@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from sqlite3 import SQLITE_FULL
 from typing import TypeVar
 
 import django.db
@@ -180,7 +181,8 @@ def _is_away(error: Exception) -> bool:
 
 
 def _fault(error: Exception) -> DomainError:
-    if getattr(error.__cause__, "sqlstate", None) == DISK_FULL:
+    cause = error.__cause__
+    if getattr(cause, "sqlstate", None) == DISK_FULL or getattr(cause, "sqlite_errorcode", None) == SQLITE_FULL:
         log.error("smtp.disk_full")
         return LimitReachedError("The disk is full.")
     # of a database that is away, no traceback would explain anything

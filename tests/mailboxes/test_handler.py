@@ -1,6 +1,8 @@
 """What the listener does on its threads: in groups, and each mail for itself where a group fails."""
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -111,14 +113,25 @@ def test_two_groups_that_cross_are_tried_again_each_mail_alone() -> None:
     assert [isinstance(answer, Receipt) for answer in answers] == [True, True]
 
 
+@pytest.mark.on_sqlite
 def test_a_full_disk_is_a_limit_and_no_fault() -> None:
     make_mailbox()
+    causes: list[Exception] = [psycopg.errors.DiskFull("no space left on device"), sqlite_says_full()]
 
     def full(_: Sequence[Incoming]) -> list[Receipt]:
-        raise OperationalError from psycopg.errors.DiskFull("no space left on device")
+        raise OperationalError from causes.pop()
 
-    (answer,) = run(Handler(receive_group=full), storing(1))
-    assert isinstance(answer, LimitReachedError)
+    for _ in range(2):
+        (answer,) = run(Handler(receive_group=full), storing(1))
+        assert isinstance(answer, LimitReachedError)
+
+
+def sqlite_says_full() -> sqlite3.Error:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            database.execute("CREATE TABLE full (x)")
+    return caught.value
 
 
 def test_a_large_mail_does_not_keep_small_ones_waiting() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import zipfile
+from itertools import count
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_the_form_is_that_of_the_keys_that_are_made() -> None:
         "whsec_" * 10_000,
         "emgk_" * 10_000,
     ],
+    ids=count(),  # keys are made anew each time, and what two processes run has to have the same names
 )  # fmt: skip
 def test_what_only_looks_like_one_is_none(text: str) -> None:
     assert found_in(text) == ([], False)
@@ -70,6 +72,7 @@ KEY = new_key()
         f"Content-Type: text/plain\r\nContent-Disposition: attachment; filename=.env\r\n\r\nKEY={KEY.plaintext}\r\n",
         f"Content-Transfer-Encoding: quoted-printable\r\n\r\n{KEY.plaintext[:20]}=\r\n{KEY.plaintext[20:]}\r\n",
     ],
+    ids=count(),  # keys are made anew each time, and what two processes run has to have the same names
 )  # fmt: skip
 def test_a_key_is_found_wherever_it_stands_in_the_mail(raw: str) -> None:
     mail = mime.parse(raw.encode())
@@ -176,6 +179,7 @@ def zipped() -> bytes:
         (b"<!--" * 100_000, ""),
         (b"<?xml" * 100_000, ""),
     ],
+    ids=count(),  # keys are made anew each time, and what two processes run has to have the same names
 )  # fmt: skip
 def test_a_file_is_known_by_its_first_octets(octets: bytes, expected: str) -> None:
     assert detected_type(octets) == expected

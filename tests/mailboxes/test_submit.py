@@ -206,10 +206,13 @@ def hidden_recipients(mine: Mailbox) -> list[str]:
     mine_off.is_active = False
     mine_off.save()
     provision.delete_alias(make_alias(address="gone@example.com", mailbox=mine))
+    make_alias(address="order-*@example.com", mailbox=sales)
+    provision.create_alias(address="both@example.com", mailbox=mine, further_mailboxes=[sales])
     return [
         "nobody@example.com", "sales@example.com", "sales+tag@example.com", "offers@example.com", "off@example.com",
         "mine@example.com", "gone@example.com", "abuse@example.com", "secrets@example.org", "secret@example.org",
-        "nobody@example.org",
+        "nobody@example.org", "nobody@elsewhere.example", "order-7@example.com",
+        "both@example.com",
     ]  # fmt: skip
 
 
@@ -225,7 +228,6 @@ def test_a_recipient_that_the_key_may_not_reach_is_like_one_that_does_not_exist(
         headers = {name: value for name, value in answer.headers.items() if name != "X-Request-Id"}
         seen.append((hidden, answer.content, json.dumps(headers), len(queries)))
     assert len({entry[1:] for entry in seen}) == 1, seen
-    assert submit_to(client, *others, "nobody@elsewhere.example").content == seen[0][1]
     assert stored_counts() == NOTHING
     assert submit_to(client, TO).status_code == 201
 

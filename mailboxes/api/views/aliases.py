@@ -9,18 +9,23 @@ from rest_framework.response import Response
 
 from emailgistics.common.access import Scope, require_all_mailboxes
 from emailgistics.common.bodies import body_of, values_in_body
-from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find_in_query
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
 from mailboxes.api.bodies import AliasChangesSerializer, NewAliasSerializer, WholeAliasSerializer
 from mailboxes.api.serializers import AliasSerializer
-from mailboxes.api.views.mailboxes import DOMAIN_FILTER, UNAVAILABLE
+from mailboxes.api.views.mailboxes import DOMAIN_FILTER
 from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision
 
 WIDE = (
     "The catch-all `*`, patterns, and names with a `+` need a key for all mailboxes: they take mail that others would "
     "get."
+)
+NOT_MADE = described(
+    409,
+    "`address_unavailable`: the address is taken, reserved or at rest, or the pattern is there already; `conflict`: "
+    f"the domain has {provision.MAX_PATTERNS} patterns.",
 )
 MOVED = (
     "With another `mailbox_id` the alias moves: mail that came before stays where it is, and the alias's webhooks "
@@ -61,7 +66,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
         description=f"A further address of a domain, which leads to a mailbox. {WIDE}",
         parameters=[LOCATION],
         request=NewAliasSerializer,
-        responses={201: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **UNAVAILABLE},
+        responses={201: AliasSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **NOT_MADE},
         examples=[
             OpenApiExample(
                 "To the mailbox that is meant if none is named",
