@@ -6,16 +6,26 @@ leaves a refusal.
 """
 
 from datetime import timedelta
+from functools import cached_property
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Cast, Coalesce, Concat, Replace
 
+from emailgistics.common import tallies
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel
+from emailgistics.common.models import Tally
 from mailboxes import addresses
 
 ADDRESS_RESTS_FOR = timedelta(days=30)  # so that mail for the old owner does not reach a new one
+IN_MAILBOX = "mailbox_"  # then its id in hexadecimal: the counter of the octets of the mail in it
+
+
+def tally_of(mailbox_id: UUID) -> str:
+    return f"{IN_MAILBOX}{mailbox_id.hex}"
 
 
 class DomainQuerySet(models.QuerySet["Domain"]):
@@ -65,6 +75,14 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def visible_to(self, principal: Principal) -> Self:
         return self.live() if principal.all_mailboxes else self.live().filter(pk__in=principal.mailbox_ids)
 
+    def with_used_bytes(self) -> Self:
+        """With `used_bytes` loaded."""
+        hexadecimal = Replace(Cast("pk", models.CharField(max_length=36)), Value("-"), Value(""))
+        rows = Tally.objects.filter(name=OuterRef("tally")).order_by().values("name")
+        counted = Subquery(rows.annotate(total=Sum("amount")).values("total"))
+        named = self.alias(tally=Concat(Value(IN_MAILBOX), hexadecimal))
+        return named.annotate(used_bytes=Coalesce(counted, 0))
+
 
 class Mailbox(TypedIdModel):
     ID_PREFIX: ClassVar = "mbx"
@@ -78,6 +96,9 @@ class Mailbox(TypedIdModel):
     raw_days = models.PositiveIntegerField(null=True, blank=True)
     content_days = models.PositiveIntegerField(null=True, blank=True)
     log_days = models.PositiveIntegerField(null=True, blank=True)
+    quota_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="octets of mail that it may hold; null is no limit"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
 
@@ -93,6 +114,11 @@ class Mailbox(TypedIdModel):
     @property
     def address(self) -> str:
         return addresses.join(self.local_part, self.domain.name)
+
+    @cached_property
+    def used_bytes(self) -> int:
+        """Octets of mail in it. Of many mailboxes `with_used_bytes` loads it."""
+        return tallies.total(tally_of(self.pk))
 
 
 class AliasQuerySet(models.QuerySet["Alias"]):

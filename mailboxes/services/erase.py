@@ -8,10 +8,11 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from emailgistics.common import tombstones
+from emailgistics.common import tallies, tombstones
 from emailgistics.common.ids import encode_id
 from mailboxes.addresses import InvalidAddressError, address_key, shown
 from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
+from mailboxes.services import quota
 
 EMAIL, RECIPIENT = "email", "recipient"  # what tombstones are of
 MORE_THAN_ASCII = "[^ -~]"
@@ -39,6 +40,7 @@ def erase_held(email: Email, *, by: str) -> None:
     addresses = email.recipients.values_list("address", flat=True)
     tombstones.bury(EMAIL, [email.public_id], by=by)
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
+    tallies.count(**quota.removed([email]))
     email.delete()
     Transcript.objects.filter(message=message).delete()
     if not message.emails.exists():

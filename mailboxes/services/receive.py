@@ -22,6 +22,7 @@ from emailgistics.common.nudge import nudge
 from mailboxes.addresses import address_key
 from mailboxes.models import Email, Message, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
+from mailboxes.services import quota
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.rules import Verdict
@@ -115,6 +116,11 @@ class Incoming:
         is_resend = len(new) < len(self.entries) and not any(entry.recipients for entry in new)
         return [] if is_resend else new
 
+    @property
+    def new_emails(self) -> list[Email]:
+        emails = {recipient.email.pk: recipient.email for entry in self.new_entries for recipient in entry.recipients}
+        return list(emails.values())
+
     def receipt(self) -> Receipt:
         """Once it is known what came before."""
         new = self.new_entries
@@ -129,7 +135,7 @@ class Incoming:
         entry = Entry([], [], None)
         route = admission.route
         for mailbox_id, verdict in zip(route.mailbox_ids, admission.verdicts, strict=True):
-            if verdict.action in (Rule.Action.DISCARD, Rule.Action.BLOCK):
+            if not verdict.keeps:
                 entry.discards.append(self._discard(route.address, verdict))
                 continue
             entry.recipients.append(
@@ -204,6 +210,7 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
             mail_stored=sum(receipt.message_id is not None and not receipt.is_resend for receipt in receipts),
             mail_resent=sum(receipt.is_resend for receipt in receipts),
             mail_discarded=sum(receipt.message_id is None for receipt in receipts),
+            **quota.stored(email for incoming in group for email in incoming.new_emails),
         )
         _insert([incoming for incoming in group if incoming.new_entries], counts)
         # in one order, so that no two groups wait for each other
@@ -284,15 +291,13 @@ def _set_up(guards: Iterable[ResendGuard]) -> set[UUID]:
 def _insert(mails: Sequence[Incoming], counts: Sequence[Tally]) -> None:
     entries = [entry for incoming in mails for entry in incoming.new_entries]
     recipients = [recipient for entry in entries for recipient in entry.recipients]
-    emails = {recipient.email.pk: recipient.email for recipient in recipients}
-    stored = {email.message_id for email in emails.values()}
-    kept = [incoming for incoming in mails if incoming.message.pk in stored]
+    kept = [incoming for incoming in mails if incoming.new_emails]
     raws = [incoming.raw for incoming in kept]
     is_large = sum(len(raw.data) for raw in raws) > BULK_OCTETS
     bulk.insert(
         [incoming.message for incoming in kept],
         [] if is_large else raws,
-        list(emails.values()),
+        [email for incoming in kept for email in incoming.new_emails],
         recipients,
         [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript],
         [refusal for entry in entries for refusal in entry.discards],
