@@ -37,7 +37,7 @@ class Domain(TypedIdModel):
     is_active = models.BooleanField(default=True)
     is_test = models.BooleanField(default=False)
     includes_subdomains = models.BooleanField(
-        default=False, help_text="mail to support@any.example.com is mail to support@example.com"
+        default=False, db_default=False, help_text="mail to support@any.example.com is mail to support@example.com"
     )
     verified_at = models.DateTimeField(null=True, editable=False, help_text="its owner's word was found in its DNS")
     default_mailbox = models.ForeignKey("Mailbox", models.PROTECT, null=True, related_name="+")
@@ -124,7 +124,9 @@ class Alias(TypedIdModel):
     further_mailboxes = models.ManyToManyField(
         Mailbox, through="AliasCopy", related_name="+", help_text="each gets an email of its own, too"
     )
-    priority = models.PositiveSmallIntegerField(default=100, help_text="of patterns that fit, the lowest wins")
+    priority = models.PositiveSmallIntegerField(
+        default=100, db_default=100, help_text="of patterns that fit, the lowest wins"
+    )
     description = models.CharField(max_length=500, blank=True)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.EXACT)
     is_active = models.BooleanField(default=True)
@@ -300,7 +302,9 @@ class Message(TypedIdModel):
     tls = models.CharField(max_length=40, blank=True, help_text="protocol version, empty without TLS")
     size = models.PositiveIntegerField(help_text="octets of the raw")
     sha256 = models.CharField(max_length=64, help_text="of the raw, hexadecimal")
-    resends = models.PositiveIntegerField(default=0, help_text="times that it came again after a 250 that got lost")
+    resends = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="times that it came again after a 250 that got lost"
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     lease_id = models.UUIDField(null=True, editable=False)
@@ -458,8 +462,11 @@ class Email(TypedIdModel):
     received_at = models.DateTimeField()
     size = models.PositiveIntegerField(help_text="octets of the raw")
     status = models.CharField(max_length=12, choices=Status, default=Status.WAITING)
-    quarantine_reason = models.CharField(max_length=400, blank=True, help_text="why it is kept back, or was")
-    quarantine_rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="+")
+    quarantine_reason = models.CharField(
+        max_length=400, blank=True, default="", db_default="", help_text="why it is kept back, or was"
+    )
+    # no index: rules are marked deleted, so nobody asks for it
+    quarantine_rule = models.ForeignKey(Rule, models.SET_NULL, null=True, db_index=False, related_name="+")
     released_at = models.DateTimeField(null=True, help_text="out of quarantine")
 
     # what the log shows, out of the headers once processed
@@ -555,8 +562,12 @@ class Recipient(models.Model):
     address = models.CharField(max_length=320, help_text="as the sender's host gave it")
     kind = models.CharField(max_length=10, choices=Kind)
     tag = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, blank=True)
-    captures = models.JSONField(default=dict, help_text="what the pattern's groups matched, by name or number")
-    is_copy = models.BooleanField(default=False, help_text="it led to a further mailbox of its alias")
+    captures = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="what the pattern's groups matched, by name or number",
+    )
+    is_copy = models.BooleanField(default=False, db_default=False, help_text="it led to a further mailbox of its alias")
     explanation = models.JSONField(default=list, help_text="the decisions of routing, in their order")
 
     class Meta:
