@@ -14,6 +14,7 @@ from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
+from mailboxes.services.quota import MailboxFullError
 from mailboxes.services.receive import Receipt
 from mailboxes.smtp.handler import Handler, Mail
 from tests.factories import RAW, make_alias, make_mailbox
@@ -29,10 +30,6 @@ def nudges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
     monkeypatch.setattr(receive, "nudge", told.append)
     return told
-
-
-class MailboxFullError(LimitReachedError):
-    code = "mailbox_full"
 
 
 class Mailroom(Handler):
@@ -98,7 +95,7 @@ def test_a_refused_mail_is_refused_for_each_recipient(settings: Any) -> None:
 def test_recipients_may_have_outcomes_of_their_own() -> None:
     for address in ("support", "sales", "desk"):
         make_mailbox(address=f"{address}@example.com")
-    outcomes = [Receipt("msg_1", None), MailboxFullError("Full."), Receipt("msg_2", None)]
+    outcomes = [Receipt("msg_1", None), MailboxFullError(), Receipt("msg_2", None)]
     with listening(Mailroom(outcomes), is_lmtp=True) as server, Client(server.port) as client:
         begin(client, TO, "sales@example.com", "desk@example.com")
         client.command("DATA")
@@ -113,8 +110,8 @@ def test_recipients_may_have_outcomes_of_their_own() -> None:
 @pytest.mark.parametrize(
     "outcomes, reply",
     [
-        ([MailboxFullError("Full."), Receipt("msg_1", None)], "250 2.0.0 accepted as msg_1"),
-        ([MailboxFullError("Full."), LimitReachedError("More.")], "452 4.2.2 The mailbox is full"),
+        ([MailboxFullError(), Receipt("msg_1", None)], "250 2.0.0 accepted as msg_1"),
+        ([MailboxFullError(), LimitReachedError("More.")], "452 4.2.2 The mailbox is full"),
     ],
 )
 def test_by_smtp_there_is_one_answer_for_all(outcomes: Sequence[Receipt | DomainError], reply: str) -> None:
