@@ -411,7 +411,7 @@ def test_a_limit_of_ours_is_a_452() -> None:
     with listening(Handler(admit_all=find)) as server, Client(server.port) as client:
         client.command("EHLO client.example.net")
         client.command("MAIL FROM:<>")
-        assert client.command(f"RCPT TO:<{TO}>") == "452 4.3.1 Too much for now, please try again later"
+        assert client.command(f"RCPT TO:<{TO}>") == "452 4.3.1 No room for this message now, please try again later"
 
 
 def test_a_connection_that_broke_is_replaced_for_the_next_mail() -> None:

@@ -1,5 +1,6 @@
 """STARTTLS (RFC 3207) over real sockets, with certificates made on the spot."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -267,3 +268,33 @@ def test_a_half_closed_connection_still_hears_its_answer() -> None:
         assert client.reply().startswith("250 2.0.0")
         assert client.reply() == "250 2.0.0 OK"
         assert client.reply() == ""
+
+
+@pytest.mark.parametrize("behind", [b"", b"NOOP\r\n"])
+def test_starttls_from_who_says_no_more_is_no_fault(pem: Path, behind: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with listening(certificate=Certificate(pem)) as server, Client(server.port) as client:
+        client.send(b"EHLO client.example.net\r\nSTARTTLS\r\n" + behind)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.reply().startswith("250")
+        # the end may be seen before STARTTLS is obeyed or after it was answered
+        assert client.reply() in ("", READY)
+        assert client.reply() == ""
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_mail_by_tls_with_quit_and_close_notify_behind_it_is_no_fault(
+    pem: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_mailbox()
+    with listening(certificate=Certificate(pem)) as server, Client(server.port) as client:
+        encrypted(client)
+        client.open(TO)
+        client.send(on_the_wire(RAW) + b"QUIT\r\n")
+        with contextlib.suppress(OSError):  # the other side may have closed by then
+            client.socket.unwrap()  # type: ignore[attr-defined]  # it is one of TLS by now
+        until = time.monotonic() + 10
+        while server.listener._connections:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert read_raw(Message.objects.get()) == RAW
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
