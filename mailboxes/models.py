@@ -6,16 +6,26 @@ leaves a refusal.
 """
 
 from datetime import timedelta
+from functools import cached_property
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Cast, Coalesce, Concat, Replace
 
+from emailgistics.common import tallies
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel
+from emailgistics.common.models import Tally
 from mailboxes import addresses
 
 ADDRESS_RESTS_FOR = timedelta(days=30)  # so that mail for the old owner does not reach a new one
+IN_MAILBOX = "mailbox_"  # then its id in hexadecimal: the counter of the octets of the mail in it
+
+
+def tally_of(mailbox_id: UUID) -> str:
+    return f"{IN_MAILBOX}{mailbox_id.hex}"
 
 
 class DomainQuerySet(models.QuerySet["Domain"]):
@@ -37,7 +47,7 @@ class Domain(TypedIdModel):
     is_active = models.BooleanField(default=True)
     is_test = models.BooleanField(default=False)
     includes_subdomains = models.BooleanField(
-        default=False, help_text="mail to support@any.example.com is mail to support@example.com"
+        default=False, db_default=False, help_text="mail to support@any.example.com is mail to support@example.com"
     )
     verified_at = models.DateTimeField(null=True, editable=False, help_text="its owner's word was found in its DNS")
     default_mailbox = models.ForeignKey("Mailbox", models.PROTECT, null=True, related_name="+")
@@ -65,6 +75,14 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def visible_to(self, principal: Principal) -> Self:
         return self.live() if principal.all_mailboxes else self.live().filter(pk__in=principal.mailbox_ids)
 
+    def with_used_bytes(self) -> Self:
+        """With `used_bytes` loaded."""
+        hexadecimal = Replace(Cast("pk", models.CharField(max_length=36)), Value("-"), Value(""))
+        rows = Tally.objects.filter(name=OuterRef("tally")).order_by().values("name")
+        counted = Subquery(rows.annotate(total=Sum("amount")).values("total"))
+        named = self.alias(tally=Concat(Value(IN_MAILBOX), hexadecimal))
+        return named.annotate(used_bytes=Coalesce(counted, 0))
+
 
 class Mailbox(TypedIdModel):
     ID_PREFIX: ClassVar = "mbx"
@@ -78,6 +96,9 @@ class Mailbox(TypedIdModel):
     raw_days = models.PositiveIntegerField(null=True, blank=True)
     content_days = models.PositiveIntegerField(null=True, blank=True)
     log_days = models.PositiveIntegerField(null=True, blank=True)
+    quota_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="octets of mail that it may hold; null is no limit"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
 
@@ -93,6 +114,11 @@ class Mailbox(TypedIdModel):
     @property
     def address(self) -> str:
         return addresses.join(self.local_part, self.domain.name)
+
+    @cached_property
+    def used_bytes(self) -> int:
+        """Octets of mail in it. Of many mailboxes `with_used_bytes` loads it."""
+        return tallies.total(tally_of(self.pk))
 
 
 class AliasQuerySet(models.QuerySet["Alias"]):
@@ -124,7 +150,9 @@ class Alias(TypedIdModel):
     further_mailboxes = models.ManyToManyField(
         Mailbox, through="AliasCopy", related_name="+", help_text="each gets an email of its own, too"
     )
-    priority = models.PositiveSmallIntegerField(default=100, help_text="of patterns that fit, the lowest wins")
+    priority = models.PositiveSmallIntegerField(
+        default=100, db_default=100, help_text="of patterns that fit, the lowest wins"
+    )
     description = models.CharField(max_length=500, blank=True)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.EXACT)
     is_active = models.BooleanField(default=True)
@@ -300,7 +328,9 @@ class Message(TypedIdModel):
     tls = models.CharField(max_length=40, blank=True, help_text="protocol version, empty without TLS")
     size = models.PositiveIntegerField(help_text="octets of the raw")
     sha256 = models.CharField(max_length=64, help_text="of the raw, hexadecimal")
-    resends = models.PositiveIntegerField(default=0, help_text="times that it came again after a 250 that got lost")
+    resends = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="times that it came again after a 250 that got lost"
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     lease_id = models.UUIDField(null=True, editable=False)
@@ -458,8 +488,11 @@ class Email(TypedIdModel):
     received_at = models.DateTimeField()
     size = models.PositiveIntegerField(help_text="octets of the raw")
     status = models.CharField(max_length=12, choices=Status, default=Status.WAITING)
-    quarantine_reason = models.CharField(max_length=400, blank=True, help_text="why it is kept back, or was")
-    quarantine_rule = models.ForeignKey(Rule, models.SET_NULL, null=True, related_name="+")
+    quarantine_reason = models.CharField(
+        max_length=400, blank=True, default="", db_default="", help_text="why it is kept back, or was"
+    )
+    # no index: rules are marked deleted, so nobody asks for it
+    quarantine_rule = models.ForeignKey(Rule, models.SET_NULL, null=True, db_index=False, related_name="+")
     released_at = models.DateTimeField(null=True, help_text="out of quarantine")
 
     # what the log shows, out of the headers once processed
@@ -555,8 +588,12 @@ class Recipient(models.Model):
     address = models.CharField(max_length=320, help_text="as the sender's host gave it")
     kind = models.CharField(max_length=10, choices=Kind)
     tag = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS, blank=True)
-    captures = models.JSONField(default=dict, help_text="what the pattern's groups matched, by name or number")
-    is_copy = models.BooleanField(default=False, help_text="it led to a further mailbox of its alias")
+    captures = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="what the pattern's groups matched, by name or number",
+    )
+    is_copy = models.BooleanField(default=False, db_default=False, help_text="it led to a further mailbox of its alias")
     explanation = models.JSONField(default=list, help_text="the decisions of routing, in their order")
 
     class Meta:

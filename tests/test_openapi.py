@@ -30,9 +30,9 @@ from emailgistics.common.access import Scope
 from emailgistics.common.bodies import MAX_DEPTH
 from emailgistics.common.requests import MAX_BODY_BYTES
 from emailgistics.docs import events, schema, texts
-from mailboxes.models import Domain, Email, Rule
+from mailboxes.models import Domain, Email, Mailbox, Rule
 from mailboxes.services import process, receive, rules
-from mailboxes.services.rules import Verdict
+from mailboxes.services.rules import Judgement, Verdict
 from tests.apikeys.factories import client_of, make_client, make_expired_key, make_key
 from tests.factories import RAW, make_alias, make_delivery, make_mailbox, make_message, make_webhook
 from webhooks import retry, samples, transport
@@ -295,9 +295,11 @@ def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     client, url = make_client(), "/v1/emails?recipient=support@example.com"
     in_chunks = {"Transfer-Encoding": "chunked"}
     yield partial(client.post, url, RAW, content_type="message/rfc822", headers=in_chunks)
+    Mailbox.objects.filter(local_part="support").update(quota_bytes=1)
+    yield partial(client.post, url, RAW, content_type="message/rfc822")
     rule = Rule.objects.create(action="block", criterion="sender", value="ada@example.net")
     blocked = Verdict(Rule.Action.BLOCK, rule.pk)
-    monkeypatch.setattr(rules, "judge", lambda cases: [(blocked,) for _ in cases])
+    monkeypatch.setattr(rules, "judge", lambda cases: [Judgement((blocked,)) for _ in cases])
     yield partial(client.post, url, RAW, content_type="message/rfc822")
 
 

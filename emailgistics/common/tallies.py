@@ -4,8 +4,10 @@ A row for each count, because one row that all add to would make all of them wai
 and then rows are folded into one.
 """
 
+from collections.abc import Collection
+
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from emailgistics.common.models import Tally
 
@@ -26,17 +28,26 @@ def total(name: str) -> int:
     return Tally.objects.filter(name=name).aggregate(Sum("amount"))["amount__sum"] or 0
 
 
-def totals() -> dict[str, int]:
-    rows = Tally.objects.order_by("name").values("name").annotate(total=Sum("amount"))
-    return {row["name"]: row["total"] for row in rows}
+def totals(names: Collection[str] | None = None) -> dict[str, int]:
+    """By name, of these or of all; without those that nothing was ever added to. One query."""
+    rows = Tally.objects.all() if names is None else Tally.objects.filter(name__in=names)
+    return dict(rows.order_by("name").values_list("name").annotate(Sum("amount")))
 
 
 def fold() -> None:
     """Makes one row of the many of each name. Whoever folds at the same time takes others, or none."""
-    for name in Tally.objects.order_by().values_list("name", flat=True).distinct():
-        with transaction.atomic():
-            rows = Tally.objects.filter(name=name).order_by("pk").select_for_update(skip_locked=True)
-            amounts = dict(rows.values_list("pk", "amount")[:FOLD_AT_MOST])
-            if len(amounts) > 1:
-                Tally.objects.filter(pk__in=list(amounts)).delete()
-                Tally.objects.create(name=name, amount=sum(amounts.values()))
+    counted = Tally.objects.order_by().values("name").annotate(rows=Count("pk"))
+    for name in counted.filter(rows__gt=1).values_list("name", flat=True):
+        while _fold(name) == FOLD_AT_MOST:
+            pass
+
+
+@transaction.atomic
+def _fold(name: str) -> int:
+    """Returns how many rows there were to fold, up to FOLD_AT_MOST."""
+    rows = Tally.objects.filter(name=name).order_by("pk").select_for_update(skip_locked=True)
+    amounts = dict(rows.values_list("pk", "amount")[:FOLD_AT_MOST])
+    if len(amounts) > 1:
+        Tally.objects.filter(pk__in=list(amounts)).delete()
+        Tally.objects.create(name=name, amount=sum(amounts.values()))
+    return len(amounts)

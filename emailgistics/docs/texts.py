@@ -55,6 +55,7 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (413, "body_too_large", "The body is larger than is taken there: 1 MiB, or what a mail may have."),
     (415, "unsupported_media_type", "The body is not of a type that is taken there."),
     (416, "range_not_satisfiable", "The range of a file that was asked for is beyond its end; see `Content-Range`."),
+    (429, "mailbox_full", "A recipient's mailbox has no room for this mail; later it may have."),
     (500, "internal_error", "A fault on our side; `request_id` finds it in the operator's log."),
     (503, "unavailable", "A fault on our side that may be over in a moment: try again."),
 )

@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import localize
@@ -187,19 +188,20 @@ class MailboxAdmin(AddressedAdmin):
     local_part = "local_part"
     add_form = AddMailboxForm
     change_form = ChangeMailboxForm
-    list_display = ("shown_address", "name", "state", "alias_count", "mail", "created_at")
+    list_display = ("shown_address", "name", "state", "alias_count", "mail", "used", "created_at")
     list_filter = ("is_active", TestFilter, DeletedFilter, DomainFilter)
     list_select_related = ("domain",)
     search_fields = ("local_part", "domain__name")
     search_help_text = "Address, or a part of it"
     ordering = ("domain__name", "local_part", "id")
+    readonly_fields = ("used", *OwnerAdmin.readonly_fields)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
-        rows: QuerySet[Mailbox] = super().get_queryset(request)
+        rows: QuerySet[Mailbox] = super().get_queryset(request).with_used_bytes()
         return rows.select_related("domain").annotate(live_aliases=how_many(Alias.objects.live(), of="mailbox"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Mailbox | None = None) -> Any:  # noqa: ARG002
-        what = ("name", "is_active", "time_zone")
+        what = ("name", "is_active", "time_zone", "quota_bytes")
         first = (None, {"fields": ("address", *what) if obj is None else what})
         days = {"fields": (("raw_days", "content_days", "log_days"),), "description": NOTHING_IS_PRUNED_YET}
         sets = [first, ("Retention", days)]
@@ -228,6 +230,11 @@ class MailboxAdmin(AddressedAdmin):
     @display(description="Mail")
     def mail(self, row: Mailbox) -> SafeString:
         return link("Emails", list_of("mailboxes_email", mailbox=row.pk))
+
+    @display(description="Used")
+    def used(self, row: Mailbox) -> str:
+        of_quota = "" if row.quota_bytes is None else f" of {filesizeformat(row.quota_bytes)}"
+        return f"{filesizeformat(row.used_bytes)}{of_quota}"
 
 
 @admin.register(Alias)

@@ -173,9 +173,10 @@ class AddMailboxForm(ServiceForm):
 
     class Meta:
         model = Mailbox
-        fields = ("name", "is_active", "time_zone", "raw_days", "content_days", "log_days")
+        fields = ("name", "is_active", "time_zone", "quota_bytes", "raw_days", "content_days", "log_days")
         labels = {
             "is_active": "Active",
+            "quota_bytes": "Quota, octets",
             "raw_days": "Raw, days",
             "content_days": "Content, days",
             "log_days": "Log, days",
@@ -183,6 +184,10 @@ class AddMailboxForm(ServiceForm):
         help_texts = {
             "name": "For people, such as Support.",
             "is_active": "Mail to a disabled mailbox and its aliases is refused.",
+            "quota_bytes": (
+                "Of mail that it may hold, such as 2147483648 for 2 GiB; empty is no limit. Mail that does not fit is "
+                "refused for now, so its sender's host tries again."
+            ),
         }
 
     def apply(self, given: dict[str, Any]) -> Mailbox:

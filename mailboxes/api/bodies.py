@@ -14,7 +14,9 @@ from mailboxes.services.provision import (
     MAX_FURTHER_MAILBOXES,
     MAX_NAME_LENGTH,
     MAX_PRIORITY,
+    MAX_QUOTA_BYTES,
     MAX_RETENTION_DAYS,
+    MIN_QUOTA_BYTES,
 )
 
 TIME_ZONE = "IANA name such as Europe/Berlin; empty is the installation's"
@@ -35,6 +37,7 @@ VALUE = (
     "CIDR, or one address. `attachment`: a media type, as in `image/*`, or the end of a filename, as in `.exe`. "
     "`size`: larger than so many octets."
 )
+QUOTA = "octets of mail that it may hold; further mail is refused for now (452 4.2.2); null is no limit"
 FIXED_DOMAIN = "An alias stays in its domain: make another one there and delete this one."
 
 
@@ -76,11 +79,15 @@ class RetentionBodySerializer(BodySerializer):
 
 class MailboxChangesSerializer(BodySerializer):
     FIXED: ClassVar[Mapping[str, str]] = {"address": FIXED_ADDRESS, "domain_id": FIXED_ADDRESS}
+    IGNORED: ClassVar[frozenset[str]] = frozenset(("used_bytes",))
 
     name = Text(required=False, allow_blank=True, max_length=MAX_NAME_LENGTH, help_text="for people")
     active = Flag(source="is_active", required=False, help_text="a disabled mailbox takes no mail")
     time_zone = Text(required=False, allow_blank=True, help_text=TIME_ZONE)
     retention = RetentionBodySerializer(required=False)
+    quota_bytes = Whole(
+        required=False, allow_null=True, min_value=MIN_QUOTA_BYTES, max_value=MAX_QUOTA_BYTES, help_text=QUOTA
+    )
 
 
 class NewMailboxSerializer(MailboxChangesSerializer):

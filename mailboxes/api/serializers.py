@@ -101,6 +101,10 @@ class MailboxSerializer(serializers.Serializer[Mailbox]):
     active = serializers.BooleanField(source="is_active", help_text="a disabled mailbox takes no mail")
     time_zone = serializers.SerializerMethodField(help_text="IANA name")
     retention = RetentionSerializer(source="*")
+    quota_bytes = serializers.IntegerField(
+        allow_null=True, help_text="octets of mail that it may hold; null is no limit"
+    )
+    used_bytes = serializers.IntegerField(help_text="octets of the raw of all its emails, also of those in quarantine")
 
     def get_time_zone(self, mailbox: Mailbox) -> str:
         return mailbox.time_zone or str(settings.TIME_ZONE)

@@ -188,5 +188,6 @@ MAIL_PROBLEMS = (
     | described(411, "`length_required`: the body came in chunks, of which a lost connection could leave half a mail.")
     | described(413, "`body_too_large`: a mail has at most 40 MiB, unless the operator says otherwise.")
     | described(415, "`unsupported_media_type`: the body is a mail, sent as message/rfc822 or message/global.")
+    | described(429, "`mailbox_full`: a recipient's mailbox has no room for this mail; try again when it has.")
     | described(503, "`unavailable`: nothing was stored; try again, see Retry-After.")
 )

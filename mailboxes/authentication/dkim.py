@@ -26,6 +26,7 @@ from mailboxes.authentication.results import (
     Result,
     printable,
 )
+from mailboxes.mime.header import ONCE
 
 MAX_SIGNATURES = 10
 MAX_FIELD_OCTETS = 64 << 10  # of a signature
@@ -37,6 +38,9 @@ FORMS = {"simple": False, "relaxed": True}
 RSA, ED25519 = "rsa", "ed25519"
 ALGORITHMS = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}
 REQUIRED = ("v", "a", "b", "bh", "d", "h", "s")
+
+# a second one of them is not for anybody to add: of most the first is shown, of To and Cc all are
+SINGLE = tuple(name.encode() for name in (*ONCE, "to", "cc", "bcc", "content-id", "content-description"))
 
 _TAG_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 _NUMBER = re.compile(r"[0-9]{1,76}")
@@ -110,6 +114,14 @@ class _Verifier:
         self._verify_with_key(signature)
         if signature.length is not None and signature.length < self._digests.size(is_relaxed=signature.is_body_relaxed):
             raise NotAcceptableError("it signs (l=) only the beginning of the body")
+        self._refuse_additions(signature)
+
+    def _refuse_additions(self, signature: Signature) -> None:
+        """Section 8.15: the lowest of some fields are signed, and one that was put above them is shown."""
+        for name in SINGLE:
+            there, signed = len(self._mail.named(name)), signature.names.count(name)
+            if there > max(signed, 1):
+                raise NotAcceptableError(f"there are {there} {name.decode()} fields, and it signs {signed}")
 
     def _verify_with_key(self, signature: Signature) -> None:
         records = self._lookups.txt(f"{signature.selector}._domainkey.{signature.domain}")

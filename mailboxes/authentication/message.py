@@ -1,17 +1,14 @@
 """A mail as the checks see it: header fields octet for octet, and where the body begins.
 
-Fields and the end of the header are found as `mime.fields` finds them: what is verified is what is shown.
+Both are found by `mime.fields`, which finds what people are shown: what is verified is what is shown. A line that is no
+field begins the body here as it does there, though who signed the mail may have seen it within the header.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from mailboxes.mime.budget import MAX_HEADER_OCTETS
-
-_FIELD = re.compile(rb"([!-9;-~]++)([ \t]*+:(?:[^\n]*+(?:\n[ \t][^\n]*+)*+))(?:\n|\Z)")
-_MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+(?:\n|\Z)")
-_END_OF_HEADER = re.compile(rb"(?:\A|\n)\r?\n")
+from mailboxes.mime.budget import Budget, Defect
+from mailboxes.mime.fields import MBOX_LINE, read_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Mail:
-    """octets have CRLF line ends. is_cut: its header is too large, and not all of it is in fields."""
+    """octets have CRLF line ends. is_cut: its header is too large, and not all of it is in fields.
+
+    body: where it begins in octets.
+    """
 
     octets: bytes
     fields: tuple[Field, ...]
@@ -45,22 +45,29 @@ class Mail:
 
 
 def read(raw: bytes) -> Mail:
-    octets = _with_crlf(raw)
-    mbox = _MBOX_LINE.match(octets)
-    start = at = mbox.end() if mbox else 0
-    end = _END_OF_HEADER.search(octets, max(at - 1, 0))
-    limit = min(end.start() + 1 if end else len(octets), start + MAX_HEADER_OCTETS)
+    budget = Budget()
+    block = read_block(raw, 0, budget, ends_at=lambda _: False)
+    with_crlf = _unchanged if _has_crlf(raw) else _with_crlf
+    mbox = MBOX_LINE.match(raw)
+    at = mbox.end() if mbox else 0
     fields = []
-    while at < limit and (found := _FIELD.match(octets, at, limit)):
-        fields.append(Field(found[1].lower(), (found[1] + found[2]).removesuffix(b"\r")))
-        at = found.end()
-    is_cut = (end.start() if end else len(octets)) > start + MAX_HEADER_OCTETS
-    return Mail(octets, tuple(fields), end.end() if end else len(octets), is_cut)
+    for name, value in block.fields:
+        end = raw.index(b":", at) + 1 + len(value)  # there may be blanks before the colon, and they are signed
+        fields.append(Field(name.lower(), with_crlf(raw[at:end]).removesuffix(b"\r")))
+        at = end + 1
+    is_cut = not {Defect.HEADER_TOO_LARGE, Defect.TOO_MANY_HEADERS}.isdisjoint(budget.defects)
+    return Mail(with_crlf(raw), tuple(fields), len(with_crlf(raw[: block.body])), is_cut)
 
 
-def _with_crlf(raw: bytes) -> bytes:
+def _has_crlf(raw: bytes) -> bool:
     """A pipe hands mail over with bare LFs; by SMTP one of them is an octet like others (RFC 6376 section 5.3)."""
     first = raw.find(b"\n")
-    if first > 0 and raw[first - 1 : first] == b"\r":
-        return raw
-    return raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return first > 0 and raw[first - 1 : first] == b"\r"
+
+
+def _unchanged(octets: bytes) -> bytes:
+    return octets
+
+
+def _with_crlf(octets: bytes) -> bytes:
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

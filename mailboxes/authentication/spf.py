@@ -28,9 +28,12 @@ _REASONS = {
     Result.FAIL: "the client may not send for the domain",
 }
 
-# section 7.1; the letters c, r and t are for explanations alone
-_MACRO = r"%\{[slodiphvSLODIPHV][0-9]{0,9}[rR]?[-.+,/_=]*\}|%%|%_|%-"
-_MACROS = re.compile(rf"{_MACRO}|[!-$&-~]")
+# section 7.1; the letters c, r and t are for the text of an explanation, not for the name it is at (7.2), and of a
+# modifier that nobody knows only the form counts, which has them (12)
+_MACROS, _UNKNOWN_MACROS = (
+    re.compile(rf"%\{{[{letters}][0-9]{{0,9}}[rR]?[-.+,/_=]*\}}|%%|%_|%-|[!-$&-~]")
+    for letters in ("slodiphvSLODIPHV", "slodiphvcrtSLODIPHVCRT")
+)
 _MACRO_PARTS = re.compile(r"%\{([a-zA-Z])([0-9]{0,9})([rR]?)([-.+,/_=]*)\}")
 _LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
 _TERM = re.compile(r"([-+~?]?)([a-zA-Z][-a-zA-Z0-9_.]*)([:/=]?)(.*)", re.DOTALL)
@@ -246,7 +249,7 @@ def parse(octets: bytes) -> Record:
 
 
 def _add_modifier(modifiers: dict[str, str], term: str, name: str, value: str, qualifier: str) -> None:
-    if qualifier or not (_is_macro_string(value)):
+    if qualifier or not _is_macro_string(value, _UNKNOWN_MACROS):
         raise PermanentError(_unknown(term))
     if name in ("redirect", "exp"):
         if name in modifiers:
@@ -295,8 +298,8 @@ def _network(name: str, text: str, term: str) -> str:
     return text
 
 
-def _is_macro_string(text: str) -> bool:
-    return "".join(_MACROS.findall(text)) == text and all(
+def _is_macro_string(text: str, macros: re.Pattern[str]) -> bool:
+    return "".join(macros.findall(text)) == text and all(
         int(found[2]) for found in _MACRO_PARTS.finditer(text) if found[2]
     )
 
@@ -306,7 +309,7 @@ def _domain_spec(text: str, term: str) -> str:
     _, dot, label = text.removesuffix(".").rpartition(".")
     is_toplabel = dot and _LABEL.fullmatch(label) and not label.isdigit()
     ends_with_macro = bool(symbols) and symbols[-1].startswith("%{")
-    if not (_is_macro_string(text) and (ends_with_macro or is_toplabel)):
+    if not (_is_macro_string(text, _MACROS) and (ends_with_macro or is_toplabel)):
         raise PermanentError(_unknown(term))
     return text
 

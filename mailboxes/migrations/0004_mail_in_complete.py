@@ -19,6 +19,8 @@ def keep_raws_apart(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+    """The database fills new columns in, should the release before still write rows."""
+
 
     dependencies = [
         ('mailboxes', '0003_reparse_requests'),
@@ -107,12 +109,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='alias',
             name='priority',
-            field=models.PositiveSmallIntegerField(default=100, help_text='of patterns that fit, the lowest wins'),
+            field=models.PositiveSmallIntegerField(db_default=100, default=100, help_text='of patterns that fit, the lowest wins'),
         ),
         migrations.AddField(
             model_name='domain',
             name='includes_subdomains',
-            field=models.BooleanField(default=False, help_text='mail to support@any.example.com is mail to support@example.com'),
+            field=models.BooleanField(db_default=False, default=False, help_text='mail to support@any.example.com is mail to support@example.com'),
         ),
         migrations.AddField(
             model_name='domain',
@@ -122,7 +124,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='email',
             name='quarantine_reason',
-            field=models.CharField(blank=True, help_text='why it is kept back, or was', max_length=400),
+            field=models.CharField(blank=True, db_default='', default='', help_text='why it is kept back, or was', max_length=400),
         ),
         migrations.AddField(
             model_name='email',
@@ -132,17 +134,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='message',
             name='resends',
-            field=models.PositiveIntegerField(default=0, help_text='times that it came again after a 250 that got lost'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='times that it came again after a 250 that got lost'),
         ),
         migrations.AddField(
             model_name='recipient',
             name='captures',
-            field=models.JSONField(default=dict, help_text="what the pattern's groups matched, by name or number"),
+            field=models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict, help_text="what the pattern's groups matched, by name or number"),
         ),
         migrations.AddField(
             model_name='recipient',
             name='is_copy',
-            field=models.BooleanField(default=False, help_text='it led to a further mailbox of its alias'),
+            field=models.BooleanField(db_default=False, default=False, help_text='it led to a further mailbox of its alias'),
         ),
         migrations.AlterField(
             model_name='alias',
@@ -220,7 +222,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='email',
             name='quarantine_rule',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='mailboxes.rule'),
+            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='mailboxes.rule'),
         ),
         migrations.AddConstraint(
             model_name='email',

@@ -15,7 +15,7 @@ from mailboxes.mime.charsets import decode
 Field = tuple[bytes, bytes]  # name and value as in the raw
 
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
-_MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+(?:\n|\Z)")  # left by mbox files
+MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+(?:\n|\Z)")  # left by mbox files
 _EMPTY_LINE = re.compile(rb"\r?(?:\n|\Z)")
 _END_OF_BLOCK = re.compile(rb"\n\r?\n")
 
@@ -45,7 +45,7 @@ def read_block(
     fields: list[Field] = []
     limit = min(len(raw), start + MAX_HEADER_OCTETS)
     at, count = start, 0
-    if mbox := _MBOX_LINE.match(raw, at, limit):
+    if mbox := MBOX_LINE.match(raw, at, limit):
         at = mbox.end()
     while at < limit:
         if empty := _EMPTY_LINE.match(raw, at):

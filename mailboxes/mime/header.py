@@ -12,8 +12,8 @@ from mailboxes.mime.people import read_addresses
 from mailboxes.mime.words import decode_words, unfold
 
 # RFC 5322 section 3.6, and those of MIME: of two of them one reader takes the first and another the last
-_ONCE = ["from", "sender", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"]
-_ONCE += ["mime-version", "content-type", "content-transfer-encoding", "content-disposition"]
+ONCE = ["from", "sender", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"]
+ONCE += ["mime-version", "content-type", "content-transfer-encoding", "content-disposition"]
 _ID = re.compile(r"<[^<>\s]++>")
 _WORD = re.compile(r"[a-z0-9_-]*")
 
@@ -27,7 +27,7 @@ class Header:
         self._values: dict[str, list[str]] = {}
         for name, value in self.fields:
             self._values.setdefault(name.lower(), []).append(value)
-        if any(len(self.all(name)) > 1 for name in _ONCE):
+        if any(len(self.all(name)) > 1 for name in ONCE):
             budget.note(Defect.DUPLICATE_HEADER)
 
     def all(self, name: str) -> list[str]:

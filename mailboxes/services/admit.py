@@ -1,8 +1,9 @@
-"""Whether a recipient is taken, and what becomes of its mail: where routing leads, and what rules say of it.
+"""Whether a recipient is taken, and what becomes of its mail: where routing leads, what rules say, and what has room.
 
 Many are asked for at once, because a listener has many connections: the number of queries does not grow with them.
 What the size of a mail decides is asked again once it is there (`judged_by_size`), what its attachments decide once it
-was opened (`services.process`).
+was opened (`services.process`). Whether there is room is not: a mailbox may hold more than its quota by what came while
+it was nearly full, at the same moment or without saying its size.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from emailgistics.common.errors import DomainError
 from mailboxes.models import Rule
-from mailboxes.services import rules
+from mailboxes.services import quota, rules
+from mailboxes.services.directory import FoundMailbox
 from mailboxes.services.envelope import Envelope, Source
+from mailboxes.services.quota import MailboxFullError
 from mailboxes.services.route import Question, Route, find_routes
 from mailboxes.services.rules import BlockedByRuleError, Case, Judgement, Verdict
 
@@ -38,7 +41,7 @@ class Admission:
 
 
 def admit(address: str, *, envelope: Envelope, size: int | None = None) -> Admission:
-    """Raises what `find_routes` answers, and BlockedByRuleError."""
+    """Raises what `find_routes` answers, BlockedByRuleError, and MailboxFullError."""
     (answer,) = admit_all([Request(address, envelope, size)])
     if isinstance(answer, DomainError):
         raise answer
@@ -55,7 +58,8 @@ def admit_all(requests: Sequence[Request]) -> list[Admission | DomainError]:
         if isinstance(route, Route)
     ]
     judgements = iter(rules.judge(cases))
-    return [_admission(route, next(judgements)) if isinstance(route, Route) else route for route in found]
+    answers = [_admission(route, next(judgements)) if isinstance(route, Route) else route for route in found]
+    return _with_room(answers, sizes=[request.size for request in requests])
 
 
 def judged_by_size(admissions: Sequence[Admission], *, envelope: Envelope, size: int) -> list[Admission | DomainError]:
@@ -85,6 +89,38 @@ def _admission(route: Route, judgement: Judgement) -> Admission | DomainError:
     if error is None:
         return admission
     error.explanation = admission.route.explanation
+    return error
+
+
+def _with_room(
+    answers: Sequence[Admission | DomainError], *, sizes: Sequence[int | None]
+) -> list[Admission | DomainError]:
+    """The answers, but an error for those whose mail does not fit. One query, none where no mailbox has a quota.
+
+    One full mailbox of several is enough: otherwise the mail would be missing there, and nobody would be told.
+    """
+    limited = [_limited(answer) if isinstance(answer, Admission) else [] for answer in answers]
+    if not any(limited):
+        return list(answers)
+    used = quota.used_by({mailbox.id for some in limited for mailbox in some})
+    full = [quota.full_among(some, used=used, size=size) for some, size in zip(limited, sizes, strict=True)]
+    return [
+        _refused_as_full(answer, steps) if isinstance(answer, Admission) and steps else answer
+        for answer, steps in zip(answers, full, strict=True)
+    ]
+
+
+def _limited(admission: Admission) -> list[FoundMailbox]:
+    """The mailboxes with a quota where the mail would be kept."""
+    if not admission.route.limited:
+        return []
+    verdicts = dict(zip(admission.route.mailbox_ids, admission.verdicts, strict=True))
+    return [mailbox for mailbox in admission.route.limited if verdicts[mailbox.id].keeps]
+
+
+def _refused_as_full(admission: Admission, steps: Sequence[str]) -> MailboxFullError:
+    error = MailboxFullError()
+    error.explanation = (*admission.route.explanation, *steps)
     return error
 
 

@@ -13,7 +13,7 @@ from emailgistics.common import tallies
 from emailgistics.common.ids import encode_id
 from mailboxes.mime import ParsedMail
 from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
-from mailboxes.services import rule_values, rules
+from mailboxes.services import quota, rule_values, rules
 from mailboxes.services.envelope import network_of
 from mailboxes.services.rule_values import Criterion
 from mailboxes.services.rules import TAKE, Action, Facts, Place, Verdict
@@ -58,8 +58,10 @@ def obey(email: Email, verdict: Verdict) -> None:
     email.save(update_fields=["quarantine_reason", "quarantine_rule"])
 
 
-def discard(message: Message, verdicts: Mapping[UUID, Verdict], recipients: Iterable[Recipient]) -> bool:
-    """Removes these emails, and their message with the last one. False if that is gone."""
+def discard(
+    message: Message, emails: Iterable[Email], verdicts: Mapping[UUID, Verdict], recipients: Iterable[Recipient]
+) -> bool:
+    """Removes those of the emails that have a verdict, and their message with the last one. False if that is gone."""
     transcript = Transcript.objects.filter(message=message).first()
     Refusal.objects.bulk_create(
         Refusal(
@@ -82,7 +84,8 @@ def discard(message: Message, verdicts: Mapping[UUID, Verdict], recipients: Iter
         if recipient.email_id in verdicts
     )
     Email.objects.filter(pk__in=list(verdicts)).delete()
-    tallies.count(emails_discarded=len(verdicts))
+    going = [email for email in emails if email.pk in verdicts]
+    tallies.count(emails_discarded=len(verdicts), **quota.removed(going))
     if message.emails.exists():
         return True
     message.delete()

@@ -27,6 +27,7 @@ class FoundMailbox:
     domain: str
     is_active: bool
     is_deleted: bool
+    quota_bytes: int | None
 
     @property
     def address(self) -> str:
@@ -74,7 +75,8 @@ class FoundDomain:
 
 Owner = FoundMailbox | FoundAlias
 
-_MAILBOX = "{0}.id, {0}.local_part, {0}.is_active, {0}.deleted_at IS NOT NULL"
+_MAILBOX = "{0}.id, {0}.local_part, {0}.is_active, {0}.deleted_at IS NOT NULL, {0}.quota_bytes"
+_MAILBOX_COLUMNS = 5
 _ALIAS = f"""a.id, a.name, a.kind, a.priority, a.is_active, a.deleted_at IS NOT NULL,
        EXISTS (SELECT 1 FROM mailboxes_aliascopy c WHERE c.alias_id = a.id),
        {_MAILBOX.format("am")}, ad.name"""  # noqa: S608 - made of constants of ours, as those below
@@ -142,7 +144,8 @@ def find_owners(
     owners: dict[tuple[UUID, str], Owner] = {}
     for domain_id, key, *row in _rows(_OWNERS.format(wanted=wanted), [_instant(rested), *values]):
         domain = _uuid(domain_id)
-        owner = _mailbox(row[:4], domains[domain]) or _alias(row[4:], domains[domain])
+        of_mailbox, of_alias = row[:_MAILBOX_COLUMNS], row[_MAILBOX_COLUMNS:]
+        owner = _mailbox(of_mailbox, domains[domain]) or _alias(of_alias, domains[domain])
         # RFC 5321 section 4.5.1 wants the reserved names answered, so a deleted owner of one does not hold it
         if owner and not (owner.is_deleted and key in RESERVED_LOCAL_KEYS):
             owners[domain, key] = owner
@@ -190,7 +193,7 @@ def _places(values: Iterable[object]) -> str:
 
 
 def _domain(row: Sequence[Any]) -> FoundDomain:
-    id_, name, *truths, default_id, local_part, is_active, is_deleted = row  # what _MAILBOX names
+    id_, name, *truths = row[:-_MAILBOX_COLUMNS]
     takes, is_test, includes, is_verified, is_gone, has_patterns = map(bool, truths)
     return FoundDomain(
         id=_uuid(id_),
@@ -202,15 +205,15 @@ def _domain(row: Sequence[Any]) -> FoundDomain:
         is_deleted=is_gone,
         has_patterns=has_patterns,
         # the default mailbox is one of the domain's own
-        default_mailbox=_mailbox((default_id, local_part, is_active, is_deleted), name),
+        default_mailbox=_mailbox(row[-_MAILBOX_COLUMNS:], name),
     )
 
 
 def _mailbox(row: Sequence[Any], domain: str) -> FoundMailbox | None:
-    id_, local_part, is_active, is_deleted = row  # what _MAILBOX names
+    id_, local_part, is_active, is_deleted, quota_bytes = row  # what _MAILBOX names
     if id_ is None:
         return None
-    return FoundMailbox(_uuid(id_), local_part, domain, bool(is_active), bool(is_deleted))
+    return FoundMailbox(_uuid(id_), local_part, domain, bool(is_active), bool(is_deleted), quota_bytes)
 
 
 def _alias(row: Sequence[Any], domain: str) -> FoundAlias | None:

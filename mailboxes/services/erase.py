@@ -8,10 +8,11 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from emailgistics.common import tombstones
+from emailgistics.common import tallies, tombstones
 from emailgistics.common.ids import encode_id
 from mailboxes.addresses import InvalidAddressError, address_key, shown
-from mailboxes.models import Email, Message, Recipient
+from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
+from mailboxes.services import quota
 
 EMAIL, RECIPIENT = "email", "recipient"  # what tombstones are of
 MORE_THAN_ASCII = "[^ -~]"
@@ -32,13 +33,16 @@ def hold_email(email_id: UUID) -> Email | None:
 def erase_held(email: Email, *, by: str) -> None:
     """Erases an email that `hold_email` gave and that no event is about; its message too, if that has no other.
 
-    The raw is one for all mailboxes that the message went to: it stays as long as one of them has an email of it.
+    The raw is one for all mailboxes that the message went to: it stays as long as one of them has an email of it. The
+    transcript names all recipients and goes at once.
     """
     message = email.message
     addresses = email.recipients.values_list("address", flat=True)
     tombstones.bury(EMAIL, [email.public_id], by=by)
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
+    tallies.count(**quota.removed([email]))
     email.delete()
+    Transcript.objects.filter(message=message).delete()
     if not message.emails.exists():
         message.delete()
 
@@ -57,9 +61,7 @@ def emails_of(address: str) -> set[UUID]:
 
     A +tag makes another address. It reads every address there is. Raises InvalidAddressError.
     """
-    if "@" not in address:
-        raise InvalidAddressError(f"{shown(address)} is not an address; write it like support@example.com.")
-    key = address_key(address)
+    key = _key(address)
     messages = set(_with(key, Message.objects.all(), "mail_from", "pk"))
     found = set(_with(key, Email.objects.all(), "from_address", "pk"))
     found.update(_with(key, Recipient.objects.all(), "address", "email_id"))
@@ -69,6 +71,16 @@ def emails_of(address: str) -> set[UUID]:
     return found
 
 
+def erase_refusals_of(address: str) -> int:
+    """Of mail that was refused or discarded, what is on record from or to that address. Raises InvalidAddressError."""
+    key = _key(address)
+    rows = Refusal.objects.all()
+    found = {*_with(key, rows, "mail_from", "pk"), *_with(key, rows, "recipient", "pk")}
+    for pk in found:
+        rows.filter(pk=pk).delete()
+    return len(found)
+
+
 def newest_unopened() -> UUID | None:
     """The last message that waits to be opened: until then, nobody knows what its From says."""
     return Message.objects.filter(state=Message.State.WAITING).order_by("id").values_list("pk", flat=True).last()
@@ -76,6 +88,12 @@ def newest_unopened() -> UUID | None:
 
 def count_unopened(up_to: UUID) -> int:
     return Message.objects.filter(state=Message.State.WAITING, pk__lte=up_to).count()
+
+
+def _key(address: str) -> str:
+    if "@" not in address:
+        raise InvalidAddressError(f"{shown(address)} is not an address; write it like support@example.com.")
+    return address_key(address)
 
 
 def _with(key: str, rows: QuerySet[Model], field: str, wanted: str) -> Iterator[UUID]:

@@ -142,7 +142,7 @@ def store(
     emails = list(Email.objects.filter(message=message).select_related("mailbox__domain"))
     verdicts = attachment_rules.verdicts_of(message, emails, recipients, parsed)
     discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
-    if discarded and not attachment_rules.discard(message, discarded, recipients):
+    if discarded and not attachment_rules.discard(message, emails, discarded, recipients):
         return True
     for email in emails:
         if email.pk in discarded:

@@ -4,9 +4,10 @@ In a change, None leaves a thing as it is. What several of them lock, they lock 
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import cache
 from typing import TypedDict, TypeVar
 from zoneinfo import available_timezones
@@ -22,11 +23,14 @@ from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
 from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox, Rule
 from mailboxes.patterns import Pattern, is_pattern
+from mailboxes.services import quota
 
 DEFAULT_MAILBOX = "inbox"
 MAX_NAME_LENGTH = 200
 MAX_DESCRIPTION_LENGTH = 500
 MAX_RETENTION_DAYS = 36_500
+MIN_QUOTA_BYTES = 1 << 20  # whoever means to take no mail disables the mailbox
+MAX_QUOTA_BYTES = 1 << 50
 CHOICES_NAMED = 20  # in an answer that asks for one of them
 MAX_PATTERNS = 1000  # of a domain: each may be tried for a mail to an unknown name
 MAX_FURTHER_MAILBOXES = 20  # of an alias: each mail to it is an email in every one
@@ -62,6 +66,12 @@ class Retention(TypedDict, total=False):
     log_days: int | None
 
 
+class Leave(Enum):
+    """For what may be given as None."""
+
+    AS_IT_IS = "as it is"
+
+
 @transaction.atomic
 def create_domain(
     *,
@@ -94,7 +104,13 @@ def create_domain(
 
 @transaction.atomic
 def create_mailbox(
-    *, address: str, name: str = "", is_active: bool = True, time_zone: str = "", retention: Retention | None = None
+    *,
+    address: str,
+    name: str = "",
+    is_active: bool = True,
+    time_zone: str = "",
+    retention: Retention | None = None,
+    quota_bytes: int | None = None,
 ) -> Mailbox:
     """A mailbox in an existing domain; for the rest see `update_mailbox`.
 
@@ -102,11 +118,17 @@ def create_mailbox(
     """
     with _about("address"):
         parsed = ParsedAddress.parse(address)
-    _check_mailbox(name=name, time_zone=time_zone, retention=retention)
+    _check_mailbox(name=name, time_zone=time_zone, retention=retention, quota_bytes=quota_bytes)
     domain = _hold_domain(parsed.domain)
     with _about("address"):
         return _add_mailbox(
-            domain, parsed.local_part, name=name, is_active=is_active, time_zone=time_zone, **(retention or {})
+            domain,
+            parsed.local_part,
+            name=name,
+            is_active=is_active,
+            time_zone=time_zone,
+            quota_bytes=quota_bytes,
+            **(retention or {}),
         )
 
 
@@ -221,19 +243,29 @@ def update_mailbox(
     is_active: bool | None = None,
     time_zone: str | None = None,
     retention: Retention | None = None,
+    quota_bytes: int | Leave | None = Leave.AS_IT_IS,
     may_act_on_whole_domain: bool = True,
 ) -> Mailbox:
-    """time_zone is an IANA name, or empty for the installation's.
+    """time_zone is an IANA name, or empty for the installation's; quota_bytes is None for no limit.
 
-    may_act_on_whole_domain is False for those who may not stop or start mail to an alias that does. Raises
-    RefusedError, NotFoundError, AllowlistRestrictedError.
+    A quota holds for mail to come: what is in the mailbox stays, be it more. may_act_on_whole_domain is False for those
+    who may not stop or start mail to an alias that does. Raises RefusedError, NotFoundError, AllowlistRestrictedError.
     """
-    _check_mailbox(name=name or "", time_zone=time_zone or "", retention=retention)
+    limit = None if isinstance(quota_bytes, Leave) else quota_bytes
+    _check_mailbox(name=name or "", time_zone=time_zone or "", retention=retention, quota_bytes=limit)
     if is_active is not None and not may_act_on_whole_domain:
         _refuse_if_it_acts_on_whole_domain(mailbox)
     given = {"name": name, "is_active": is_active, "time_zone": time_zone}
     # apart: None is a value here, and keeps things
-    return _change(mailbox, retention, **given)
+    nullable: dict[str, object] = dict(retention or {})
+    if not isinstance(quota_bytes, Leave):
+        nullable["quota_bytes"] = quota_bytes
+    if limit is None:
+        return _change(mailbox, nullable, **given)
+    with transaction.atomic():
+        changed = _change(mailbox, nullable, **given)
+        quota.recount(changed)  # the row is locked by the change
+        return changed
 
 
 @transaction.atomic
@@ -315,7 +347,7 @@ def delete_alias(alias: Alias) -> None:
     _end_rules(Q(alias=alias), at=now)
 
 
-def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) -> None:
+def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None, quota_bytes: int | None) -> None:
     """Raises RefusedError."""
     within(name, limit=MAX_NAME_LENGTH, field="name")
     if time_zone and time_zone not in _time_zones():
@@ -325,6 +357,11 @@ def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None) ->
     for what, days in (retention or {}).items():
         if days is not None and not (isinstance(days, int) and 1 <= days <= MAX_RETENTION_DAYS):
             raise RefusedError(f"{what} is a number from 1 to {MAX_RETENTION_DAYS}, or nothing.", field="retention")
+    if quota_bytes is not None and not MIN_QUOTA_BYTES <= quota_bytes <= MAX_QUOTA_BYTES:
+        raise RefusedError(
+            f"A quota is a number of octets from {MIN_QUOTA_BYTES} to {MAX_QUOTA_BYTES}, or nothing.",
+            field="quota_bytes",
+        )
 
 
 def _check_alias(*, description: str, priority: int | None, further_mailboxes: Sequence[Mailbox]) -> None:
@@ -428,7 +465,7 @@ def _hold_mailbox(mailbox: Mailbox, *, field: str) -> None:
         raise RefusedError(f"The mailbox {mailbox.address} is deleted; choose another one.", field=field)
 
 
-def _change(row: Row, nullable: Retention | None = None, **values: object) -> Row:
+def _change(row: Row, nullable: Mapping[str, object] | None = None, **values: object) -> Row:
     """Writes what is given, and only that: whoever changes something else at the same time loses nothing.
 
     Raises NotFoundError if the row was deleted meanwhile.

@@ -5,10 +5,9 @@ Mails that end at the same time share one transaction: its commit, which waits f
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -23,6 +22,7 @@ from emailgistics.common.nudge import nudge
 from mailboxes.addresses import address_key
 from mailboxes.models import Email, Message, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
+from mailboxes.services import quota
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.rules import Verdict
@@ -36,9 +36,9 @@ DISCARDED = (
     "250 2.0.0 accepted, and discarded as a rule says"  # what Refusal.reply says; the client hears the first part
 )
 
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_HEADER_END = re.compile(rb"(?:\A|\n)\r?\n")  # there may be none before it
 _TRACE = re.compile(rb"^received[ \t]*+:", re.IGNORECASE | re.MULTILINE)
-_MARK = re.compile(rb"^(?:message-id|received)[ \t]*+:[ \t]*+\S", re.IGNORECASE | re.MULTILINE)
+_MARK = re.compile(rb"^(?:message-id|received)[ \t]*+:(?:[ \t]|\r?\n[ \t])*+\S", re.IGNORECASE | re.MULTILINE)
 
 Octets = bytes | bytearray
 Line = tuple[int, str, str]  # of a transcript: see models.Transcript
@@ -111,23 +111,31 @@ class Incoming:
 
     @property
     def new_entries(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.accepted_as is None]
+        """Those to be stored, once it is known what came before. What a rule discards of a resend it did before."""
+        new = [entry for entry in self.entries if entry.accepted_as is None]
+        is_resend = len(new) < len(self.entries) and not any(entry.recipients for entry in new)
+        return [] if is_resend else new
+
+    @property
+    def new_emails(self) -> list[Email]:
+        emails = {recipient.email.pk: recipient.email for entry in self.new_entries for recipient in entry.recipients}
+        return list(emails.values())
 
     def receipt(self) -> Receipt:
         """Once it is known what came before."""
         new = self.new_entries
-        if not new:
-            first = self.entries[0].accepted_as
-            return Receipt(encode_id(Message.ID_PREFIX, cast("UUID", first)), first, is_resend=True)
         if any(entry.recipients for entry in new):
             return Receipt(self.message.public_id, self.message.pk)
-        return Receipt(new[0].discards[0].public_id, None)
+        if new:
+            return Receipt(new[0].discards[0].public_id, None)
+        first = next(entry.accepted_as for entry in self.entries if entry.accepted_as)
+        return Receipt(encode_id(Message.ID_PREFIX, first), first, is_resend=True)
 
     def _entry(self, admission: Admission) -> Entry:
         entry = Entry([], [], None)
         route = admission.route
         for mailbox_id, verdict in zip(route.mailbox_ids, admission.verdicts, strict=True):
-            if verdict.action in (Rule.Action.DISCARD, Rule.Action.BLOCK):
+            if not verdict.keeps:
                 entry.discards.append(self._discard(route.address, verdict))
                 continue
             entry.recipients.append(
@@ -202,6 +210,7 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
             mail_stored=sum(receipt.message_id is not None and not receipt.is_resend for receipt in receipts),
             mail_resent=sum(receipt.is_resend for receipt in receipts),
             mail_discarded=sum(receipt.message_id is None for receipt in receipts),
+            **quota.stored(email for incoming in group for email in incoming.new_emails),
         )
         _insert([incoming for incoming in group if incoming.new_entries], counts)
         # in one order, so that no two groups wait for each other
@@ -227,58 +236,68 @@ def _recognise(entries: Sequence[Entry]) -> None:
             guards.setdefault(entry.guard.key, entry.guard)
     if not guards:
         return
-    there = guards.keys() - _set_up([guards[key] for key in sorted(guards)])
-    rows = ResendGuard.objects.filter(key__in=there).values_list("key", "email_id", "accepted_at") if there else ()
-    foreign = {key: (email_id, at) for key, email_id, at in rows}
-    messages = _messages_of(email_id for email_id, _ in foreign.values())
+    there = _accepted_with(guards)
     for entry in entries:
         if entry.guard is None:
             continue
         guard = guards[entry.guard.key]
-        if guard.key not in foreign:
-            if guard.email.message_id != entry.guard.email.message_id:
-                entry.accepted_as = guard.email.message_id
-            continue
-        email_id, at = foreign[guard.key]
-        if guard.accepted_at - at < RESEND_WINDOW:
-            entry.accepted_as = messages.get(email_id)  # none if it was erased in this moment: then it is a new mail
-        else:
-            # what came so long ago has nothing to do with it; the next one is compared with this
-            ResendGuard.objects.filter(key=guard.key).update(email=guard.email, accepted_at=guard.accepted_at)
-            del foreign[guard.key]
+        if guard.key in there:
+            entry.accepted_as = there[guard.key]
+        elif guard.email.message_id != entry.guard.email.message_id:
+            entry.accepted_as = guard.email.message_id
 
 
-def _set_up(guards: Sequence[ResendGuard]) -> set[UUID]:
-    """Inserts the guards that are not there, and returns their keys. In SQL, because Django does not say which."""
+def _accepted_with(guards: Mapping[UUID, ResendGuard]) -> dict[UUID, UUID]:
+    """Sets up these guards; for those that are there already, the message that was accepted with it, now locked.
+
+    None for a message that was erased in this moment: then it is a new mail. A guard whose time is over gives way.
+    """
+    found = guards.keys() - _set_up(guards[key] for key in sorted(guards))
+    if not found:
+        return {}
+    until = next(iter(guards.values())).accepted_at - RESEND_WINDOW
+    gone, _ = ResendGuard.objects.filter(key__in=found, accepted_at__lte=until).delete()
+    if gone:  # or somebody else does the same, and has his guard there now
+        found -= _set_up(guards[key] for key in sorted(found))
+    emails = dict(ResendGuard.objects.filter(key__in=found).values_list("key", "email_id"))
+    messages = dict(Email.objects.filter(pk__in=emails.values()).values_list("pk", "message_id"))
+    # who erases a mail holds its message: he is done by now, or waits until we have answered
+    held = Message.objects.filter(pk__in=messages.values()).order_by("pk").select_for_update(no_key=True)
+    list(held.values_list("pk"))
+    there = set(Email.objects.filter(pk__in=emails.values()).values_list("pk", flat=True))
+    return {key: messages[email_id] for key, email_id in emails.items() if email_id in there and email_id in messages}
+
+
+def _set_up(guards: Iterable[ResendGuard]) -> set[UUID]:
+    """Inserts the guards that are not there, and returns their keys. In SQL, because Django does not say which.
+
+    They come in the order of their keys, so that no two groups wait for each other.
+    """
+    new = list(guards)
+    if not new:
+        return set()
     fields = ResendGuard._meta.concrete_fields  # noqa: SLF001
     row = f"({', '.join('%s' for _ in fields)})"
     sql = (
         f"INSERT INTO {ResendGuard._meta.db_table} ({', '.join(str(field.column) for field in fields)}) "  # noqa: S608, SLF001
-        f"VALUES {', '.join(row for _ in guards)} ON CONFLICT DO NOTHING RETURNING key"
+        f"VALUES {', '.join(row for _ in new)} ON CONFLICT DO NOTHING RETURNING key"
     )
-    values = [field.get_db_prep_save(getattr(guard, field.attname), connection) for guard in guards for field in fields]
+    values = [field.get_db_prep_save(getattr(guard, field.attname), connection) for guard in new for field in fields]
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return {key if isinstance(key, UUID) else UUID(key) for (key,) in cursor.fetchall()}
 
 
-def _messages_of(email_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    wanted = list(email_ids)
-    return dict(Email.objects.filter(pk__in=wanted).values_list("pk", "message_id")) if wanted else {}
-
-
 def _insert(mails: Sequence[Incoming], counts: Sequence[Tally]) -> None:
     entries = [entry for incoming in mails for entry in incoming.new_entries]
     recipients = [recipient for entry in entries for recipient in entry.recipients]
-    emails = {recipient.email.pk: recipient.email for recipient in recipients}
-    stored = {email.message_id for email in emails.values()}
-    kept = [incoming for incoming in mails if incoming.message.pk in stored]
+    kept = [incoming for incoming in mails if incoming.new_emails]
     raws = [incoming.raw for incoming in kept]
     is_large = sum(len(raw.data) for raw in raws) > BULK_OCTETS
     bulk.insert(
         [incoming.message for incoming in kept],
         [] if is_large else raws,
-        list(emails.values()),
+        [email for incoming in kept for email in incoming.new_emails],
         recipients,
         [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript],
         [refusal for entry in entries for refusal in entry.discards],

@@ -52,6 +52,7 @@ class Route:
     `address` is as the sender gave it; `captures` what the groups of a pattern matched, by name or number, and in
     `subdomain` what stood before the domain; `explanation` the decisions in their order. `own_mailbox_id` is the
     mailbox that the alias belongs to, None without an alias: it is not among `mailbox_ids` while it is disabled.
+    `limited` are those of the mailboxes that have a quota.
     """
 
     address: str
@@ -63,6 +64,7 @@ class Route:
     explanation: tuple[str, ...]
     captures: dict[str, str] = field(default_factory=dict)
     own_mailbox_id: UUID | None = None
+    limited: tuple[FoundMailbox, ...] = ()
 
     @property
     def mailbox_id(self) -> UUID:
@@ -327,6 +329,7 @@ class _Search:
             explanation=self.steps,
             captures=self._captures,
             own_mailbox_id=own.id if self.alias else None,
+            limited=tuple(mailbox for mailbox in taking if mailbox.quota_bytes is not None),
         )
 
     def _note_alias(self, alias: FoundAlias) -> None:

@@ -78,6 +78,11 @@ class Verdict:
     reason: str = ""
     criterion: Rule.Criterion | None = None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there will be an email. What is blocked in one of several mailboxes is thrown away there."""
+        return self.action not in (Rule.Action.DISCARD, Rule.Action.BLOCK)
+
 
 TAKE = Verdict(Rule.Action.ALLOW)
 

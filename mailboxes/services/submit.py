@@ -24,7 +24,7 @@ def submit_mail(*, by: Principal, mail_from: str, recipients: Sequence[str], raw
 
     To the key, a recipient that leads to any mailbox which it may not open is one that does not exist, whatever else
     there is to say of it. Raises InvalidAddressError, NotFoundError, AddressDisabledError, BlockedByRuleError,
-    RoutingLoopError, and UnavailableError when the database does not take it.
+    MailboxFullError, RoutingLoopError, and UnavailableError when the database does not take it.
     """
     envelope = Envelope(mail_from=mail_from, source=Message.Source.API)
     try:

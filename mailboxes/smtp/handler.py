@@ -97,7 +97,10 @@ class Handler:
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
         self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE)
-        self._storing: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=STORE_AT_ONCE)
+        # all but those of the other two, so that none of them waits for one that waits for a lock
+        self._storing: Together[Mail, Outcome] = Together(
+            self._pool, self._store, at_most=STORE_AT_ONCE, at_once=max(1, self._threads - 2)
+        )
         # one at a time: each of them is held several times in memory while it is compressed and sent
         self._storing_large: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=1)
 

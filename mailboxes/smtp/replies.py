@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundError, UnavailableError
 from mailboxes.addresses import InvalidAddressError
 from mailboxes.services.provision import UnknownDomainError
+from mailboxes.services.quota import MailboxFullError
 from mailboxes.services.receive import Receipt, RoutingLoopError
 from mailboxes.services.route import (
     AddressDisabledError,
@@ -15,6 +16,7 @@ from mailboxes.services.route import (
     DomainNotVerifiedError,
     UnknownRecipientError,
 )
+from mailboxes.services.rules import BlockedByRuleError
 from mailboxes.smtp.limits import Limits
 
 OK = "250 2.0.0 OK"
@@ -62,14 +64,8 @@ TOO_BIG = "552 5.3.4 The message is larger than this host accepts"
 NOT_ASCII = "553 5.6.7 An address that is not ASCII needs SMTPUTF8"
 ROUTING_LOOP = "554 5.4.6 Routing loop: too many hosts have passed this message on"
 UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognised"
-RECIPIENT_TOO_BUSY = "451 4.7.1 Too much mail for this recipient, please try again later"
 MAILBOX_FULL = "452 4.2.2 The mailbox is full"
 
-_FOR_CODES = {
-    "blocked_by_rule": BLOCKED,
-    "mailbox_full": MAILBOX_FULL,
-    "rate_limited": RECIPIENT_TOO_BUSY,
-}
 # the first that fits: the cases, then the kinds that new cases will be of
 _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (InvalidAddressError, BAD_RECIPIENT),
@@ -78,6 +74,8 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (UnknownRecipientError, UNKNOWN_RECIPIENT),
     (AddressDisabledError, DISABLED),
     (DomainNotVerifiedError, DOMAIN_NOT_VERIFIED),
+    (BlockedByRuleError, BLOCKED),
+    (MailboxFullError, MAILBOX_FULL),
     (UnavailableError, OUR_FAULT),
     (LimitReachedError, NO_ROOM),
     (NotFoundError, UNKNOWN_RECIPIENT),
@@ -87,7 +85,7 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
 
 
 def refusal(error: DomainError) -> str:
-    return _FOR_CODES.get(error.code) or next(reply for kind, reply in _FOR_ERRORS if isinstance(error, kind))
+    return next(reply for kind, reply in _FOR_ERRORS if isinstance(error, kind))
 
 
 def accepted(receipt: Receipt) -> str:

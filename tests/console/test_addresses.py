@@ -148,6 +148,21 @@ def test_the_default_mailbox_is_one_of_the_domain(administrator: Client) -> None
     assert list(found) == ["default_mailbox"]
 
 
+def test_a_quota_is_given_and_taken_away_and_what_is_used_is_shown(administrator: Client) -> None:
+    mailbox = make_mailbox()
+    size = make_email().size
+    for octets in ("1048576", ""):
+        assert change(administrator, "mailbox", mailbox, quota_bytes=octets).status_code == FOUND
+        mailbox.refresh_from_db()
+        assert mailbox.quota_bytes == (int(octets) if octets else None)
+        said = f"{size}\xa0bytes of 1.0\xa0MB" if octets else f"{size}\xa0bytes"
+        for where in (page("mailbox", mailbox), reverse("admin:mailboxes_mailbox_changelist")):
+            shown = administrator.get(where).content.decode()
+            assert said in shown
+            assert (" of 1.0" in shown) == bool(octets)
+    assert "from 1048576 to" in str(errors_of(change(administrator, "mailbox", mailbox, quota_bytes="5")))
+
+
 def test_a_mailbox_is_changed_and_its_retention_can_be_emptied(administrator: Client) -> None:
     mailbox = make_mailbox()
     provision.update_mailbox(mailbox, retention={"raw_days": 3, "log_days": 9})

@@ -101,6 +101,8 @@ def shape(row: Domain | Mailbox | Alias, **more: Any) -> dict[str, Any]:
                     "content_days": row.content_days,
                     "log_days": row.log_days,
                 },
+                "quota_bytes": row.quota_bytes,
+                "used_bytes": sum(row.emails.values_list("size", flat=True)),
             }
         case Alias():
             body = {

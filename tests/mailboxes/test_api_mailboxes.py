@@ -66,6 +66,8 @@ def test_a_mailbox_is_made_as_it_is_wished() -> None:
         "active": False,
         "time_zone": "Europe/Berlin",
         "retention": {"raw_days": 1, "content_days": None, "log_days": 36_500},
+        "quota_bytes": None,
+        "used_bytes": 0,
     })  # fmt: skip
     assert shape(mailbox) == answer.json()
 
@@ -112,7 +114,7 @@ def test_without_a_time_zone_a_mailbox_has_the_installations(settings: Settings)
         "There is no field of this name here; there is raw_days, content_days, log_days.")),
     ({"address": "a@example.com", "domain_id": "dom_x"}, refused(
         "/domain_id", "unknown_field",
-        "There is no field of this name here; there is name, active, time_zone, retention, address.")),
+        "There is no field of this name here; there is name, active, time_zone, retention, quota_bytes, address.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_new_mailbox_is_told_and_nothing_is_made(
     body: dict[str, Any], expected: dict[str, Any]

@@ -15,6 +15,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailboxes import mime
 from mailboxes.authentication import Authentication, check, dkim, dmarc, message, spf
 from mailboxes.authentication.dns import Patience, Resolver
 from mailboxes.authentication.results import NoPassError
@@ -80,6 +81,33 @@ def test_forged_mail(resolver: Resolver) -> None:
     assert words(said) == ("fail", [], "fail")
     assert said.spf.reason == "the client may not send for the domain"
     assert said.dmarc.policy == "reject"
+
+
+FORGER = "203.0.113.9"
+
+
+@pytest.mark.parametrize("forms", ["relaxed/relaxed", "simple/simple"])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_text_between_the_header_and_its_end_is_not_signed(resolver: Resolver, forms: str, line_end: bytes) -> None:
+    """Who signed it would see a line of its header there; people are shown it as the beginning of the text."""
+    signed = sign(c=forms)
+    inserted = b"engine \r\nPay to another account now.\r\n\r\n"
+    forged = signed.replace(b"engine \r\n\r\n", inserted).replace(b"\r\n", line_end)
+    assert mime.parse(forged).text.startswith("Pay to another account now.")
+    assert words(checked(resolver, signed, client_ip=FORGER)) == ("fail", ["pass"], "pass")
+    said = checked(resolver, forged, client_ip=FORGER)
+    assert words(said) == ("fail", ["fail"], "fail")
+    assert said.dkim[0].reason == "the body is not the one that was signed"
+
+
+@pytest.mark.parametrize("where", ["above", "below the signature"])
+def test_a_subject_that_is_put_above_the_signed_one_is_not_vouched_for(resolver: Resolver, where: str) -> None:
+    signed, subject = sign(), b"Subject: forged\r\n"
+    forged = subject + signed if where == "above" else signed.replace(b"From:", subject + b"From:", 1)
+    assert mime.parse(forged).subject == "forged"
+    said = checked(resolver, forged, client_ip=FORGER)
+    assert words(said) == ("fail", ["policy"], "fail")
+    assert said.dkim[0].reason == "there are 2 subject fields, and it signs 1"
 
 
 def test_a_null_sender_is_judged_by_its_helo(resolver: Resolver) -> None:

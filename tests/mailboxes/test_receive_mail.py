@@ -303,9 +303,9 @@ def test_what_a_rule_says_of_a_piped_mail(
     rule = Rule.objects.create(action=action, criterion="network", value="192.0.2.0/24")
     told: list[rules.Case] = []
 
-    def judge(cases: Sequence[rules.Case]) -> list[tuple[rules.Verdict, ...]]:
+    def judge(cases: Sequence[rules.Case]) -> list[rules.Judgement]:
         told.extend(cases)
-        return [(rules.Verdict(action, rule.pk, "says so"),) for _ in cases]
+        return [rules.Judgement((rules.Verdict(action, rule.pk, "says so"),)) for _ in cases]
 
     monkeypatch.setattr(rules, "judge", judge)
     ended, out, err = run("--client-ip=192.0.2.7", TO)

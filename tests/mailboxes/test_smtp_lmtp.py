@@ -14,6 +14,7 @@ from mailboxes.raw import read_raw
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
+from mailboxes.services.quota import MailboxFullError
 from mailboxes.services.receive import Receipt
 from mailboxes.services.rule_book import create_rule
 from mailboxes.smtp.handler import Handler, Mail
@@ -30,10 +31,6 @@ def nudges(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
     monkeypatch.setattr(receive, "nudge", told.append)
     return told
-
-
-class MailboxFullError(LimitReachedError):
-    code = "mailbox_full"
 
 
 class Mailroom(Handler):
@@ -99,7 +96,7 @@ def test_a_refused_mail_is_refused_for_each_recipient(settings: Any) -> None:
 def test_recipients_may_have_outcomes_of_their_own() -> None:
     for address in ("support", "sales", "desk"):
         make_mailbox(address=f"{address}@example.com")
-    outcomes = [Receipt("msg_1", None), MailboxFullError("Full."), Receipt("msg_2", None)]
+    outcomes = [Receipt("msg_1", None), MailboxFullError(), Receipt("msg_2", None)]
     with listening(Mailroom(outcomes), is_lmtp=True) as server, Client(server.port) as client:
         begin(client, TO, "sales@example.com", "desk@example.com")
         client.command("DATA")
@@ -136,8 +133,8 @@ def test_where_sizes_refuse_a_mail_for_all_each_refusal_names_its_own_rule(is_lm
 @pytest.mark.parametrize(
     "outcomes, reply",
     [
-        ([MailboxFullError("Full."), Receipt("msg_1", None)], "250 2.0.0 accepted as msg_1"),
-        ([MailboxFullError("Full."), LimitReachedError("More.")], "452 4.2.2 The mailbox is full"),
+        ([MailboxFullError(), Receipt("msg_1", None)], "250 2.0.0 accepted as msg_1"),
+        ([MailboxFullError(), LimitReachedError("More.")], "452 4.2.2 The mailbox is full"),
     ],
 )
 def test_by_smtp_there_is_one_answer_for_all(outcomes: Sequence[Receipt | DomainError], reply: str) -> None:

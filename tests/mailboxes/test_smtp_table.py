@@ -1,5 +1,6 @@
 """Every row of the reply table, over a real socket, by SMTP and by LMTP; and that each refusal is on record."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +9,8 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from emailgistics.common.errors import DomainError, LimitReachedError
-from mailboxes.models import Message, Recipient, Refusal
+from emailgistics.common.errors import DomainError
+from mailboxes.models import Mailbox, Message, Recipient, Refusal
 from mailboxes.services import provision, receive
 from mailboxes.services.admit import Admission, Request, admit_all
 from mailboxes.services.receive import Incoming, Receipt
@@ -63,14 +64,6 @@ def database_says_full() -> OperationalError:
     error = OperationalError("could not extend file")
     error.__cause__ = DiskFullError()
     return error
-
-
-class MailboxFullError(LimitReachedError):
-    code = "mailbox_full"
-
-
-class RateLimitedError(LimitReachedError):
-    code = "rate_limited"
 
 
 def limits(**given: Any) -> Callable[[], dict[str, Any]]:
@@ -188,19 +181,13 @@ ROWS = [
         RECIPIENT_OK,
         arrange=lambda: create_rule(action="discard", criterion="sender", value="ada@example.net"),
     ),
-    rcpt(
+    Row(
         "RCPT: over quota",
-        "a@example.com",
-        "452 4.2.2 The mailbox is full",
+        [f"{MAIL} SIZE={MIB + 1}", RCPT],
+        [SENDER_OK, "452 4.2.2 The mailbox is full"],
         code="mailbox_full",
-        options=answering(MailboxFullError("Full.")),
-    ),
-    rcpt(
-        "RCPT: rate limited",
-        "a@example.com",
-        "451 4.7.1 Too much mail for this recipient, please try again later",
-        code="rate_limited",
-        options=answering(RateLimitedError("Slow down.")),
+        recipient=TO,
+        arrange=lambda: provision.update_mailbox(Mailbox.objects.get(local_part="support"), quota_bytes=MIB),
     ),
     Row(
         "RCPT: more than may be",
@@ -356,6 +343,21 @@ def test_a_connection_too_many(protocol: str) -> None:
     with listening(**options) as server, Client(server.port), Client(server.port) as second:
         assert second.greeting == "421 4.7.0 Too many connections, please try again later"
         assert second.reply() == ""
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_rate_limited(protocol: str) -> None:
+    options: dict[str, Any] = {"limits": Limits(messages_per_minute=1, counts_loopback=True)}
+    with listening(is_lmtp=protocol == "LMTP", **options) as server, Client(server.port) as client:
+        client.command("LHLO client.example.net" if protocol == "LMTP" else "EHLO client.example.net")
+        heard = [client.command(said) for said in (MAIL, "RSET", MAIL)]
+        assert client.is_silent()
+    assert heard[:2] == [SENDER_OK, "250 2.0.0 OK"]
+    assert re.fullmatch(
+        r"451 4\.7\.1 Too many messages from your address, try again in (60|[1-5]?[0-9]) seconds", heard[2]
+    )
+    refusal = Refusal.objects.get()
+    assert (refusal.code, refusal.reply, refusal.source) == ("rate_limited", heard[2], protocol.lower())
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

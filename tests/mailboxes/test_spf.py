@@ -79,3 +79,43 @@ def test_the_suite_of_rfc_7208(zone: Any, test: Any, server: DnsServer, request:
 
 def test_the_suite_is_whole() -> None:
     assert len(CASES) == CASES_OF_THE_SUITE
+
+
+LETTERS = "slodiphvSLODIPHV"
+LETTERS_OF_EXPLANATIONS = "crtCRT"
+
+
+def result(server: DnsServer, record: str) -> str:
+    server.set_zone({"example.net": [("TXT", record)]})
+    said = checked(server, client="192.0.2.1", mail_from="ada@example.net", helo="mail.example.net")
+    return said.result.value
+
+
+@pytest.mark.parametrize("letter", LETTERS + LETTERS_OF_EXPLANATIONS)
+@pytest.mark.parametrize("modifier", ["x=%{{{}}}", "note=at-%{{{}2r-}}-x"])
+def test_modifiers_that_nobody_knows_have_all_letters(server: DnsServer, modifier: str, letter: str) -> None:
+    """RFC 7208 section 6: they are ignored; section 12: each has a macro-string."""
+    unknown = modifier.format(letter)
+    assert result(server, f"v=spf1 {unknown} +all") == "pass"
+    assert result(server, f"v=spf1 -all {unknown}") == "fail"
+
+
+@pytest.mark.parametrize("letter", LETTERS_OF_EXPLANATIONS)
+@pytest.mark.parametrize("term", ["exists:", "a:", "redirect=", "exp="])
+def test_no_name_has_the_letters_of_explanations(server: DnsServer, term: str, letter: str) -> None:
+    """Section 7.2: they are for the text that is at the name in exp=, which is not fetched."""
+    assert result(server, f"v=spf1 -all {term}%{{{letter}}}.example.org") == "permerror"
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_an_explanation_changes_nothing(server: DnsServer, letter: str) -> None:
+    assert result(server, f"v=spf1 -all exp=%{{{letter}}}.example.org") == "fail"
+    assert result(server, f"v=spf1 -all exp=why.%{{{letter}}}") == "fail"
+    assert server.asked[-1][0] == "example.net"
+
+
+@pytest.mark.parametrize(
+    "modifier", ["exp=%{a}.example.org", "x=%{a}", "x=%{c", "x=%{c0}", "x=%", "exp=%(c).example.org"]
+)
+def test_a_modifier_that_is_no_macro_string_is_an_error(server: DnsServer, modifier: str) -> None:
+    assert result(server, f"v=spf1 +all {modifier}") == "permerror"

@@ -37,10 +37,14 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class ErasedAddress:
-    """unopened: mails that came before and wait to be opened, so that nobody knows yet what their From says."""
+    """unopened: mails that came before and wait to be opened, so that nobody knows yet what their From says.
+
+    refusals: how much was on record of mail that was refused or discarded.
+    """
 
     emails: list[Erased]
     unopened: int
+    refusals: int
 
 
 def erase_email(email_id: UUID, *, by: str) -> Erased:
@@ -73,14 +77,14 @@ def erase_emails(ids: Collection[UUID], *, by: str) -> list[Erased]:
 
 
 def erase_address(address: str, *, by: str, wait_for: timedelta = OPENED_WITHIN) -> ErasedAddress:
-    """Every email that came before, with that envelope sender, From address or recipient.
+    """Every email that came before, with that envelope sender, From address or recipient, and refusals likewise.
 
     Mail that has just come is waited for, for a while. What could not be opened at all is found by its envelope alone.
     Raises InvalidAddressError.
     """
     unopened = _wait_for_opening(wait_for)
     erased = [erase_email(email_id, by=by) for email_id in sorted(erase.emails_of(address))]
-    return ErasedAddress(erased, unopened)
+    return ErasedAddress(erased, unopened, erase.erase_refusals_of(address))
 
 
 def are_erased(deliveries: Collection[UUID], *, of: UUID) -> bool:

@@ -36,7 +36,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
     }
 
     def get_queryset(self) -> QuerySet[Mailbox]:
-        return Mailbox.objects.visible_to(self.caller).select_related("domain")
+        return Mailbox.objects.visible_to(self.caller).select_related("domain").with_used_bytes()
 
     @extend_schema(
         summary="List mailboxes, newest first",
@@ -99,6 +99,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
         examples=[
             OpenApiExample("Take no more mail", {"active": False}, request_only=True),
             OpenApiExample("Keep everything for good", {"retention": {"raw_days": None}}, request_only=True),
+            OpenApiExample("Hold 2 GiB of mail", {"quota_bytes": 2147483648}, request_only=True),
         ],
     )
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002

@@ -13,6 +13,7 @@ from mailboxes.services import provision
 from mailboxes.services.provision import Retention
 
 KEEP = "keep"
+NO_QUOTA = "none"
 KEPT = {"raw_days": "the raw mail", "content_days": "texts and attachments", "log_days": "that there was an email"}
 
 
@@ -53,9 +54,16 @@ class Command(ChangeableCommand[Mailbox]):
                 metavar="DAYS",
                 help=f"how long to keep {what}, or {KEEP}; recorded only, nothing is pruned yet",
             )
+        parser.add_argument(
+            "--quota-bytes",
+            metavar="OCTETS",
+            help=f"of mail that it may hold, such as 2147483648 for 2 GiB, or {NO_QUOTA}",
+        )
 
     def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        changes = {name: options[name] for name in ("name", "time_zone") if options[name] is not None}
+        changes: dict[str, Any] = {name: options[name] for name in ("name", "time_zone") if options[name] is not None}
+        if options["quota_bytes"] is not None:
+            changes["quota_bytes"] = quota_of(options["quota_bytes"])
         retention = {name: days_of(options[name], name) for name in KEPT if options[name] is not None}
         return {**changes, "retention": Retention(**retention)} if retention else changes  # type: ignore[typeddict-item]  # its keys
 
@@ -63,7 +71,7 @@ class Command(ChangeableCommand[Mailbox]):
         return provision.update_mailbox(row, **changes)
 
     def rows(self, options: Mapping[str, Any]) -> Iterable[Mailbox]:
-        return Mailbox.objects.live().select_related("domain")
+        return Mailbox.objects.live().select_related("domain").with_used_bytes()
 
     def find(self, text: str) -> Mailbox:
         return find_mailbox(text)
@@ -79,6 +87,20 @@ def days_of(text: str, name: str) -> int | None:
     """Raises RefusedError."""
     if text == KEEP:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(provision.MAX_RETENTION_DAYS))):
+    if not _is_number(text, at_most=provision.MAX_RETENTION_DAYS):
         raise RefusedError(f"{name} is a number from 1 to {provision.MAX_RETENTION_DAYS}, or {KEEP}.", field=name)
     return int(text)
+
+
+def quota_of(text: str) -> int | None:
+    """Raises RefusedError."""
+    if text == NO_QUOTA:
+        return None
+    if not _is_number(text, at_most=provision.MAX_QUOTA_BYTES):
+        raise RefusedError(f"quota_bytes is a number of octets, or {NO_QUOTA}.", field="quota_bytes")
+    return int(text)
+
+
+def _is_number(text: str, *, at_most: int) -> bool:
+    """Not of more digits than that: whether it is more, the service says."""
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(at_most))
