@@ -1,8 +1,11 @@
 """Mail that was not taken in, on record: every one counted, the first few of a network in an hour with a row.
 
-More would let anybody fill the database by being refused.
+More would let anybody fill the database by being refused. Who comes from this host has many more: it is the mail server
+in front of us, with everybody's mail, and twenty would be those of the whole installation. They are still bounded, and
+not counted by the recipient's domain instead, because a sender may name as many domains as it likes.
 """
 
+import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +19,7 @@ from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Line
 
 ROWS_PER_HOUR = 20  # of one network
+ROWS_PER_HOUR_OF_THIS_HOST = 1000  # by loopback and socket files, each
 
 Key = tuple[str, datetime]
 
@@ -41,6 +45,12 @@ class Refused:
     def key(self) -> Key:
         return self.envelope.network, self.at.replace(minute=0, second=0, microsecond=0)
 
+    @property
+    def rows_per_hour(self) -> int:
+        client_ip = self.envelope.client_ip
+        is_of_this_host = client_ip is None or ipaddress.ip_address(client_ip).is_loopback
+        return ROWS_PER_HOUR_OF_THIS_HOST if is_of_this_host else ROWS_PER_HOUR
+
 
 def record(refused: Sequence[Refused]) -> None:
     """In one transaction, with as many statements for many as for one. Raises what the database raises."""
@@ -50,7 +60,7 @@ def record(refused: Sequence[Refused]) -> None:
         counted = _count(Counter(each.key for each in refused))
         rows = []
         for each in refused:
-            if not each.is_only_counted and counted[each.key] < ROWS_PER_HOUR:
+            if not each.is_only_counted and counted[each.key] < each.rows_per_hour:
                 rows.append(each)
             counted[each.key] += 1
         _insert(rows)

@@ -65,12 +65,15 @@ class OctetBudget:
     def reservation(self, key: str | None) -> "Reservation":
         return Reservation(self, key)
 
-    def _take(self, key: str | None, octets: int) -> bool:
+    def has_room(self, key: str | None, octets: int) -> bool:
         if self.taken + octets > self._at_most:
             return False
+        return key is None or self._by_client[key] + octets <= self._per_client
+
+    def _take(self, key: str | None, octets: int) -> bool:
+        if not self.has_room(key, octets):
+            return False
         if key is not None:
-            if self._by_client[key] + octets > self._per_client:
-                return False
             self._by_client[key] += octets
         self.taken += octets
         return True

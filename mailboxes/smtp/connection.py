@@ -59,12 +59,13 @@ class Connection(Conversation):
     # --- MAIL
 
     async def smtp_MAIL(self, argument: str) -> str:
+        self._messages += 1  # whatever becomes of it: see replies.extensions
+        if self._messages > self._limits.max_messages:
+            raise HangUpError(replies.TOO_MANY_MESSAGES)
         if not self.session.host_name:
             return replies.greet_first(self.hello)
         if self.envelope.mail_from is not None:
             return replies.NESTED_MAIL
-        if self._messages >= self._limits.max_messages:
-            raise HangUpError(replies.TOO_MANY_MESSAGES)
         try:
             path = syntax.parse_path(argument, keyword="FROM")
         except syntax.BadArgumentError:
@@ -77,9 +78,7 @@ class Connection(Conversation):
             reply = self._begin_transaction(path)
             return reply
         finally:
-            if reply == replies.SENDER_OK:
-                self._messages += 1
-            else:
+            if reply != replies.SENDER_OK:
                 self._forget_transaction()
 
     def _begin_transaction(self, path: syntax.PathArgument) -> str:
@@ -94,11 +93,14 @@ class Connection(Conversation):
         return self._find_room(self.envelope.size or 0) or replies.SENDER_OK
 
     def _find_room(self, size: int) -> str | None:
-        """The refusal if there is none, or if the client has had its share."""
+        """The refusal if there is none, or if the client has had its share.
+
+        It only looks: what SIZE says is reserved at DATA, before the 354, once there is somebody to take the mail.
+        Reserved here, it would be held by who sends nothing but MAIL.
+        """
         if not self._shared.disk.has_room(size):
             return self._no_room("smtp.disk_low")
-        self.envelope.reservation = self._shared.octets.reservation(self._key)
-        if size > self._limits.unreserved_octets and not self.envelope.reservation.grow_to(size):
+        if size > self._limits.unreserved_octets and not self._shared.octets.has_room(self._key, size):
             return self._no_room("smtp.no_octets_left")
         if wait_s := self._shared.rate.count(self._key, now=self.loop.time()):
             return self._refuse(replies.too_often(wait_s), "rate_limited")
@@ -149,6 +151,9 @@ class Connection(Conversation):
             return replies.RCPT_FIRST if self.session.host_name else replies.greet_first(self.hello)
         if argument:
             return replies.BAD_ARGUMENT
+        if not self._reserve_declared():
+            self._put_on_record(replies.NO_ROOM, "no_room", size=self.envelope.size)
+            return replies.NO_ROOM  # by LMTP too: RFC 2033 has a reply for each recipient after the final dot only
         self._is_in_data = True
         try:
             await self._say(replies.SEND_DATA)
@@ -160,6 +165,19 @@ class Connection(Conversation):
         if self._is_leaving:
             raise HangUpError(replies.SHUTTING_DOWN)
         return None
+
+    def _reserve_declared(self) -> bool:
+        """Whether there is room for as much as SIZE says; more than that is asked for as it comes."""
+        self.envelope.reservation = self._shared.octets.reservation(self._key)
+        size = self.envelope.size or 0
+        return size <= self._limits.unreserved_octets or self._reserve(size)
+
+    def _reserve(self, size: int) -> bool:
+        reservation = self.envelope.reservation
+        if reservation is None or reservation.grow_to(size):  # None: the connection is lost by now
+            return True
+        log.warning("smtp.no_octets_left", client=self._client_ip, octets_in_flight=self._shared.octets.taken)
+        return False
 
     async def _take_mail(self) -> str:
         """The answer to the final dot."""
@@ -179,6 +197,8 @@ class Connection(Conversation):
         if not self._shared.disk.has_room(scanner.size):
             log.warning("smtp.disk_low")
             return self._refuse_all(replies.NO_ROOM, "no_room", size=scanner.size)
+        if not self._reserve(scanner.size):
+            return self._refuse_all(replies.NO_ROOM, "no_room", size=scanner.size)
         self._reset_timeout(self._limits.store_timeout_s)
         try:
             return await self._store(scanner)
@@ -186,8 +206,8 @@ class Connection(Conversation):
             self._reset_timeout()
 
     async def _read_data(self, scanner: DataScanner) -> bool:
-        """Reads until the mail has ended; what is pipelined behind it stays in the stream. False: no room for it."""
-        reader = self._shared.reader(self._reader)
+        """Reads until the mail has ended; what is pipelined behind it is put back. False: no room for it."""
+        reader = self._shared.reader(self._input)
         has_room = True
         pace: _Pace | None = None
         try:
@@ -195,8 +215,8 @@ class Connection(Conversation):
                 chunk = await reader.read()
                 has_ended = scanner.feed(chunk)
                 if has_ended:
-                    reader.put_back(scanner.rest)
-                if has_room and not self._reserve(scanner):
+                    self._input.put_back(scanner.rest)
+                if has_room and not self._reserve_more(scanner):
                     has_room = False
                     scanner.drop()
                 if has_ended:
@@ -209,14 +229,13 @@ class Connection(Conversation):
             if pace is not None:
                 pace.end()
 
-    def _reserve(self, scanner: DataScanner) -> bool:
-        reservation = self.envelope.reservation
-        if reservation is None or not scanner.is_kept or scanner.size <= self._limits.unreserved_octets:
+    def _reserve_more(self, scanner: DataScanner) -> bool:
+        """Of what comes, in steps of 1 MiB and from the second on: see `Limits.unreserved_octets`."""
+        if not scanner.is_kept or scanner.size <= self._limits.unreserved_octets:
             return True
-        if scanner.size <= reservation.octets or reservation.grow_to(-(-scanner.size // MIB) * MIB):
+        if self.envelope.reservation is not None and scanner.size <= self.envelope.reservation.octets:
             return True
-        log.warning("smtp.no_octets_left", client=self._client_ip, octets_in_flight=self._shared.octets.taken)
-        return False
+        return self._reserve(-(-scanner.size // MIB) * MIB)
 
     def _drain_only_so_much(self, octets: int, *, has_room: bool) -> None:
         if octets <= 2 * settings.MAX_MESSAGE_BYTES + DRAINED_OCTETS:
@@ -242,28 +261,24 @@ class Connection(Conversation):
                 transcript=self._transcript.lines(),
             )
         )
-        reservation = self.envelope.reservation
+        # the mail is in memory until it is stored, also when its client does not wait for that
+        reservation, self.envelope.reservation = self.envelope.reservation, None
+        storing = asyncio.ensure_future(call)
+        if reservation is not None:
+            storing.add_done_callback(lambda _: reservation.release())
         try:
-            if reservation is None or not reservation.octets:
-                outcome = await call
-            else:
-                # the mail is in memory until it is stored, also when its client does not wait for that
-                self.envelope.reservation = None
-                storing = asyncio.ensure_future(call)
-                storing.add_done_callback(lambda _: reservation.release())
-                outcome = await asyncio.shield(storing)
+            outcome = await asyncio.shield(storing)
         except DomainError as error:
             return self._refuse_all(replies.refusal(error), error.code, size=size, error=error)
-        self._bad_commands = 0
         return self._answer(outcome, size=size)
 
     def _answer(self, outcome: Outcome, *, size: int) -> str:
         """By SMTP one for all; by LMTP as many lines as recipients were taken."""
         if isinstance(outcome, Receipt):
-            self._log_accepted(outcome, size=size)
+            self._has_accepted(outcome, size=size)
             return self._for_each(replies.accepted(outcome))
         if receipt := next((each for each in outcome if isinstance(each, Receipt)), None):
-            self._log_accepted(receipt, size=size)
+            self._has_accepted(receipt, size=size)
             return replies.accepted(receipt)
         return self._answer_each(outcome, size=size)[0]
 
@@ -277,7 +292,8 @@ class Connection(Conversation):
             for admission, outcome in zip(self.envelope.admissions, outcomes, strict=True)
         ]
 
-    def _log_accepted(self, receipt: Receipt, *, size: int) -> None:
+    def _has_accepted(self, receipt: Receipt, *, size: int) -> None:
+        self._bad_commands = self._idle_commands = 0
         recipients = len(self.envelope.admissions)
         log.info("smtp.accepted", message=receipt.public_id, size=size, recipients=recipients)
 
@@ -288,9 +304,13 @@ class Connection(Conversation):
     # --- refusals on record
 
     def _refuse_all(self, reply: str, code: str, *, size: int | None, error: DomainError | None = None) -> str:
+        self._put_on_record(reply, code, size=size, error=error)
+        return self._for_each(reply)
+
+    def _put_on_record(self, reply: str, code: str, *, size: int | None, error: DomainError | None = None) -> None:
+        """For each recipient that was accepted."""
         for admission in self.envelope.admissions:
             self._refuse(reply, code, recipient=admission.route.address, size=size, error=error)
-        return self._for_each(reply)
 
     def _refuse(
         self, reply: str, code: str, *, recipient: str = "", size: int | None = None, error: DomainError | None = None

@@ -17,7 +17,7 @@ from emailgistics.common.logs import get_logger
 from mailboxes.smtp import replies, syntax
 from mailboxes.smtp.budgets import Reservation, client_key
 from mailboxes.smtp.limits import MIB
-from mailboxes.smtp.reading import READ_OCTETS, STREAM_LIMIT
+from mailboxes.smtp.reading import STREAM_LIMIT, Input
 from mailboxes.smtp.shared import Shared
 from mailboxes.smtp.transcript import Transcript
 
@@ -53,6 +53,11 @@ BAD_COMMANDS = frozenset(
         replies.UNKNOWN_PARAMETER,
     }
 )
+
+
+# They change nothing for the client and could go on for ever. DATA is among them because it may be refused, again and
+# again; where it was not, counting begins anew. MAIL and RCPT have limits of their own.
+IDLE_COMMANDS = frozenset({"EHLO", "HELO", "LHLO", "RSET", "NOOP", "VRFY", "HELP", "DATA"})
 
 
 class OpenTransaction(aiosmtpd.Envelope):
@@ -112,7 +117,9 @@ class Conversation(aiosmtpd.SMTP):
         self._tls = ""
         self._expires_at = 0.0
         self._bad_commands = 0
+        self._idle_commands = 0
         self._is_in_data = self._is_in_handshake = self._is_leaving = self._is_closing = self._is_lost = False
+        self._has_said_all = False
 
     # --- the life of a connection
 
@@ -122,6 +129,7 @@ class Conversation(aiosmtpd.SMTP):
         self._key = client_key(self._client_ip, is_loopback_known=self._limits.counts_loopback)
         self._shared.connections.add(self)
         super().connection_made(transport)
+        self._input = Input(self._reader)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._is_lost:
@@ -134,6 +142,7 @@ class Conversation(aiosmtpd.SMTP):
 
     def eof_received(self) -> bool | None:
         # not aiosmtpd's, which ends the task: who says no more may still want to hear
+        self._has_said_all = True
         return asyncio.StreamReaderProtocol.eof_received(self)
 
     def _create_envelope(self) -> OpenTransaction:
@@ -199,7 +208,7 @@ class Conversation(aiosmtpd.SMTP):
                 await self._obey(await self._read_command())
         except HangUpError as end:
             self._say_last(end.reply)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except ConnectionError:
             pass  # the client is gone
         finally:
             self._close()
@@ -208,19 +217,17 @@ class Conversation(aiosmtpd.SMTP):
         """The next line without its end, None for one that is too long."""
         skipped = 0
         while skipped <= MAX_SKIPPED_OCTETS:
-            try:
-                line = await self._reader.readuntil()
-            except asyncio.LimitOverrunError as error:
-                skipped += len(await self._reader.readexactly(error.consumed))
-            else:
+            line = await self._input.read_line(b"\n")
+            if line.endswith(b"\n"):
                 return None if skipped or len(line) > MAX_COMMAND_OCTETS else line.rstrip(b"\r\n")
+            skipped += len(line)
         raise HangUpError(replies.TOO_MANY_BAD_COMMANDS)
 
     async def _obey(self, line: bytes | None) -> None:
         self._reset_timeout()
         try:
             reply = await self._reply_to(line)
-        except (HangUpError, ConnectionError, asyncio.IncompleteReadError):
+        except (HangUpError, ConnectionError):
             raise
         except Exception as error:
             # 451 whatever it is: the sender keeps the mail and comes again
@@ -246,9 +253,17 @@ class Conversation(aiosmtpd.SMTP):
         self._transcript.client(line, is_command=name is not None)
         if name is None:
             return replies.NOT_UNDERSTOOD
+        if verb.upper().decode() in IDLE_COMMANDS:
+            self._count_idle_command()
         method: Callable[[str], Awaitable[str | None]] = getattr(self, name)
         # as surrogates, octets that are no UTF-8 can be told from what is
         return await method(argument.strip().decode("utf-8", errors="surrogateescape"))
+
+    def _count_idle_command(self) -> None:
+        """Of those since the last mail that was accepted. A connection that brings nothing does not stay for ever."""
+        self._idle_commands += 1
+        if self._idle_commands > self._limits.max_idle_commands:
+            raise HangUpError(replies.TOO_MANY_IDLE_COMMANDS)
 
     async def _say(self, reply: str) -> None:
         self._transcript.server(reply)
@@ -305,6 +320,8 @@ class Conversation(aiosmtpd.SMTP):
             return replies.TLS_IS_ON
         if argument:
             return replies.BAD_ARGUMENT
+        if self._has_said_all:  # so there will be no handshake
+            raise ConnectionResetError
         context = self._shared.certificate.context()
         await self._forget_what_was_read()
         await self._say(replies.BEGIN_TLS)
@@ -333,8 +350,7 @@ class Conversation(aiosmtpd.SMTP):
 
         Nothing more is read until TLS reads it.
         """
-        self._reader.feed_data(b".")  # so that there is something to read, and nothing to wait for
-        await self._reader.read(READ_OCTETS)
+        await self._input.forget()
         if isinstance(self.transport, asyncio.ReadTransport):
             self.transport.pause_reading()
 

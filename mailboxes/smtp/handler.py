@@ -51,12 +51,14 @@ class Mail:
         self._transcript = transcript
         self._refused: dict[int, DomainError] = {}  # by position of the admission
 
-    def incoming(self) -> Incoming:
-        """Once only. Raises the error of its recipients if a rule about its size refuses it for all of them."""
+    def incoming(self) -> Incoming | None:
+        """Once only. None if rules about its size refuse it for all recipients: then there is nothing to store."""
         taken = self._judged_by_size()
         raw, self._raw = self._raw, None
         if raw is None:
             raise AssertionError("a mail is stored once")
+        if not taken:
+            return None
         return Incoming(envelope=self._envelope, admissions=taken, raw=raw, transcript=self._transcript)
 
     def outcome(self, receipt: Receipt) -> Outcome:
@@ -65,13 +67,15 @@ class Mail:
             return receipt
         return [self._refused.get(position, receipt) for position in range(len(self._admissions))]
 
+    def refused(self) -> Outcome:
+        """Each recipient's own error, where `incoming` was None."""
+        return [self._refused[position] for position in range(len(self._admissions))]
+
     def _judged_by_size(self) -> Sequence[Admission]:
         if not any(admission.depends_on_size for admission in self._admissions):
             return self._admissions
         judged = admit.judged_by_size(self._admissions, envelope=self._envelope, size=self.size)
         self._refused = {n: answer for n, answer in enumerate(judged) if isinstance(answer, DomainError)}
-        if len(self._refused) == len(judged):
-            raise self._refused[0]
         return [answer for answer in judged if isinstance(answer, Admission)]
 
 
@@ -120,7 +124,9 @@ class Handler:
         group: dict[Mail, Incoming] = {}
         for mail in mails:
             (incoming,) = _with_sound_connection(lambda mail=mail: [mail.incoming()], of=1)  # type: ignore[misc]
-            if isinstance(incoming, Exception):  # that of one mail is not that of the others
+            if incoming is None:
+                answers[mail] = mail.refused()
+            elif isinstance(incoming, Exception):  # that of one mail is not that of the others
                 answers[mail] = incoming
             else:
                 group[mail] = incoming

@@ -22,6 +22,7 @@ class Limits:
     max_messages: int = 1000  # on one connection
     max_recipients: int = 100  # of one message
     max_bad_commands: int = 10
+    max_idle_commands: int = 100  # without a mail that is accepted in between; as Postfix has it
     max_unknown_recipients: int = 20  # on one connection: more is a search for addresses
 
     command_timeout_s: float = 300  # RFC 5321 section 4.5.3.2.7: at least five minutes
@@ -31,7 +32,9 @@ class Limits:
     rate_window_s: float = 60  # a slow start is made good within it
     min_octets_per_s: int = 1024
 
-    unreserved_octets: int = MIB  # of a mail are held without asking; there is room for that on every connection
+    # Of a mail that comes, so many are held without asking: there is room for that on every connection. Once it has
+    # come, and may outlive its connection, all of it is asked for.
+    unreserved_octets: int = MIB
 
     @classmethod
     def from_settings(cls) -> Self:

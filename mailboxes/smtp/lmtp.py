@@ -33,5 +33,5 @@ class LmtpConnection(Connection):
         if isinstance(outcome, Receipt):
             return super()._answer(outcome, size=size)
         for receipt in {each.public_id: each for each in outcome if isinstance(each, Receipt)}.values():
-            self._log_accepted(receipt, size=size)
+            self._has_accepted(receipt, size=size)
         return "\r\n".join(self._answer_each(outcome, size=size))

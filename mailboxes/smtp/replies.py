@@ -30,6 +30,7 @@ NOT_VERIFIED = "252 2.1.5 Not verified; send mail to find out"
 OUR_FAULT = "451 4.3.0 Temporary failure here, please try again later"
 FAULT_IN_DATA = "421 4.3.0 Temporary failure here, closing the connection; please try again later"
 TOO_MANY_CONNECTIONS = "421 4.7.0 Too many connections, please try again later"
+TOO_MANY_IDLE_COMMANDS = "421 4.7.0 Too many commands without a mail, closing the connection"
 TOO_MANY_MESSAGES = "421 4.7.0 Too many messages on one connection, please go on in another"
 TOO_MANY_BAD_COMMANDS = "421 4.7.0 Too many bad commands, closing the connection"
 TOO_MANY_UNKNOWN = "421 4.7.0 Too many unknown recipients, closing the connection"
@@ -38,7 +39,6 @@ IDLE_TOO_LONG = "421 4.4.2 Idle for too long, closing the connection"
 TOO_SLOW = "421 4.4.2 Too slow, closing the connection"
 TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients, send the rest in another transaction"
 NO_ROOM = "452 4.3.1 No room for this message now, please try again later"
-NO_TLS_NOW = "454 4.7.0 TLS is not available now"
 
 NOT_UNDERSTOOD = "500 5.5.2 Command not understood"
 TOO_LONG = "500 5.5.2 Command line too long"
@@ -65,7 +65,6 @@ NOT_ASCII = "553 5.6.7 An address that is not ASCII needs SMTPUTF8"
 ROUTING_LOOP = "554 5.4.6 Routing loop: too many hosts have passed this message on"
 UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognised"
 MAILBOX_FULL = "452 4.2.2 The mailbox is full"
-LIMIT_REACHED = "452 4.3.1 Too much for now, please try again later"
 
 # the first that fits: the cases, then the kinds that new cases will be of
 _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
@@ -78,7 +77,7 @@ _FOR_ERRORS: tuple[tuple[type[DomainError], str], ...] = (
     (BlockedByRuleError, BLOCKED),
     (MailboxFullError, MAILBOX_FULL),
     (UnavailableError, OUR_FAULT),
-    (LimitReachedError, LIMIT_REACHED),
+    (LimitReachedError, NO_ROOM),
     (NotFoundError, UNKNOWN_RECIPIENT),
     (RoutingLoopError, ROUTING_LOOP),
     (DomainError, REFUSED),
@@ -110,7 +109,11 @@ def too_often(wait_s: int) -> str:
 
 
 def extensions(hostname: str, *, max_message_bytes: int, limits: Limits, with_starttls: bool) -> str:
-    """The answer to EHLO and LHLO. AUTH is not offered, nor is CHUNKING."""
+    """The answer to EHLO and LHLO. AUTH is not offered, nor is CHUNKING.
+
+    LIMITS is RFC 9422; its section 4.1 counts every MAIL of a session in MAILMAX, also one that was refused, and leaves
+    open what one too many is told: here it is 421, which any command may be answered with (RFC 5321 section 3.8).
+    """
     lines = [
         hostname,
         "PIPELINING",
@@ -119,6 +122,6 @@ def extensions(hostname: str, *, max_message_bytes: int, limits: Limits, with_st
         "8BITMIME",
         "SMTPUTF8",
         *(["STARTTLS"] if with_starttls else []),
-        f"LIMITS RCPTMAX={limits.max_recipients} MAILMAX={limits.max_messages}",  # RFC 9422
+        f"LIMITS RCPTMAX={limits.max_recipients} MAILMAX={limits.max_messages}",
     ]
     return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"])

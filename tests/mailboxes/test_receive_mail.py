@@ -195,7 +195,7 @@ def test_the_limit_is_the_one_of_smtp_to_the_octet(run: Run) -> None:
         (MemoryError("secret"), 75, f"{OUR_FAULT} (MemoryError)"),
         (RuntimeError("secret"), 75, f"{OUR_FAULT} (RuntimeError)"),
         (UnavailableError("secret"), 75, f"{OUR_FAULT}: “{TO}”"),
-        (LimitReachedError("secret"), 75, f"4.3.1 Too much for now, please try again later: “{TO}”"),
+        (LimitReachedError("secret"), 75, f"4.3.1 No room for this message now, please try again later: “{TO}”"),
         (RefusedError("secret"), 77, f"5.7.1 Refused: “{TO}”"),
     ],
 )

@@ -411,7 +411,7 @@ def test_a_limit_of_ours_is_a_452() -> None:
     with listening(Handler(admit_all=find)) as server, Client(server.port) as client:
         client.command("EHLO client.example.net")
         client.command("MAIL FROM:<>")
-        assert client.command(f"RCPT TO:<{TO}>") == "452 4.3.1 Too much for now, please try again later"
+        assert client.command(f"RCPT TO:<{TO}>") == "452 4.3.1 No room for this message now, please try again later"
 
 
 def test_a_connection_that_broke_is_replaced_for_the_next_mail() -> None:
@@ -631,11 +631,11 @@ def port_of(process: subprocess.Popen[str]) -> int:
 
 def test_more_signals_change_nothing(tmp_path: Path) -> None:
     with smtpd("--port", "0", data_dir=tmp_path) as process, Client(port_of(process)) as busy:
-        busy.send(b"NOOP\r\n" * 1000)
+        busy.send(b"RCPT TO:<a@example.com>\r\n" * 1000)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         replies = [busy.reply() for _ in range(1000)]
-        assert set(replies) <= {"250 2.0.0 OK", "421 4.3.2 Shutting down, please try again later", ""}
+        assert set(replies) <= {"503 5.5.1 Send EHLO first", "421 4.3.2 Shutting down, please try again later", ""}
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 

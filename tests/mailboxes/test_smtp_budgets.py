@@ -147,25 +147,73 @@ def test_an_address_that_sends_too_often_is_told_how_long_to_wait() -> None:
     assert Refusal.objects.get().code == "rate_limited"
 
 
-def test_declared_octets_are_held_until_the_transaction_ends() -> None:
-    with listening(limits=Limits(max_octets_in_flight=5 * MIB)) as server:
+def begin_large(client: Client, *, size: int = 3 * MIB) -> None:
+    client.command("EHLO client.example.net")
+    assert client.command(f"MAIL FROM:<> SIZE={size}").startswith("250")
+    assert client.command(f"RCPT TO:<{TO}>").startswith("250")
+
+
+@pytest.mark.parametrize("is_lmtp", [False, True])
+def test_declared_octets_are_held_from_data_on_and_not_before(is_lmtp: bool) -> None:
+    make_mailbox()
+    hello = "LHLO" if is_lmtp else "EHLO"
+    with listening(limits=Limits(max_octets_in_flight=5 * MIB), is_lmtp=is_lmtp) as server:
         one, two = Client(server.port), Client(server.port)
         for client in (one, two):
-            client.command("EHLO client.example.net")
-        large = f"MAIL FROM:<> SIZE={3 * MIB}"
-        assert one.command(large).startswith("250")
-        assert two.command(large) == NO_ROOM
-        assert two.command(f"MAIL FROM:<> SIZE={MIB}").startswith("250"), "small ones need no room"
+            client.command(f"{hello} client.example.net")
+            assert client.command(f"MAIL FROM:<> SIZE={3 * MIB}").startswith("250")
+            assert client.command(f"RCPT TO:<{TO}>").startswith("250")
+            assert client.command(f"RCPT TO:<{TO}>").startswith("250")
+        assert taken(server) == 0, "MAIL holds nothing"
+        assert one.command("DATA").startswith("354")
         assert taken(server) == 3 * MIB
-        one.command("RSET")
-        two.command("RSET")
-        assert two.command(large).startswith("250")
-        assert two.command("EHLO again.example.net").startswith("250")
-        assert taken(server) == 0
-        assert two.command(large).startswith("250")
+        assert two.command("DATA") == NO_ROOM, "before any of it came"
+        assert two.is_silent()
+        assert two.command("RSET").startswith("250")
+        assert two.command(f"MAIL FROM:<> SIZE={3 * MIB}") == NO_ROOM
+        assert two.command(f"MAIL FROM:<> SIZE={MIB}").startswith("250"), "small ones need no room"
         two.close()
+        assert taken(server) == 3 * MIB
+        one.send(on_the_wire(RAW))
+        assert one.reply().startswith("250")
         wait_until(lambda: taken(server) == 0)
         one.close()
+    assert sorted(Refusal.objects.values_list("code", "recipient")) == [
+        ("no_room", ""),
+        ("no_room", TO),
+        ("no_room", TO),
+    ]
+
+
+def test_a_client_that_never_sends_its_mail_holds_no_octets() -> None:
+    make_mailbox()
+    with listening(limits=Limits(max_octets_in_flight=40 * MIB)) as server, contextlib.ExitStack() as opened:
+        for _ in range(5):
+            begin_large(opened.enter_context(Client(server.port)), size=40 * MIB)
+        with Client(server.port) as other:
+            begin_large(other, size=40 * MIB)
+            assert other.command("DATA").startswith("354")
+
+
+@pytest.mark.parametrize("command", ["NOOP", "RSET", "VRFY a", "EHLO a.example", "HELO a.example", "HELP", "DATA"])
+def test_commands_that_bring_no_mail_on_come_to_an_end(command: str) -> None:
+    with listening(limits=Limits(max_idle_commands=5)) as server, Client(server.port) as client:
+        for _ in range(5):
+            assert not client.command(command).startswith("421")
+        assert client.command(command) == "421 4.7.0 Too many commands without a mail, closing the connection"
+        assert client.reply() == ""
+
+
+def test_a_mail_that_is_accepted_lets_them_begin_anew_and_one_that_is_not_does_not(settings: Any) -> None:
+    settings.MAX_MESSAGE_BYTES = len(RAW)
+    make_mailbox()
+    with listening(limits=Limits(max_idle_commands=10)) as server, Client(server.port) as client:
+        for _ in range(4):  # two each: EHLO and DATA
+            assert client.deliver(RAW + b"more\r\n", TO).startswith("552")
+        assert client.deliver(RAW, TO).startswith("250"), "the ninth and the tenth"
+        for _ in range(10):
+            assert client.is_silent()
+        assert client.command("NOOP").startswith("421 4.7.0")
 
 
 def test_octets_that_were_not_declared_are_asked_for_as_they_come() -> None:
@@ -230,6 +278,35 @@ def test_octets_of_a_mail_that_is_stored_are_held_though_its_client_is_gone() ->
         go_on.set()
         wait_until(lambda: taken(server) == 0)
     assert Message.objects.count() == 1
+
+
+def test_small_mails_that_wait_to_be_stored_are_counted_though_their_clients_are_gone() -> None:
+    make_mailbox()
+    go_on = threading.Event()
+
+    def store(group: Sequence[Incoming]) -> list[Receipt]:
+        assert go_on.wait(60)
+        return receive.receive_group(group)
+
+    raw = b"x" * 200_000 + b"\r\n"
+    with listening(Handler(receive_group=store), limits=Limits(max_octets_in_flight=MIB)) as server:
+        for number in range(5):
+            client = Client(server.port)
+            client.open(TO)
+            client.send(on_the_wire(b"%d" % number + raw))
+            wait_until(lambda number=number: taken(server) == (number + 1) * (len(raw) + 1))  # type: ignore[misc]
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        wait_until(lambda: not server.listener._connections)
+        assert taken(server) == 5 * (len(raw) + 1)
+        with Client(server.port) as client:
+            assert client.deliver(raw, TO) == NO_ROOM
+            assert client.is_silent()
+        go_on.set()
+        wait_until(lambda: taken(server) == 0)
+        with Client(server.port) as client:
+            assert client.deliver(raw, TO).startswith("250")
+    assert Message.objects.count() == 6
 
 
 def test_a_mail_that_comes_too_slowly_ends_the_connection() -> None:

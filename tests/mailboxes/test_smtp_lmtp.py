@@ -16,6 +16,7 @@ from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.quota import MailboxFullError
 from mailboxes.services.receive import Receipt
+from mailboxes.services.rule_book import create_rule
 from mailboxes.smtp.handler import Handler, Mail
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.mailboxes.smtp_client import Client, listening, on_the_wire
@@ -105,6 +106,28 @@ def test_recipients_may_have_outcomes_of_their_own() -> None:
     assert replies == ["250 2.0.0 accepted as msg_1", "452 4.2.2 The mailbox is full", "250 2.0.0 accepted as msg_2"]
     refusal = Refusal.objects.get()
     assert (refusal.recipient, refusal.code, refusal.size) == ("sales@example.com", "mailbox_full", len(RAW))
+
+
+@pytest.mark.parametrize("is_lmtp", [False, True])
+def test_where_sizes_refuse_a_mail_for_all_each_refusal_names_its_own_rule(is_lmtp: bool) -> None:
+    addresses = [TO, "sales@example.com", "desk@example.com"]
+    rules = [
+        create_rule(action="block", criterion="size", value=str(10 + n), mailbox=make_mailbox(address=address))
+        for n, address in enumerate(addresses)
+    ]
+    with listening(is_lmtp=is_lmtp) as server, Client(server.port) as client:
+        client.command("LHLO mx.example.net" if is_lmtp else "EHLO mx.example.net")
+        client.command("MAIL FROM:<ada@example.net>")
+        for address in addresses:
+            assert client.command(f"RCPT TO:<{address}>").startswith("250")
+        client.command("DATA")
+        client.send(on_the_wire(RAW))
+        replies = [client.reply() for _ in addresses[: 3 if is_lmtp else 1]]
+        assert client.is_silent()
+    assert set(replies) == {"550 5.7.1 Refused by a rule of this host"}
+    on_record = {refusal.recipient: (refusal.rule_id, refusal.size) for refusal in Refusal.objects.all()}
+    assert on_record == {address: (rule.pk, len(RAW)) for address, rule in zip(addresses, rules, strict=True)}
+    assert Message.objects.count() == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The two ways of reading DATA, over real sockets: what ends a mail is the same, and so is what is in it."""
 
 import asyncio
+import logging
+import socket
 import time
 from typing import Any
 
@@ -11,7 +13,7 @@ from mailboxes.raw import read_raw
 from mailboxes.services import receive
 from mailboxes.smtp import reading
 from mailboxes.smtp.data import DataScanner
-from mailboxes.smtp.reading import STREAM_LIMIT, ChunkReader, DataReader, LineReader
+from mailboxes.smtp.reading import STREAM_LIMIT, ChunkReader, DataReader, Input, LineReader
 from tests.factories import make_mailbox
 from tests.mailboxes.smtp_client import Client, listening, on_the_wire
 
@@ -53,11 +55,12 @@ async def read(reader_class: type[DataReader], pieces: list[bytes], *, limit: in
         stream.feed_eof()
 
     arriving = asyncio.ensure_future(arrive())
-    scanner, reader = DataScanner(limit=limit), reader_class(stream)
+    source = Input(stream)
+    scanner, reader = DataScanner(limit=limit), reader_class(source)
     while not scanner.feed(await reader.read()):
         pass
-    reader.put_back(scanner.rest)
-    line = await stream.readuntil()
+    source.put_back(scanner.rest)
+    line = await source.read_line(b"\n")
     await arriving
     return scanner.take(), line
 
@@ -134,13 +137,58 @@ def test_mails_in_one_write_and_large_ones_are_what_was_sent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["chunked", "lines"])
+@pytest.mark.parametrize("is_lmtp", [False, True])
+def test_a_whole_session_in_one_write_with_its_end_is_answered(
+    name: str, is_lmtp: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_mailbox()
+    mail = f"MAIL FROM:<ada@example.net>\r\nRCPT TO:<{TO}>\r\nDATA\r\n".encode()
+    session = b"EHLO a.example\r\n" + mail + b"one\r\n.\r\n" + mail + TRICKY + b".\r\nQUIT\r\n"
+    with listening(reader=name, is_lmtp=is_lmtp) as server, Client(server.port) as client:
+        client.send(session.replace(b"EHLO", b"LHLO") if is_lmtp else session)
+        client.socket.shutdown(socket.SHUT_WR)
+        replies = [client.reply()[:3] for _ in range(11)]
+    assert replies == ["250", *["250", "250", "354", "250"] * 2, "221", ""]
+    assert sorted(read_raw(message) for message in Message.objects.all()) == sorted([b"one\r\n", TRICKY_OCTETS])
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("name", ["chunked", "lines"])
+@pytest.mark.parametrize("rest", [b"", b"NO", b"x" * 200_000])
+def test_a_stream_that_ends_in_a_command_behind_a_mail_has_stored_the_mail(
+    name: str, rest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_mailbox()
+    session = f"EHLO a.example\r\nMAIL FROM:<ada@example.net>\r\nRCPT TO:<{TO}>\r\nDATA\r\none\r\n.\r\n".encode()
+    with listening(reader=name) as server, Client(server.port) as client:
+        client.send(session + rest)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert [client.reply()[:3] for _ in range(6)] == ["250", "250", "250", "354", "250", ""]
+    assert read_raw(Message.objects.get()) == b"one\r\n"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("name", ["chunked", "lines"])
+def test_a_long_line_behind_a_mail_is_one_bad_command_wherever_it_is_cut(name: str) -> None:
+    make_mailbox()
+    with listening(reader=name) as server, Client(server.port) as client:
+        for length in (3000, STREAM_LIMIT - 1, STREAM_LIMIT, STREAM_LIMIT + 1, 3 * STREAM_LIMIT):
+            client.open(TO)
+            client.send(b"one\r\n.\r\n" + b"y" * length)
+            assert client.reply().startswith("250 2.0.0 accepted")
+            client.send(b"y\r\nNOOP\r\n")
+            assert client.reply() == "500 5.5.2 Command line too long"
+            assert client.reply() == "250 2.0.0 OK"
+
+
+@pytest.mark.parametrize("name", ["chunked", "lines"])
 def test_others_have_their_turn_while_a_large_mail_is_read(name: str) -> None:
     raw = (b"x" * 76 + b"\r\n") * 30_000
 
     async def read_beside_a_clock() -> tuple[bytes | None, float]:
         stream = asyncio.StreamReader(limit=10**9)
         stream.feed_data(on_the_wire(raw))
-        scanner, reader = DataScanner(limit=10**9), (await reading.chosen(name))(stream)
+        scanner, reader = DataScanner(limit=10**9), (await reading.chosen(name))(Input(stream))
         slowest, is_done = 0.0, False
 
         async def clock() -> None:

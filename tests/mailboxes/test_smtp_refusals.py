@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,8 +16,9 @@ from pytest_django import DjangoAssertNumQueries
 from mailboxes.models import Message, Refusal, RefusalCount
 from mailboxes.services import receive, refuse
 from mailboxes.services.envelope import Envelope
-from mailboxes.services.refuse import ROWS_PER_HOUR, Refused
+from mailboxes.services.refuse import ROWS_PER_HOUR, ROWS_PER_HOUR_OF_THIS_HOST, Refused
 from mailboxes.smtp import refusals
+from mailboxes.smtp.limits import Limits
 from mailboxes.smtp.refusals import RefusalWriter
 from mailboxes.smtp.transcript import OPENING_LINES, TRANSACTION_LINES, Transcript, printable
 from tests.factories import RAW, make_mailbox
@@ -87,6 +89,27 @@ def test_a_network_has_so_many_rows_in_an_hour_and_all_are_counted() -> None:
         ("198.51.100.0/24", HOUR, 1),
         ("2001:db8::/64", HOUR, 2),
     ]
+
+
+@pytest.mark.parametrize("client_ip", [None, "127.0.0.1", "::1"])
+def test_who_comes_from_this_host_has_many_more_but_not_all(client_ip: str | None) -> None:
+    refuse.record([refused(client_ip=client_ip) for _ in range(ROWS_PER_HOUR_OF_THIS_HOST)])
+    refuse.record([refused(client_ip=client_ip), refused(client_ip="192.0.2.1")])
+    assert Refusal.objects.count() == ROWS_PER_HOUR_OF_THIS_HOST + 1
+    assert Refusal.objects.filter(client_ip="192.0.2.1").count() == 1
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_mail_server_in_front_of_us_does_not_use_up_the_record(is_file: bool, tmp_path: Path) -> None:
+    make_mailbox()
+    path = tmp_path / "lmtp" if is_file else None
+    limits = Limits(max_unknown_recipients=100)
+    with listening(path=path, is_lmtp=True, limits=limits) as server, Client(path or server.port) as client:
+        client.command("LHLO mx.example.net")
+        client.command("MAIL FROM:<ada@example.net>")
+        for number in range(ROWS_PER_HOUR + 10):
+            assert client.command(f"RCPT TO:<no{number}@example.com>").startswith("550")
+    assert Refusal.objects.count() == ROWS_PER_HOUR + 10
 
 
 def test_many_take_as_few_statements_as_one(django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -145,6 +145,17 @@ ROWS = [
         options=limits(max_messages=2),
         ends=True,
     ),
+    Row(
+        "MAIL: one more, where others were refused",
+        ["MAIL", f"{MAIL} WRONG", MAIL],
+        [
+            "501 5.5.4 Syntax error in the command's arguments",
+            "555 5.5.4 Parameter not recognised",
+            "421 4.7.0 Too many messages on one connection, please go on in another",
+        ],
+        options=limits(max_messages=2),
+        ends=True,
+    ),
     rcpt("RCPT: accepted", TO, RECIPIENT_OK),
     rcpt("RCPT: not hosted", "a@example.org", "550 5.7.1 This domain is not hosted here", code="unknown_domain"),
     rcpt("RCPT: no such recipient", "no@example.com", "550 5.1.1 No such recipient here", code="unknown_recipient"),
@@ -239,7 +250,7 @@ ROWS = [
     data(
         "DATA: the database says that its disk is full",
         RAW,
-        "452 4.3.1 Too much for now, please try again later",
+        NO_ROOM,
         code="limit_reached",
         options=storing(database_says_full()),
     ),

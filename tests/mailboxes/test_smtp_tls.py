@@ -1,11 +1,13 @@
 """STARTTLS (RFC 3207) over real sockets, with certificates made on the spot."""
 
+import contextlib
 import logging
 import os
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
 
+from emailgistics.common.errors import DomainError
 from mailboxes.models import Message, Refusal
 from mailboxes.raw import read_raw
 from mailboxes.services import receive
+from mailboxes.services.admit import Admission, Request, admit_all
+from mailboxes.smtp.handler import Handler
 from mailboxes.smtp.limits import Limits
 from mailboxes.smtp.tls import Certificate
 from tests.factories import RAW, make_mailbox
@@ -267,3 +272,46 @@ def test_a_half_closed_connection_still_hears_its_answer() -> None:
         assert client.reply().startswith("250 2.0.0")
         assert client.reply() == "250 2.0.0 OK"
         assert client.reply() == ""
+
+
+@pytest.mark.parametrize("behind", [b"", b"NOOP\r\n"])
+def test_starttls_from_who_says_no_more_is_no_fault(pem: Path, behind: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    has_ended = threading.Event()
+
+    def admit(requests: Sequence[Request]) -> list[Admission | DomainError]:
+        assert has_ended.wait(30)
+        return admit_all(requests)
+
+    certificate = Certificate(pem)
+    with listening(Handler(admit_all=admit), certificate=certificate) as server, Client(server.port) as client:
+        client.send(b"EHLO client.example.net\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.com>\r\nSTARTTLS\r\n" + behind)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert [client.reply()[:3] for _ in range(2)] == ["250", "250"]
+        (connection,) = server.listener._connections
+        until = time.monotonic() + 10
+        while not connection._has_said_all:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        has_ended.set()
+        assert client.reply().startswith("550")
+        assert client.reply() == "", "where there can be no handshake, nobody is asked to begin one"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_mail_by_tls_with_quit_and_close_notify_behind_it_is_no_fault(
+    pem: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_mailbox()
+    with listening(certificate=Certificate(pem)) as server, Client(server.port) as client:
+        encrypted(client)
+        client.open(TO)
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # so that all of it comes in one piece
+        client.send(on_the_wire(RAW) + b"QUIT\r\n")
+        with contextlib.suppress(OSError):  # the other side may have closed by then
+            client.socket.unwrap()  # type: ignore[attr-defined]  # it is one of TLS by now
+        until = time.monotonic() + 10
+        while server.listener._connections:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert read_raw(Message.objects.get()) == RAW
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
