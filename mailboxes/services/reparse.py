@@ -294,7 +294,7 @@ def _judged(
     recipients = list(Recipient.objects.filter(message=message).select_related("alias__domain"))
     verdicts = attachment_rules.verdicts_once_known(message, emails, recipients, parsed)
     discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
-    if discarded and not attachment_rules.discard(message, discarded, recipients):
+    if discarded and not attachment_rules.discard(message, emails, discarded, recipients):
         return []
     for email in emails:
         if email.pk in verdicts and email.pk not in discarded:
