@@ -20,7 +20,7 @@ from emailgistics.common.ids import encode_id, uuid7
 from emailgistics.common.models import Tombstone
 from mailboxes import mime, raw
 from mailboxes.addresses import InvalidAddressError
-from mailboxes.models import Email, EmailContent, Mailbox, Message, RawMessage, Recipient
+from mailboxes.models import Email, EmailContent, Mailbox, Message, RawMessage, Recipient, Refusal, Transcript
 from mailboxes.services import erase as mailboxes_erase
 from mailboxes.services import process
 from tests.factories import RAW, make_alias, make_mailbox, make_message, make_webhook
@@ -336,7 +336,7 @@ def test_what_is_no_address_is_refused(mailbox: Mailbox) -> None:
 def test_mail_that_waits_is_found_by_its_envelope_and_told_of_if_only_its_from_might_say_more(mailbox: Mailbox) -> None:
     found, unopened = make_message(), make_message(mail_from="bounce@example.org")
     done = erase.erase_address("ada@example.net", by="grace", wait_for=AT_ONCE)
-    assert done == erase.ErasedAddress([erase.Erased(done.emails[0].email_id, 0)], 2)
+    assert done == erase.ErasedAddress([erase.Erased(done.emails[0].email_id, 0)], unopened=2, refusals=0)
     assert not Message.objects.filter(pk=found.pk).exists()
     invariants.process_waiting()
     assert erase.erase_address("ada@example.net", by="grace", wait_for=AT_ONCE).unopened == 0
@@ -386,3 +386,21 @@ def test_the_mail_of_an_address_is_erased(mailbox: Mailbox, monkeypatch: pytest.
     invariants.process_waiting()
     assert run("erase", "--address", "ada@example.net") == {"data": [{"id": waiting.public_id, "deliveries": 0}]}
     assert run("erase", "--address", "ada@example.net") == {"data": []}
+
+
+def test_what_was_refused_from_or_to_an_address_goes_with_it_and_so_does_what_its_host_said(mailbox: Mailbox) -> None:
+    told = {"source": "smtp", "reply": "550 5.1.1 No such recipient here", "code": "unknown_recipient"}
+    for mail_from, recipient in (("Ada@Example.NET", "no@example.com"), ("eve@example.org", "ada@example.net")):
+        Refusal.objects.create(at=timezone.now(), mail_from=mail_from, recipient=recipient, **told)
+    other = Refusal.objects.create(at=timezone.now(), mail_from="eve@example.org", recipient="no@example.com", **told)
+    assert erase.erase_address("ada@example.net", by="grace", wait_for=AT_ONCE).refusals == 2
+    assert Refusal.objects.get() == other
+
+
+def test_the_transcript_goes_with_the_first_of_a_messages_emails(mailbox: Mailbox) -> None:
+    make_mailbox(address="sales@example.com")
+    message = make_message(to=(mailbox.address, "sales@example.com"))
+    Transcript.objects.create(message=message, lines=[[1, "C", f"RCPT TO:<{mailbox.address}>"]])
+    erase.erase_email(message.emails.get(mailbox=mailbox).pk, by="grace")
+    assert message.emails.count() == 1
+    assert not Transcript.objects.exists()

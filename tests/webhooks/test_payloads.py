@@ -60,8 +60,10 @@ def test_the_full_form_says_all_that_is_known(settings: Any) -> None:
         "mailbox": {"id": email.mailbox.public_id, "address": "support@example.com", "name": ""},
         "alias": None,
         "domain": {"id": email.mailbox.domain.public_id, "name": "example.com"},
-        "route": {"kind": "exact", "tag": None},
-        "recipients": [{"address": "support@example.com", "alias_id": None, "kind": "exact", "tag": None}],
+        "route": {"kind": "exact", "tag": None, "captures": {}},
+        "recipients": [
+            {"address": "support@example.com", "alias_id": None, "kind": "exact", "tag": None, "captures": {}}
+        ],
         "received_at": payloads.instant(email.received_at),
         "source": "smtp",
         "envelope": {
@@ -233,7 +235,7 @@ def test_an_alias_that_led_here_is_named() -> None:
     event = process_event(make_message(raw=raw, to=("support@example.com", "help+tag@example.com")), raw)
     data = data_of(event)
     assert data["alias"] == {"id": alias.public_id, "address": "help@example.com"}
-    assert data["route"] == {"kind": "plus", "tag": "tag"}
+    assert data["route"] == {"kind": "plus", "tag": "tag", "captures": {}}
     assert data["envelope"]["rcpt_to"] == ["support@example.com", "help+tag@example.com"]
     assert [entry["alias_id"] for entry in data["recipients"]] == [None, alias.public_id]
     assert Alias.objects.count() == 1
