@@ -390,7 +390,9 @@ class EmailAdmin(HistoryAdmin):
         if content.text_truncated:
             notes.append("What was stored of it is cut off: the raw has all of it.")
         shown = (
-            format_html('<pre class="mail-text" dir="auto">{}</pre>', content.first_text) if content.first_text else ""
+            format_html('<pre class="mail-text" dir="auto">{}</pre>', content.first_text)
+            if content.first_text
+            else SafeString("")
         )
         said = format_html_join("", '<p class="mail-note">{}</p>', ((note,) for note in notes))
         return shown + said if shown or said else "It has no text."

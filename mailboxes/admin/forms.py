@@ -11,7 +11,7 @@ from emailgistics.common.errors import DomainError
 from mailboxes import addresses
 from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Alias, Domain, Mailbox, Rule
-from mailboxes.services import provision, rule_book
+from mailboxes.services import provision, rule_book, rule_values
 from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
 NOTHING_IS_PRUNED_YET = (
@@ -279,7 +279,7 @@ class AddRuleForm(ServiceForm):
             ),
             "criterion": "What it looks at. Of rules that fit, the narrowest scope decides, then this order.",
             "value": (
-                "Sender: an address, empty for the null sender. Sender domain: example.net, with its sub-domains. "
+                "Sender: an address, <> for the null sender. Sender domain: example.net, with its sub-domains. "
                 "Network: 192.0.2.0/24 or one address. Attachment: image/* or .exe. Size: larger than so many octets."
             ),
             "description": "For people.",
@@ -293,6 +293,9 @@ class AddRuleForm(ServiceForm):
         for name in ("domain", "mailbox", "alias"):
             if name in self.fields:
                 self.fields[name].required = False
+        self.fields["value"].required = True  # nobody blocks all bounces by leaving it out
+        if self.instance.criterion and not self.instance.value:
+            self.initial["value"] = rule_values.NULL_SENDER
 
     def apply(self, given: dict[str, Any]) -> Rule:
         return rule_book.create_rule(**given)

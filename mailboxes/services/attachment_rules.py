@@ -144,7 +144,7 @@ def _places_of(emails: Sequence[Email], recipients: Iterable[Recipient]) -> dict
 
 
 def _of_known(message: Message, places: Mapping[UUID, Sequence[Place]], parsed: ParsedMail) -> dict[UUID, Verdict]:
-    files = dict.fromkeys((one.filename, one.content_type) for one in parsed.attachments)
+    files = dict.fromkeys((one.filename, one.content_type, one.detected_type) for one in parsed.attachments)
     if not files:
         return {}
     of_files = [rule_values.values_of_file(*file) for file in files]

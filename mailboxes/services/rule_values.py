@@ -150,12 +150,17 @@ def values_of_envelope(mail_from: str, client_ip: str | None) -> Values:
     return {**_of_sender(mail_from), **(_of_client(client_ip) if client_ip else {})}
 
 
-def values_of_file(filename: str, content_type: str) -> Values:
-    """Of one attachment: the ends of its name, the longest first, then its media type as it is declared."""
+def values_of_file(filename: str, content_type: str, detected_type: str = "") -> Values:
+    """Of one attachment: the ends of its name, the longest first, then its media type, declared and as it looks.
+
+    Either will do: a program that calls itself a document is no document.
+    """
     endings = {ending: MAX_ENDING_DOTS - ending.count(".") for ending in _endings(filename)}
-    media_type = content_type.partition(";")[0].strip().lower()
-    types = [media_type, f"{media_type.partition('/')[0]}/*", "*/*"]
-    values = {value: MAX_ENDING_DOTS + distance for distance, value in reversed([*enumerate(types)])} | endings
+    values = dict(endings)
+    for said in filter(None, (detected_type, content_type)):
+        media_type = said.partition(";")[0].strip().lower()
+        for distance, value in enumerate((media_type, f"{media_type.partition('/')[0]}/*", "*/*")):
+            values.setdefault(value, MAX_ENDING_DOTS + distance)
     return {(Criterion.ATTACHMENT.value, value): distance for value, distance in values.items()}
 
 

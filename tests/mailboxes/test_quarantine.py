@@ -1,5 +1,6 @@
 """Mail that rules keep back or throw away, and its release."""
 
+import base64
 import json
 import threading
 import time
@@ -224,6 +225,18 @@ def test_a_rule_about_attachments_decides_once_they_are_known(
     email = processed(raw=mail_with(*files)).emails.get()
     assert (email.status, email.quarantine_rule) == (("quarantined", rule) if kept_back else ("processed", None))
     assert Event.objects.count() == (0 if kept_back else 1)
+
+
+@pytest.mark.parametrize("value", ["application/x-msdownload", "application/pdf"])
+def test_a_program_that_calls_itself_a_document_is_both(alias: Alias, value: str) -> None:
+    make_rule("quarantine", "attachment", value)
+    raw = (
+        b"Subject: invoice\r\nContent-Type: application/pdf; name=invoice.pdf\r\n"
+        b"Content-Disposition: attachment; filename=invoice.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + base64.b64encode(b"MZ" + bytes(200))
+        + b"\r\n"
+    )
+    assert processed(raw=raw).emails.get().status == "quarantined"
 
 
 def test_a_narrower_rule_that_allows_an_attachment_lets_it_pass(webhook: Webhook, alias: Alias) -> None:

@@ -317,3 +317,18 @@ def test_what_a_rule_says_of_a_piped_mail(
         assert (out, err) == ("", f"5.7.1 Refused by a rule of this host: “{TO}”\n")
     else:
         assert out == f"accepted as {Refusal.objects.get().public_id}\n"
+
+
+def test_what_the_pipe_refuses_is_on_record_like_what_the_listener_refuses(run: Run) -> None:
+    make_mailbox()
+    rule = Rule.objects.create(action="block", criterion="sender", value="eve@example.org")
+    assert run("nobody@example.com", "--client-ip", "192.0.2.7")[0] == 67
+    assert run(TO, "--sender", "eve@example.org")[0] == 77
+    unknown, blocked = Refusal.objects.order_by("id")
+    assert (unknown.recipient, unknown.code, unknown.client_ip, unknown.source) == (
+        "nobody@example.com", "unknown_recipient", "192.0.2.7", "pipe",
+    )  # fmt: skip
+    assert (unknown.reply, unknown.outcome) == ("550 5.1.1 No such recipient here", "refused")
+    assert (blocked.mail_from, blocked.rule, blocked.reply) == (
+        "eve@example.org", rule, "550 5.7.1 Refused by a rule of this host",
+    )  # fmt: skip

@@ -19,16 +19,19 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
+from django.utils import timezone
 
 from emailgistics.common.errors import DomainError, LimitReachedError, NotFoundError, RefusedError, UnavailableError
 from mailboxes.addresses import InvalidAddressError, shown
 from mailboxes.api.serializers import InstantField
 from mailboxes.models import Message
+from mailboxes.services import refuse
 from mailboxes.services.admit import Admission, admit
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Receipt, receive_message
 from mailboxes.services.route import AddressDisabledError
 from mailboxes.smtp import replies, syntax
+from mailboxes.smtp.transcript import printable
 
 READ_OCTETS = 1024 * 1024
 INTERRUPTIONS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)
@@ -210,7 +213,27 @@ def _admission(text: str, envelope: Envelope, *, size: int) -> Admission:
             raise InvalidAddressError(text)
         return admit(path, envelope=envelope, size=size)
     except DomainError as error:
-        raise NotTakenError(f"{_text(replies.refusal(error))}: {shown(text)}", status=_status_of(error)) from error
+        reply = replies.refusal(error)
+        _put_on_record(text, envelope, error, reply=reply, size=size)
+        raise NotTakenError(f"{_text(reply)}: {shown(text)}", status=_status_of(error)) from error
+
+
+def _put_on_record(text: str, envelope: Envelope, error: DomainError, *, reply: str, size: int) -> None:
+    """As what the listener refuses. Whether that succeeds changes nothing for the sender."""
+    with suppress(Exception):
+        refuse.record(
+            [
+                refuse.Refused(
+                    at=timezone.now(),
+                    envelope=envelope,
+                    reply=reply,
+                    code=error.code,
+                    recipient=printable(text),
+                    size=size,
+                    rule_id=getattr(error, "rule_id", None),
+                )
+            ]
+        )
 
 
 def _status_of(error: DomainError) -> int:

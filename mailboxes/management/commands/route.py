@@ -35,6 +35,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(shown, indent=2))
         else:
             self._print(shown)
+            if not options["mail_from"]:
+                self.stdout.write("asked for the null sender, which bounces have; --from asks for another")
         if not outlook.is_accepted:
             sys.exit(1)
 
