@@ -54,7 +54,7 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 # --- mail in
 MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", default=40 * 1024 * 1024)
 SMTP_MAX_RECIPIENTS = 100  # of one message; RFC 5321 section 4.5.3.1.8: at least this many
-SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=4, at_most=100)
+SMTP_DB_THREADS = env.number("SMTP_DB_THREADS", default=3, at_most=100)
 SMTP_PROCESSES = env.number("SMTP_PROCESSES", default=1, at_most=64)  # that `up` starts on the port
 LMTP_PORT = env.number("LMTP_PORT", default=0, at_least=0, at_most=65_535)  # of the LMTP listener of `up`; 0: none
 # of one process; 0 for an address: 20, and any number of loopback

@@ -26,6 +26,7 @@ Outcome = Receipt | Sequence[Receipt | DomainError]  # for all recipients; or fo
 
 ADMIT_AT_ONCE = 100  # recipients that one call looks up
 STORE_AT_ONCE = 20  # mails in one transaction
+LINGER_S = 0.002  # for more of them, while it is busy
 LARGE_OCTETS = 256 * 1024  # a mail from here on is stored apart: small ones do not wait for it
 DISK_FULL = "53100"  # SQLSTATE
 SOUND_FOR_S = 1  # a connection that was used so lately is not tried out first
@@ -96,10 +97,10 @@ class Handler:
         self._receive_group = receive_group
         self._threads = threads or settings.SMTP_DB_THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="smtp-db")
-        self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE)
+        self._admitting = Together(self._pool, self._admit, at_most=ADMIT_AT_ONCE, linger_s=LINGER_S)
         # all but those of the other two, so that none of them waits for one that waits for a lock
         self._storing: Together[Mail, Outcome] = Together(
-            self._pool, self._store, at_most=STORE_AT_ONCE, at_once=max(1, self._threads - 2)
+            self._pool, self._store, at_most=STORE_AT_ONCE, at_once=max(1, self._threads - 2), linger_s=LINGER_S
         )
         # one at a time: each of them is held several times in memory while it is compressed and sent
         self._storing_large: Together[Mail, Outcome] = Together(self._pool, self._store, at_most=1)

@@ -12,11 +12,16 @@ Call = Callable[[Sequence[int]], Sequence[int | Exception]]
 
 
 def run(
-    call: Call, body: Callable[[Together[int, int]], Awaitable[None]], *, at_most: int = 3, at_once: int = 1
+    call: Call,
+    body: Callable[[Together[int, int]], Awaitable[None]],
+    *,
+    at_most: int = 3,
+    at_once: int = 1,
+    linger_s: float = 0,
 ) -> None:
     async def main() -> None:
         with ThreadPoolExecutor(4) as pool:
-            await body(Together(pool, call, at_most=at_most, at_once=at_once))
+            await body(Together(pool, call, at_most=at_most, at_once=at_once, linger_s=linger_s))
 
     asyncio.run(main())
 
@@ -43,6 +48,27 @@ def test_one_alone_waits_for_nobody_and_what_comes_meanwhile_goes_together_up_to
         assert not together.is_busy
 
     run(call, body)
+
+
+def test_while_it_is_busy_a_call_waits_a_little_for_company() -> None:
+    calls: list[int] = []
+
+    def call(items: Sequence[int]) -> Sequence[int]:
+        calls.append(len(items))
+        return items
+
+    async def body(together: Together[int, int]) -> None:
+        async def later(after_s: float) -> None:
+            await asyncio.sleep(after_s)
+            await together.ask(1)
+
+        await asyncio.gather(together.ask(1), together.ask(1))  # two at once: it is busy
+        await asyncio.gather(later(0), later(0.05))
+        await together.ask(1)  # the last that waits for somebody, who does not come
+        await asyncio.gather(later(0), later(0.05))
+        assert calls == [2, 2, 1, 1, 1]
+
+    run(call, body, linger_s=0.2)
 
 
 def test_an_exception_among_the_answers_is_of_that_item_alone() -> None:
