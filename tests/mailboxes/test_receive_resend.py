@@ -30,6 +30,11 @@ def mailboxes() -> None:
     make_mailbox(address=SALES)
 
 
+def counts() -> dict[str, int]:
+    """Of mail; others count what mailboxes hold."""
+    return {name: total for name, total in tallies.totals().items() if name.startswith("mail_")}
+
+
 def incoming(*to: str, raw: bytes = RAW, mail_from: str = "ada@example.net") -> Incoming:
     envelope = Envelope(mail_from=mail_from, client_ip="192.0.2.1")
     return Incoming(envelope=envelope, admissions=[admit(address, envelope=envelope) for address in to], raw=raw)
@@ -182,7 +187,7 @@ def test_a_resend_is_one_although_a_rule_discards_it_for_another_recipient() -> 
     again = receive_message(envelope=ENVELOPE, admissions=taken, raw=RAW)
     assert (again.public_id, again.message_id, again.is_resend) == (first.public_id, first.message_id, True)
     assert (Message.objects.get().resends, Refusal.objects.count()) == (1, 1)
-    assert tallies.totals() == {"mail_accepted": 2, "mail_stored": 1, "mail_resent": 1}
+    assert counts() == {"mail_accepted": 2, "mail_stored": 1, "mail_resent": 1}
 
 
 @pytest.mark.parametrize("body", [b"Received: quoted\r\n" * 60, b"\nReceived: quoted\r\n" * 60])

@@ -21,7 +21,7 @@ from mailboxes.raw import read_raw
 from mailboxes.services import admit, provision, receive, rules, submit
 from mailboxes.services.admit import Admission
 from mailboxes.services.receive import Receipt
-from mailboxes.services.rules import Case, Verdict
+from mailboxes.services.rules import Case, Judgement
 from tests.apikeys.factories import make_client
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.mailboxes.api_client import NOT_FOUND_BODY, answered, lacks_scope, problem
@@ -267,13 +267,13 @@ def test_an_alias_that_moves_away_in_the_middle_is_not_followed(monkeypatch: pyt
 
 def judged(monkeypatch: pytest.MonkeyPatch, action: Rule.Action, mailbox: Mailbox) -> list[int | None]:
     """Mail to that mailbox is treated so; gives the sizes that rules are told."""
-    rule = Rule.objects.create(action=action, mailbox=mailbox, criterion=Rule.Criterion.SENDER, value="eve@example.net")
-    verdict = Verdict(action, rule.pk, f"{rule.public_id} says so")
+    Rule.objects.create(action=action, mailbox=mailbox, criterion=Rule.Criterion.SIZE, value="1")
     sizes: list[int | None] = []
+    really = rules.judge
 
-    def judge(cases: Sequence[Case]) -> list[tuple[Verdict, ...]]:
+    def judge(cases: Sequence[Case]) -> list[Judgement]:
         sizes.extend(case.size for case in cases)
-        return [tuple(verdict if pk == mailbox.pk else rules.TAKE for pk in case.route.mailbox_ids) for case in cases]
+        return really(cases)
 
     monkeypatch.setattr(rules, "judge", judge)
     return sizes
