@@ -250,7 +250,7 @@ def _recognise(entries: Sequence[Entry]) -> None:
 def _accepted_with(guards: Mapping[UUID, ResendGuard]) -> dict[UUID, UUID]:
     """Sets up these guards; for those that are there already, the message that was accepted with it, now locked.
 
-    None for a message that was erased in this moment: then it is a new mail. A guard whose time is over gives way.
+    Without those whose email was erased in this moment: then it is a new mail. A guard whose time is over gives way.
     """
     found = guards.keys() - _set_up(guards[key] for key in sorted(guards))
     if not found:

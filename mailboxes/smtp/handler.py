@@ -32,7 +32,6 @@ DISK_FULL = "53100"  # SQLSTATE
 SOUND_FOR_S = 1  # a connection that was used so lately is not tried out first
 CROSSED = ("40001", "40P01")  # of a serialization failure and a deadlock: the same may do a moment later
 
-
 _used = threading.local()  # at: when this thread last used its connection
 
 
