@@ -1,7 +1,13 @@
-"""Who calls the API: the key in the request, looked up in one query, so that a revoked one ends with the next call."""
+"""Who calls the API: the key in the request, looked up in one query, so that a revoked one ends with the next call.
+
+`ApiKeyAuthentication.authenticate` is the one place that says what is looked at, and in which order.
+"""
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +19,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, is_revoked
 from emailgistics.common.access import Principal, Scope
+from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.logs import get_logger
 from emailgistics.common.problems import REALM
@@ -23,13 +30,19 @@ log = get_logger(__name__)
 
 SCHEME = "bearer"
 HEADER = "X-API-KEY"
-KEY_COLUMNS = ("pk", "digest", "pepper", "scopes", "all_mailboxes", "has_expired", "revoked_at")
+KEY_COLUMNS = (
+    "pk", "digest", "pepper", "scopes", "all_mailboxes", "networks", "rate_plan", "own_limits", "expires_at",
+    "has_expired", "is_revoked",
+)  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
 HOW = "Send it as Authorization: Bearer <key>."
 
 
 class KeyRefusedError(exceptions.AuthenticationFailed):
-    """401, with the challenge of RFC 6750 section 3; its error attribute is for requests that had a key."""
+    """401, with the challenge of RFC 6750 section 3; its error attribute is for requests that had a key.
+
+    How a key ended, or from where it may be used, is told only to those who have all of it.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code)
@@ -38,16 +51,47 @@ class KeyRefusedError(exceptions.AuthenticationFailed):
             self.challenge += f', error="invalid_token", error_description="{detail}"'
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key of which the request has all, whether or not it may still be used."""
+
+    principal: Principal
+    networks: Sequence[str]
+    plan: str
+    own_limits: dict[str, int] | None
+    expires_at: datetime
+    has_expired: bool
+    is_revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a request that got past the key knows of it; for the headers of its answer, and for who counts."""
+
+    key: FoundKey
+    address: str
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`, or `X-API-KEY: <key>`. Never the query string: those end up in logs."""
 
     def authenticate(self, request: Request) -> tuple[None, Principal]:
+        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks.
+
+        What follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within
+        its allowlist (`requests.find`), the body's form, the work.
+        """
+        address = client_address(request._request)  # noqa: SLF001 - DRF has no public name for it
         plaintext = credentials(request)
         try:
             identifier = parse_key(plaintext)
         except MalformedKeyError as error:
             raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
-        return None, lookup(identifier, plaintext)
+        key = lookup(identifier, plaintext)
+        refuse_unless_it_stands(key)
+        refuse_other_networks(key, address)
+        request._request.admission = Admission(key, address)  # type: ignore[attr-defined]  # noqa: SLF001
+        return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return f'Bearer realm="{REALM}"'
@@ -68,31 +112,41 @@ def credentials(request: Request) -> str:
     return given.pop()
 
 
-def lookup(identifier: str, plaintext: str) -> Principal:
-    """The key's principal. Raises KeyRefusedError; how a key ended is told only to those who have all of it."""
+def lookup(identifier: str, plaintext: str) -> FoundKey:
+    """Raises KeyRefusedError if there is no such key."""
     rows = list(
         # not sealed: its allowlist may be incomplete, so it is no key yet
         ApiKey.objects.filter(identifier=identifier, sealed=True)
         .annotate(
             # the database's clock: hosts need not agree on the moment
-            has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField())
+            has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
+            is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
         )
         .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
     )
     if not rows or not _is_the_key(plaintext, digest=bytes(rows[0][1]), pepper=rows[0][2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
-    pk, _, _, scopes, all_mailboxes, has_expired, revoked_at, *_ = rows[0]
-    if revoked_at is not None:
-        raise KeyRefusedError("key_revoked", "This API key was revoked.")
-    if has_expired:
-        raise KeyRefusedError("key_expired", "This API key has expired.")
-    return Principal(
+    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked, *_ = rows[0]
+    caller = Principal(
         key_id=pk,
         identifier=identifier,
         scopes=widen(scopes),
         all_mailboxes=all_mailboxes,
         mailbox_ids=_live_mailboxes((row[-2], row[-1]) for row in rows),
     )
+    return FoundKey(caller, networks, plan, own_limits, expires_at, has_expired=has_expired, is_revoked=revoked)
+
+
+def refuse_unless_it_stands(key: FoundKey) -> None:
+    if key.is_revoked:
+        raise KeyRefusedError("key_revoked", "This API key was revoked.")
+    if key.has_expired:
+        raise KeyRefusedError("key_expired", "This API key has expired.")
+
+
+def refuse_other_networks(key: FoundKey, address: str) -> None:
+    if key.networks and not (address and any(ip_address(address) in ip_network(known) for known in key.networks)):
+        raise KeyRefusedError("network_not_allowed", f"This API key may not be used from {address or 'here'}.")
 
 
 def widen(names: Iterable[str]) -> frozenset[Scope]:

@@ -28,7 +28,8 @@ log = get_logger(__name__)
 
 KEYS, ALLOWLIST = "apikeys_apikey", "apikeys_apikeymailbox"
 CHANGEABLE = (
-    "last_used_at", "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "sealed",
+    "last_used_at", "last_used_address", "last_used_agent",
+    "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "own_limits", "sealed",
 )  # fmt: skip
 REVOCATION = ("revoked_at", "revoked_by_id", "revoke_reason")
 
@@ -191,6 +192,8 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
     refusals += [
         (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
         (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
+        # as Django writes instants
+        (f"OLD.revoke_at <= STRFTIME('%Y-%m-%d %H:%M:%f', 'now') AND {_differs('revoke_at')}", REVOKED[1]),
     ]
     replaces = _conflicts(cursor, KEYS)
     return {
@@ -313,6 +316,9 @@ BEGIN
   IF OLD.revoked_at IS NOT NULL AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
     {revoked}
   END IF;
+  IF OLD.revoke_at <= statement_timestamp() AND NEW.revoke_at IS DISTINCT FROM OLD.revoke_at THEN
+    {revoked}
+  END IF;
   RETURN NEW;
 END
 """
@@ -409,4 +415,4 @@ def _is_ready(connection: BaseDatabaseWrapper) -> bool:
     """Whether the table has the columns that the triggers ask: after a migration back to the first one it has not."""
     with connection.cursor() as cursor:
         columns = {column.name for column in connection.introspection.get_table_description(cursor, KEYS)}
-    return columns.issuperset({"sealed", *REVOCATION})
+    return columns.issuperset({"sealed", "revoke_at", *REVOCATION})

@@ -18,8 +18,12 @@ EXPIRES_SOON = timedelta(days=14)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def not_revoked(self) -> Self:
-        return self.filter(revoked_at=None)
+    def revoked(self, *, now: datetime | Now | None = None) -> Self:
+        """By now, which is the database's clock unless given: at once, or because the time for it has come."""
+        return self.filter(is_revoked(Now() if now is None else now))
+
+    def not_revoked(self, *, now: datetime | Now | None = None) -> Self:
+        return self.exclude(is_revoked(Now() if now is None else now))
 
     def in_force(self) -> Self:
         """Neither revoked nor expired, by the database's clock."""
@@ -29,13 +33,18 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """`ApiKey.standing`, as a question to the database."""
         standings, soon = ApiKey.Standing, now + EXPIRES_SOON
         if standing is standings.REVOKED:
-            return self.filter(revoked_at__isnull=False)
+            return self.revoked(now=now)
         ends = {
             standings.EXPIRED: Q(expires_at__lte=now),
             standings.EXPIRES_SOON: Q(expires_at__gt=now, expires_at__lte=soon),
             standings.ACTIVE: Q(expires_at__gt=soon),
         }
-        return self.not_revoked().filter(ends[standing])
+        return self.not_revoked(now=now).filter(ends[standing])
+
+
+def is_revoked(now: datetime | Now) -> Q:
+    """Never NULL, so that it can be negated."""
+    return Q(revoked_at__isnull=False) | Q(revoke_at__isnull=False, revoke_at__lte=now)
 
 
 class ApiKey(TypedIdModel):
@@ -62,15 +71,27 @@ class ApiKey(TypedIdModel):
     mailboxes: "models.ManyToManyField[Mailbox, ApiKeyMailbox]" = models.ManyToManyField(
         Mailbox, through="ApiKeyMailbox", related_name="+"
     )
+    networks = models.JSONField(default=list, help_text="from where it may be used, as CIDR; empty: from anywhere")
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
+    # PROTECT: the history of a key is kept
+    rotated_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="successors", help_text="the key whose place it takes"
+    )
     rate_plan = models.CharField(max_length=10, choices=Plan, default=Plan.STANDARD)
+    own_limits = models.JSONField(
+        null=True, help_text="minute, hour and day of an enterprise key; null: those of its plan"
+    )
     # PROTECT: who made or ended a key stays on record; people who leave are deactivated
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: made by a command"
     )
     sealed = models.BooleanField(default=False, help_text="its allowlist is complete; an unsealed key opens nothing")
+    # written now and then by whoever counts, see usage.py
     last_used_at = models.DateTimeField(null=True)
+    last_used_address = models.GenericIPAddressField(null=True)
+    last_used_agent = models.CharField(max_length=200, blank=True)
+    revoke_at = models.DateTimeField(null=True, help_text="revoked from then on; final once it has come")
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: by a command"
@@ -89,6 +110,9 @@ class ApiKey(TypedIdModel):
             models.CheckConstraint(
                 condition=Q(rate_plan__in=["standard", "pro", "enterprise"]), name="apikey_rate_plan"
             ),
+            models.CheckConstraint(
+                condition=Q(own_limits=None) | Q(rate_plan="enterprise"), name="apikey_own_limits_of_enterprise"
+            ),
         )
 
     def __str__(self) -> str:
@@ -96,7 +120,7 @@ class ApiKey(TypedIdModel):
 
     def standing(self, now: datetime) -> Standing:
         """What people are shown; whether a request passes is decided by the database's clock."""
-        if self.revoked_at is not None:
+        if self.revoked_at is not None or (self.revoke_at is not None and self.revoke_at <= now):
             return self.Standing.REVOKED
         if self.expires_at <= now:
             return self.Standing.EXPIRED
@@ -114,3 +138,89 @@ class ApiKeyMailbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.api_key_id} may {self.mailbox_id}"
+
+
+class KeyCalls(models.Model):
+    """Calls of a key on a day, in UTC, by what they were about and how they ended."""
+
+    id = models.BigAutoField(primary_key=True)
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="calls")
+    day = models.DateField()
+    family = models.CharField(max_length=20, help_text="the word after /v1/: emails, webhooks, …")
+    status_class = models.PositiveSmallIntegerField(help_text="2 for 2xx")
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["api_key", "day", "family", "status_class"], name="key_calls_once"),
+        )
+        indexes = (models.Index(fields=["day"], name="key_calls_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.api_key_id} on {self.day}"
+
+
+class KeyRefusals(models.Model):
+    """Calls with a key that were refused on a day, in UTC, by reason and by the network that they came from."""
+
+    id = models.BigAutoField(primary_key=True)
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="refusals")
+    day = models.DateField()
+    reason = models.CharField(max_length=30, help_text="the code of the answer: key_revoked, rate_limited, …")
+    network = models.CharField(max_length=43, help_text="/24 of IPv4, /64 of IPv6; empty: no address")
+    count = models.BigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["api_key", "day", "reason", "network"], name="key_refusals_once"),
+        )
+        indexes = (models.Index(fields=["day"], name="key_refusals_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.reason} of {self.api_key_id} on {self.day}"
+
+
+class KeyScopeUse(models.Model):
+    """When a key last did what needs a scope."""
+
+    id = models.BigAutoField(primary_key=True)
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="scope_uses")
+    scope = models.CharField(max_length=30)
+    last_on = models.DateField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["api_key", "scope"], name="key_scope_use_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.scope} by {self.api_key_id}"
+
+
+class KeyMailboxUse(models.Model):
+    """When a key last got something of a mailbox."""
+
+    id = models.BigAutoField(primary_key=True)
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="mailbox_uses")
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+")
+    last_on = models.DateField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["api_key", "mailbox"], name="key_mailbox_use_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id} by {self.api_key_id}"
+
+
+class KeyNotice(models.Model):
+    """That somebody was told something about a key; each kind is told once."""
+
+    id = models.BigAutoField(primary_key=True)
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="notices")
+    kind = models.CharField(max_length=20, help_text="expires_in_30, …, aged_90, unused_60, unused_parts")
+    told_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["api_key", "kind"], name="key_notice_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.api_key_id}"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -23,6 +24,8 @@ from mailboxes.models import Mailbox
 FULL = "full"
 MAX_NAME_LENGTH = 200
 DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[hd])")
+MAX_NETWORKS = 50
+MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 BASE_LIMITS = {"minute": 100, "hour": 1000, "day": 10_000}  # requests of one key
@@ -39,6 +42,8 @@ class Limits:
 
 
 def limits_of(key: ApiKey) -> Limits:
+    if key.own_limits is not None:
+        return Limits(**key.own_limits)
     factor = PLAN_FACTORS[ApiKey.Plan(key.rate_plan)]
     return Limits(**{window: factor * base for window, base in BASE_LIMITS.items()})
 
@@ -49,12 +54,15 @@ def create_api_key(
     expires_at: datetime,
     scopes: Iterable[Scope],
     mailboxes: Sequence[Mailbox] | None,
+    networks: Iterable[str] = (),
     plan: str = ApiKey.Plan.STANDARD,
+    rotated_from: ApiKey | None = None,
     created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """A key and its plaintext, which exists only in this answer.
 
-    mailboxes is the allowlist; None stands for all mailboxes, also future ones. Raises RefusedError, with the field.
+    mailboxes is the allowlist; None stands for all mailboxes, also future ones. networks are CIDR, or single addresses;
+    none of them: from anywhere. Raises RefusedError, with the field.
     """
     name = name.strip()
     chosen = sorted(set(scopes))
@@ -66,6 +74,7 @@ def create_api_key(
         raise RefusedError(f"plan is one of {', '.join(ApiKey.Plan.values)}.", field="plan")
     if mailboxes is not None:
         _check_allowlist(mailboxes)
+    from_where = parse_networks(networks)
     fresh = new_key()
     pepper, digest = peppered_digest(fresh.plaintext)
     with transaction.atomic():
@@ -76,6 +85,8 @@ def create_api_key(
             name=name,
             scopes=[scope.value for scope in chosen],
             all_mailboxes=mailboxes is None,
+            networks=from_where,
+            rotated_from=rotated_from,
             expires_at=expires_at,
             rate_plan=plan,
             created_by=created_by,
@@ -108,6 +119,30 @@ def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
                 f"There is no scope {name!r}. There are: {FULL}, {', '.join(Scope.values)}.", field="scopes"
             )
     return frozenset(scopes)
+
+
+def parse_networks(texts: Iterable[str]) -> list[str]:
+    """As CIDR, each once, in order; an address is a network of its own, and IPv4 in IPv6's clothes is IPv4.
+
+    Raises RefusedError, with field networks.
+    """
+    networks = {_network(text.strip()) for text in texts}
+    if len(networks) > MAX_NETWORKS:
+        raise RefusedError(f"A key has at most {MAX_NETWORKS} networks.", field="networks")
+    return [str(network) for network in sorted(networks, key=lambda one: (one.version, one))]
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise RefusedError(
+            f"{text[:50]!r} is no network: write 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32.", field="networks"
+        ) from error
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < MAPPED_PREFIX:
+        return network
+    return ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
 def parse_expiry(text: str, *, now: datetime) -> datetime:

@@ -1,7 +1,10 @@
-"""The tables under every app: which worker is alive, which forms were sent, what was erased, and what was counted."""
+"""The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted, and who
+did what.
+"""
 
 from uuid import UUID
 
+from django.conf import settings
 from django.db import models
 
 from emailgistics.common.ids import uuid7
@@ -69,3 +72,24 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.amount:+}"
+
+
+class AuditEntry(models.Model):
+    """Something that somebody did, or that happened by itself; see `audit.py`. Only ever added."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    action = models.CharField(max_length=40, help_text="apikey.created, apikey.revoked, …")
+    of = models.CharField(max_length=80, help_text="the id or identifier of what it was done to")
+    # PROTECT: who did something stays on record; people who leave are deactivated
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    by = models.CharField(max_length=80, help_text="a person's name, the identifier of a key, a command, or system")
+    address = models.GenericIPAddressField(null=True, help_text="from where")
+    details = models.JSONField(default=dict, help_text="ids and numbers: no address of mail, and no secret")
+
+    class Meta:
+        verbose_name_plural = "audit log"
+        indexes = (models.Index(fields=["of", "at"], name="audit_of_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.of}"

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
     operations = [
         # on SQLite the first is ALTER TABLE, the others build the table anew
         migrations.AddField("apikey", "note", models.CharField(max_length=20, null=True)),
-        migrations.AddField("apikey", "networks", models.JSONField(default=list)),
+        migrations.AddField("apikey", "places", models.JSONField(default=list)),
         migrations.AlterField("apikey", "name", models.CharField(max_length=250)),
         migrations.AddField("apikeymailbox", "added_by", models.CharField(max_length=20, default="")),
         migrations.AddConstraint(
@@ -92,10 +92,10 @@ def test_a_migration_that_alters_the_tables_leaves_all_frozen_with_the_new_colum
     make_live_key()
     check_that_all_is_frozen()
     call_command("migrate", verbosity=0)
-    assert {"note", "networks"} <= columns_of("apikeys_apikey")
+    assert {"note", "places"} <= columns_of("apikeys_apikey")
     assert "added_by" in columns_of("apikeys_apikeymailbox")
     assert "last_used_at" not in columns_of("apikeys_apikey")
-    check_that_all_is_frozen("note", "networks")
+    check_that_all_is_frozen("note", "places")
     revoke_api_key(ApiKey.objects.defer("last_used_at").get())
     assert "revoked for good" in refusal_of("UPDATE apikeys_apikey SET revoke_reason = 'another'")
 
