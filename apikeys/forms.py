@@ -11,8 +11,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apikeys import presets
-from apikeys.services import MAX_NAME_LENGTH
+from apikeys.services import MAX_NAME_LENGTH, parse_networks
 from emailgistics.common.access import Scope
+from emailgistics.common.errors import RefusedError
 from mailboxes.addresses import InvalidAddressError, ParsedAddress, shown
 from mailboxes.models import Mailbox
 
@@ -45,6 +46,18 @@ class MailboxesField(forms.Field):
         return find_mailboxes(value or ())
 
 
+class NetworksField(forms.Field):
+    """CIDR or single addresses, one a line."""
+
+    widget = forms.Textarea
+
+    def to_python(self, value: str | None) -> list[str]:
+        try:
+            return parse_networks(line for line in (value or "").splitlines() if line.strip())
+        except RefusedError as refused:
+            raise ValidationError(refused.message) from refused
+
+
 class KeyForm(forms.Form):
     """A new key. What it is given besides, the service checks; the two say the same to the same mistake."""
 
@@ -69,8 +82,11 @@ class KeyForm(forms.Form):
         error_messages={"required": "A key needs at least one scope: tick what it may do, or take a preset."},
     )
 
-    def __init__(self, data: Any = None) -> None:
-        super().__init__(data)
+    networks = NetworksField(required=False)
+    preset = forms.CharField(required=False)  # the one that was taken; it may ask for what a key need not have
+
+    def __init__(self, data: Any = None, *, initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=dict(initial or {}))
         offered = [(str(days), f"{days} days") for days in presets.expiry_days()]
         expiry = self.fields["expiry"]
         assert isinstance(expiry, forms.ChoiceField)
@@ -89,6 +105,9 @@ class KeyForm(forms.Form):
             cleaned["mailboxes"] = None
         elif "mailboxes" in cleaned and not cleaned["mailboxes"]:
             self.add_error("mailboxes", "Choose at least one mailbox, or all mailboxes, also future ones.")
+        taken = presets.BY_SLUG.get(cleaned.get("preset", ""))
+        if taken and taken.needs_networks and cleaned.get("networks") == []:
+            self.add_error("networks", f"{taken.name}: name the networks it is used from, or take another preset.")
         return cleaned
 
     def _expires_at(self, expiry: str, expires_on: date | None) -> datetime | None:
@@ -112,16 +131,25 @@ class KeyForm(forms.Form):
             "expires_at": self.cleaned_data["expires_at"],
             "scopes": [Scope(name) for name in self.cleaned_data["scopes"]],
             "mailboxes": self.cleaned_data["mailboxes"],
+            "networks": self.cleaned_data["networks"],
         }
 
     def typed_addresses(self) -> list[str]:
         """As they came, good or not."""
-        value = self["mailboxes"].value()
-        return list(value) if self.is_bound and value else []
+        return list(self["mailboxes"].value() or [])
 
 
 class RevokeForm(forms.Form):
+    """pausable are the ids of what the key made and goes on without it; those chosen are paused in the same step."""
+
     reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
+    pause = forms.MultipleChoiceField(required=False)
+
+    def __init__(self, data: Any = None, *, pausable: Sequence[str]) -> None:
+        super().__init__(data)
+        pause = self.fields["pause"]
+        assert isinstance(pause, forms.MultipleChoiceField)
+        pause.choices = [(one, one) for one in pausable]
 
 
 def start_of(day: date) -> datetime:
