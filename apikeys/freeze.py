@@ -31,8 +31,8 @@ CHANGEABLE = (
     "last_used_at", "last_used_address", "last_used_agent",
     "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "own_limits", "sealed",
 )  # fmt: skip
-REVOCATION = ("revoked_at", "revoked_by_id", "revoke_reason")
 ENDS = ("revoked_at", "revoke_at")
+REVOCATION = (*ENDS, "revoked_by_id", "revoke_reason")
 
 # the constraint that a refusal names on PostgreSQL, and what it says on both
 REMEDY = "make a new key and revoke this one"
@@ -198,8 +198,7 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
     is_rewritten = " OR ".join(map(_differs, REVOCATION))
     refusals += [
         (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
-        (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
-        (f"OLD.revoke_at <= {_sqlite_now()} AND {_differs('revoke_at')}", REVOKED[1]),
+        (f"(OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= {_sqlite_now()}) AND ({is_rewritten})", REVOKED[1]),
         *(
             (f"{_differs(column)} AND NEW.{column} < {_sqlite_now(f'-{BACKDATED_BY_DAYS} days')}", BACKDATED[1])
             for column in ENDS
@@ -328,10 +327,8 @@ BEGIN
   IF OLD.sealed AND NOT NEW.sealed THEN
     {seal}
   END IF;
-  IF OLD.revoked_at IS NOT NULL AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
-    {revoked}
-  END IF;
-  IF OLD.revoke_at <= statement_timestamp() AND NEW.revoke_at IS DISTINCT FROM OLD.revoke_at THEN
+  IF (OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= statement_timestamp())
+      AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
     {revoked}
   END IF;
   IF {backdated_when} THEN
@@ -439,4 +436,4 @@ def _is_ready(connection: BaseDatabaseWrapper) -> bool:
     """Whether the table has the columns that the triggers ask: after a migration back to the first one it has not."""
     with connection.cursor() as cursor:
         columns = {column.name for column in connection.introspection.get_table_description(cursor, KEYS)}
-    return columns.issuperset({"sealed", "revoke_at", *REVOCATION})
+    return columns.issuperset({"sealed", *REVOCATION})

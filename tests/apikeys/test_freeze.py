@@ -120,6 +120,7 @@ def test_the_orm_has_no_way_round(key: ApiKey) -> None:
 @pytest.mark.parametrize("change", [
     "revoked_at = NULL", "revoked_at = '2020-01-01 00:00:00+00:00'", "revoke_reason = 'another'", "revoked_by_id = 1",
     "revoked_at = NULL, revoke_reason = ''", "revoke_reason = revoke_reason || ' '",
+    "revoke_at = '2099-01-01 00:00:00+00:00'",
 ])  # fmt: skip
 def test_a_revocation_is_final(key: ApiKey, change: str) -> None:
     revoke_api_key(key, reason="left in a chat")
@@ -133,6 +134,7 @@ def test_a_revocation_is_final(key: ApiKey, change: str) -> None:
 @pytest.mark.parametrize("change", [
     "revoke_at = NULL", "revoke_at = '2099-01-01 00:00:00+00:00'", "revoke_at = '2020-01-01 00:00:00+00:00'",
     "revoke_at = NULL, revoked_at = NULL, revoke_reason = ''", "revoke_at = NULL, rate_plan = 'pro'",
+    "revoked_at = '2099-01-01 00:00:00+00:00'", "revoke_reason = 'another'", "revoked_by_id = 1",
 ])  # fmt: skip
 def test_a_scheduled_revocation_is_final_once_it_has_come(key: ApiKey, change: str) -> None:
     ApiKey.objects.update(revoke_at=in_days(-1))
