@@ -31,7 +31,8 @@ CHANGEABLE = (
     "last_used_at", "last_used_address", "last_used_agent",
     "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "own_limits", "sealed",
 )  # fmt: skip
-REVOCATION = ("revoked_at", "revoked_by_id", "revoke_reason")
+ENDS = ("revoked_at", "revoke_at")
+REVOCATION = (*ENDS, "revoked_by_id", "revoke_reason")
 
 # the constraint that a refusal names on PostgreSQL, and what it says on both
 REMEDY = "make a new key and revoke this one"
@@ -40,6 +41,12 @@ REVOKED = (
     "apikey_revocation_is_final",
     "api key is revoked for good: when, by whom and why never change; make a new key",
 )
+# what is ended is purged a month later; see purge.py
+BACKDATED = (
+    "apikey_end_is_not_backdated",
+    "api key: its end is not backdated; write down when it ends, not a day of long ago",
+)
+BACKDATED_BY_DAYS = 2  # what a host's wrong clock, or an end that is written down late, may come to
 # not an ended one either: put back by INSERT, with its digest, it would be the same key with another name and scopes
 KEPT = ("apikey_is_kept", "api key is never deleted: revoke it; its row is the record of what it was")
 REPLACED = ("apikey_is_not_replaced", f"api key is immutable: a row never replaces another; {REMEDY}")
@@ -191,9 +198,11 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
     is_rewritten = " OR ".join(map(_differs, REVOCATION))
     refusals += [
         (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
-        (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
-        # as Django writes instants
-        (f"OLD.revoke_at <= STRFTIME('%Y-%m-%d %H:%M:%f', 'now') AND {_differs('revoke_at')}", REVOKED[1]),
+        (f"(OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= {_sqlite_now()}) AND ({is_rewritten})", REVOKED[1]),
+        *(
+            (f"{_differs(column)} AND NEW.{column} < {_sqlite_now(f'-{BACKDATED_BY_DAYS} days')}", BACKDATED[1])
+            for column in ENDS
+        ),
     ]
     replaces = _conflicts(cursor, KEYS)
     return {
@@ -217,6 +226,11 @@ def _allowlist_triggers(cursor: CursorWrapper) -> dict[str, str]:
 SQLITE_TRIGGERS = frozenset(
     f"{TRIGGER_PREFIX}{table}_{event}" for table in ("key", "allowlist") for event in ("insert", "update", "delete")
 )
+
+
+def _sqlite_now(*modifiers: str) -> str:
+    """As Django writes instants."""
+    return f"STRFTIME({', '.join(map(repr, ('%Y-%m-%d %H:%M:%f', 'now', *modifiers)))})"
 
 
 def _columns(cursor: CursorWrapper, table: str) -> list[str]:
@@ -313,11 +327,12 @@ BEGIN
   IF OLD.sealed AND NOT NEW.sealed THEN
     {seal}
   END IF;
-  IF OLD.revoked_at IS NOT NULL AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
+  IF (OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= statement_timestamp())
+      AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
     {revoked}
   END IF;
-  IF OLD.revoke_at <= statement_timestamp() AND NEW.revoke_at IS DISTINCT FROM OLD.revoke_at THEN
-    {revoked}
+  IF {backdated_when} THEN
+    {backdated}
   END IF;
   RETURN NEW;
 END
@@ -355,6 +370,12 @@ POSTGRES_TRIGGERS = (
             kept=_postgres_raise(*KEPT),
             seal=_postgres_raise(*SEAL),
             revoked=_postgres_raise(*REVOKED),
+            backdated=_postgres_raise(*BACKDATED),
+            backdated_when=" OR ".join(
+                f"(NEW.{column} IS DISTINCT FROM OLD.{column} "
+                f"AND NEW.{column} < statement_timestamp() - interval '{BACKDATED_BY_DAYS} days')"
+                for column in ENDS
+            ),
             new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),
             old_revocation=", ".join(f"OLD.{column}" for column in REVOCATION),
         ),
@@ -415,4 +436,4 @@ def _is_ready(connection: BaseDatabaseWrapper) -> bool:
     """Whether the table has the columns that the triggers ask: after a migration back to the first one it has not."""
     with connection.cursor() as cursor:
         columns = {column.name for column in connection.introspection.get_table_description(cursor, KEYS)}
-    return columns.issuperset({"sealed", "revoke_at", *REVOCATION})
+    return columns.issuperset({"sealed", *REVOCATION})

@@ -25,6 +25,7 @@ def make_key(
     expires_at: datetime | None = None,
     name: str = "CI",
     plan: str = "standard",
+    networks: Iterable[str] = (),
     born: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """A key for all mailboxes and scopes, unless told otherwise, and its plaintext.
@@ -33,7 +34,12 @@ def make_key(
     """
     with mock.patch.object(timezone, "now", return_value=born) if born else nullcontext():
         return create_api_key(
-            name=name, expires_at=expires_at or in_days(30), scopes=scopes, mailboxes=mailboxes, plan=plan
+            name=name,
+            expires_at=expires_at or in_days(30),
+            scopes=scopes,
+            mailboxes=mailboxes,
+            plan=plan,
+            networks=networks,
         )
 
 
