@@ -11,7 +11,7 @@ from django.db.models.functions import Concat
 from django.http import QueryDict
 
 from apikeys import presets, use
-from apikeys.forms import CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, start_of
+from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, start_of
 from apikeys.models import ApiKey
 from apikeys.services import Limits, limits_of
 from emailgistics.common import one_use
@@ -52,9 +52,13 @@ def status_of(key: ApiKey, *, now: datetime) -> dict[str, Any]:
     return {
         "standing": standing,
         "standing_type": STANDING_LABELS[standing],
-        "in_force": standing in (ApiKey.Standing.ACTIVE, ApiKey.Standing.EXPIRES_SOON),
+        "in_force": is_in_force(key, now=now),
         "scheduled_end": is_scheduled(key, now=now) and key.revoke_at and _when(key.revoke_at, now),
     }
+
+
+def is_in_force(key: ApiKey, *, now: datetime) -> bool:
+    return key.standing(now) in (ApiKey.Standing.ACTIVE, ApiKey.Standing.EXPIRES_SOON)
 
 
 def is_scheduled(key: ApiKey, *, now: datetime) -> bool:
@@ -99,9 +103,15 @@ def page_of(key: ApiKey, *, days: int, now: datetime) -> dict[str, Any]:
     }
 
 
-def shown_once(key: ApiKey, plaintext: str) -> dict[str, Any]:
-    """The key in all the forms it is needed in. For one response, and nowhere else."""
+def shown_once(key: ApiKey, plaintext: str, *, old: ApiKey | None, now: datetime) -> dict[str, Any]:
+    """The key in all the forms it is needed in, and what becomes of the one whose place it takes.
+
+    For one response, and nowhere else.
+    """
     return {
+        "old": old,
+        "old_ended": old and old.standing(now) is ApiKey.Standing.REVOKED,
+        "old_ends": old and is_scheduled(old, now=now) and old.revoke_at and _when(old.revoke_at, now),
         "plaintext": Secret(plaintext),
         "header": Secret(f"Authorization: Bearer {plaintext}"),
         "env_line": Secret(f"{VARIABLE}={plaintext}"),
@@ -152,6 +162,18 @@ def filled_by(preset: presets.Preset) -> dict[str, Any]:
         found = find_for_picker("", whole=True, for_tests=True)
         filled |= {"reach": CHOSEN, "mailboxes": [row["address"] for row in found["mailboxes"]]}
     return filled
+
+
+def filled_from(old: ApiKey) -> dict[str, Any]:
+    """The initial values of a form for the key that takes its place."""
+    live = Mailbox.objects.live().filter(pk__in=old.allowlist.values("mailbox")).select_related("domain")
+    return {
+        "name": old.name,
+        "scopes": [scope for scope in old.scopes if scope in Scope.values],
+        "reach": ALL if old.all_mailboxes else CHOSEN,
+        "mailboxes": [mailbox.address for mailbox in live.order_by("domain__name", "local_part")],
+        "networks": "\n".join(old.networks),
+    }
 
 
 def typed_so_far(sent: QueryDict) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apikeys import presets
+from apikeys.rotation import OldEnds
 from apikeys.services import MAX_NAME_LENGTH, parse_networks
 from emailgistics.common.access import Scope
 from emailgistics.common.errors import RefusedError
@@ -22,6 +23,14 @@ ON_DATE = "date"
 MAX_CHOSEN = 5000  # mailboxes in one allowlist; each request of the key loads all of them
 MAX_REASON_LENGTH = 200
 TOLD = 5  # addresses that an error names
+
+NOW, AT = "now", "at"  # when a key is revoked
+LATER = {
+    "1h": ("1 hour", timedelta(hours=1)),
+    "24h": ("24 hours", timedelta(hours=24)),
+    "7d": ("7 days", timedelta(days=7)),
+}
+MINUTE_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
 class MailboxPicker(forms.Widget):
@@ -139,22 +148,67 @@ class KeyForm(forms.Form):
         return list(self["mailboxes"].value() or [])
 
 
+class RotateForm(KeyForm):
+    """A key that takes the place of another."""
+
+    old_ends = forms.ChoiceField(
+        choices=OldEnds.choices,
+        initial=OldEnds.IN_24_HOURS,
+        error_messages={"required": "Choose when the old key ends."},
+    )
+
+    def new_key(self) -> Mapping[str, Any]:
+        """The arguments of `rotate_api_key`, once the form is valid."""
+        return {**super().new_key(), "old_ends": self.cleaned_data["old_ends"]}
+
+
 class RevokeForm(forms.Form):
     """pausable are the ids of what the key made and goes on without it; those chosen are paused in the same step."""
 
+    when = forms.ChoiceField(
+        choices=[(NOW, "Now"), *((after, f"In {words}") for after, (words, _) in LATER.items()), (AT, "At a time")],
+        initial=NOW,
+        required=False,
+    )
+    at = forms.DateTimeField(
+        required=False,
+        input_formats=MINUTE_FORMATS,
+        error_messages={"invalid": "Write the time like 2030-01-31 18:00."},
+    )
     reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
     pause = forms.MultipleChoiceField(required=False)
 
-    def __init__(self, data: Any = None, *, pausable: Sequence[str]) -> None:
-        super().__init__(data)
+    def __init__(self, data: Any = None, *, pausable: Sequence[str], initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=dict(initial or {}))
         pause = self.fields["pause"]
         assert isinstance(pause, forms.MultipleChoiceField)
         pause.choices = [(one, one) for one in pausable]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = self.cleaned_data
+        if cleaned.get("when") != AT:
+            self.errors.pop("at", None)  # a time beside another choice counts for nothing
+        elif "at" in cleaned and cleaned["at"] is None:
+            self.add_error("at", "Give the time at which the key ends, or choose when it does.")
+        return cleaned
+
+    def ends_at(self, *, now: datetime) -> datetime | None:
+        """None: now, as well when nothing was chosen."""
+        when = self.cleaned_data["when"]
+        if when == AT:
+            at: datetime = self.cleaned_data["at"]
+            return at
+        return now + LATER[when][1] if when in LATER else None
 
 
 def start_of(day: date) -> datetime:
     """00:00 of the day in the installation's time zone."""
     return datetime.combine(day, time(), tzinfo=ZoneInfo(settings.TIME_ZONE))
+
+
+def minute_of(at: datetime) -> str:
+    """As fields for a time have it."""
+    return timezone.localtime(at).strftime(MINUTE_FORMATS[0])
 
 
 def find_mailboxes(texts: Sequence[str]) -> list[Mailbox]:

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from apikeys import console, use
+from apikeys import console, presets, use
 from apikeys.admin.frame import KeyPages
-from apikeys.forms import RevokeForm
+from apikeys.forms import AT, RevokeForm, minute_of
 from apikeys.models import ApiKey
-from apikeys.services import revoke_api_key
+from apikeys.services import KeyEndedError, revoke_api_key, schedule_revocation
+from emailgistics.common.errors import RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,14 @@ class EndingPages(KeyPages):
         if key.standing(now) is ApiKey.Standing.REVOKED:
             self.message_user(request, f"{key} was revoked before; that is final.")
             return redirect("admin:apikeys_apikey_change", key.pk)
+        if "call_off" in request.POST:
+            return self._call_off(request, key)
         left = outliving(key)
-        form = RevokeForm(
-            request.POST if request.method == "POST" else None, pausable=[one.id for one in left if one.can_pause]
-        )
-        if form.is_valid():
-            return self._revoke(request, key, form)
+        pausable = [one.id for one in left if one.can_pause]
+        initial = key.revoke_at and {"when": AT, "at": minute_of(key.revoke_at), "reason": key.revoke_reason}
+        form = RevokeForm(request.POST if request.method == "POST" else None, pausable=pausable, initial=initial)
+        if form.is_valid() and (answer := self._revoke(request, key, form, now)):
+            return answer
         return self._page(
             request,
             "apikeys/revoke.html",
@@ -71,16 +77,43 @@ class EndingPages(KeyPages):
             original=key,
             outliving=left,
             to_pause=form["pause"].value() or [],
+            time_zone=settings.TIME_ZONE,
             calls=use.by_day([key], days=use.IN_LIST_DAYS, now=now)[key.pk].words(),
             **console.facts_of(key, now=now),
             **(extra_context or {}),
         )
 
-    def _revoke(self, request: HttpRequest, key: ApiKey, form: RevokeForm) -> HttpResponseBase:
-        with transaction.atomic():
-            revoke_api_key(key, by=self._person(request), reason=form.cleaned_data["reason"])
-            paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
-            self.log_change(request, key, "Revoked.")
+    def _revoke(self, request: HttpRequest, key: ApiKey, form: RevokeForm, now: datetime) -> HttpResponseBase | None:
+        """None: the form says why not."""
+        at, person, reason = form.ends_at(now=now), self._person(request), form.cleaned_data["reason"]
+        try:
+            with transaction.atomic():
+                if at is None:
+                    revoke_api_key(key, by=person, reason=reason)
+                else:
+                    schedule_revocation(key, at=at, by=person, reason=reason)
+                paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
+                self.log_change(request, key, f"To be revoked at {at.isoformat()}." if at else "Revoked.")
+        except RefusedError as refused:
+            form.add_error("at" if refused.field == "revoke_at" else None, refused.message)
+            return None
+        except KeyEndedError as ended:
+            form.add_error(None, ended.message)
+            return None
+        when = f"will be revoked {presets.instant(at)}" if at else "is revoked"
         told = f" {paused} webhook{'' if paused == 1 else 's'} of it paused." if paused else ""
-        self.message_user(request, f"{key} is revoked: every call with it answers 401 from now on.{told}")
+        self.message_user(
+            request, f"{key} {when}: every call with it answers 401 from {'then' if at else 'now'} on.{told}"
+        )
         return redirect("admin:apikeys_apikey_changelist")
+
+    def _call_off(self, request: HttpRequest, key: ApiKey) -> HttpResponseBase:
+        try:
+            with transaction.atomic():
+                schedule_revocation(key, at=None, by=self._person(request))
+                self.log_change(request, key, "Goes on: its scheduled end was called off.")
+        except KeyEndedError as ended:
+            self.message_user(request, ended.message, messages.ERROR)
+        else:
+            self.message_user(request, f"{key} goes on until it expires.")
+        return redirect("admin:apikeys_apikey_change", key.pk)
