@@ -65,7 +65,8 @@ class EndingPages(KeyPages):
             return self._call_off(request, key)
         left = outliving(key)
         pausable = [one.id for one in left if one.can_pause]
-        initial = key.revoke_at and {"when": AT, "at": minute_of(key.revoke_at), "reason": key.revoke_reason}
+        at = key.revoke_at
+        initial = {"when": AT, "at": minute_of(at), "reason": key.revoke_reason} if at else None
         form = RevokeForm(request.POST if request.method == "POST" else None, pausable=pausable, initial=initial)
         if form.is_valid() and (answer := self._revoke(request, key, form, now)):
             return answer
