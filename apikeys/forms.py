@@ -186,10 +186,14 @@ class RevokeForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = self.cleaned_data
-        if cleaned.get("when") != AT:
-            self.errors.pop("at", None)  # a time beside another choice counts for nothing
-        elif "at" in cleaned and cleaned["at"] is None:
-            self.add_error("at", "Give the time at which the key ends, or choose when it does.")
+        if cleaned.get("when") == AT:
+            if "at" in cleaned and cleaned["at"] is None:
+                self.add_error("at", "Give the time at which the key ends, or choose when it does.")
+        elif self.data.get("at") not in (None, "", self.initial.get("at")):
+            # it would end now, and for good, although somebody gave a later time
+            self.add_error("at", "A time is given: choose “At a time”, or clear it.")
+        else:
+            self.errors.pop("at", None)
         return cleaned
 
     def ends_at(self, *, now: datetime) -> datetime | None:

@@ -139,7 +139,7 @@ class ApiKeyAdmin(MakingPages, EndingPages):
             address,
         )
 
-    @admin.display(description="Calls, 14 days")
+    @admin.display(description="14 days")
     def used(self, key: ApiKey) -> str:
         row: Any = key  # as KeyList made it
         return render_to_string("apikeys/_sparkline.html", use.sparkline(row.days))

@@ -78,6 +78,14 @@ function showKeyInDialog() {
   });
 }
 
+// a time that somebody gives is meant
+function timeIsChosen() {
+  const field = document.querySelector("[data-at]");
+  field?.addEventListener("input", () => {
+    if (field.value) field.form.querySelector("[name=when][value=at]").checked = true;
+  });
+}
+
 // a page that the browser kept has a form that may be spent; a fresh one has not
 window.addEventListener("pageshow", (event) => {
   if (event.persisted && document.querySelector("[data-key-form]")) location.reload();
@@ -86,6 +94,7 @@ window.addEventListener("pageshow", (event) => {
 cutKeysInSearch();
 addKeyOpensDialog();
 showKeyInDialog();
+timeIsChosen();
 for (const form of document.querySelectorAll("[data-key-form]")) {
   prepareKeyForm(form);
   form.querySelector("[data-form-errors]")?.focus();
