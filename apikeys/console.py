@@ -11,9 +11,9 @@ from django.db.models.functions import Concat
 from django.http import QueryDict
 
 from apikeys import presets, use
-from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, start_of
+from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, PlanForm, start_of
 from apikeys.models import ApiKey
-from apikeys.services import Limits, limits_of
+from apikeys.plans import Limits, granted, limits_of
 from emailgistics.common import one_use
 from emailgistics.common.access import Scope
 from emailgistics.common.secret import Secret
@@ -122,6 +122,15 @@ def shown_once(key: ApiKey, plaintext: str, *, old: ApiKey | None, now: datetime
 
 def curl(key: str) -> str:
     return f'curl -H "Authorization: Bearer {key}" {settings.BASE_URL}/v1/me'
+
+
+def plans_of(form: PlanForm) -> dict[str, Any]:
+    """What there is to choose from: each plan with its limits, and fields for an enterprise key's own."""
+    windows = {"minute": "A minute", "hour": "An hour", "day": "A day"}
+    return {
+        "plans": [(plan, plan.label, limits_in_short(granted(plan, None))) for plan in ApiKey.Plan],
+        "windows": [(form[name], words) for name, words in windows.items()],
+    }
 
 
 def form_parts(form: KeyForm, *, address: str, now: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apikeys import presets
+from apikeys.models import ApiKey
 from apikeys.rotation import OldEnds
 from apikeys.services import MAX_NAME_LENGTH, parse_networks
 from emailgistics.common.access import Scope
@@ -203,6 +204,20 @@ class RevokeForm(forms.Form):
             at: datetime = self.cleaned_data["at"]
             return at
         return now + LATER[when][1] if when in LATER else None
+
+
+class PlanForm(forms.Form):
+    """How much a key may do, which unlike all else about it can change. An empty limit is as the plan has it."""
+
+    plan = forms.ChoiceField(choices=ApiKey.Plan.choices, error_messages={"required": "Choose a plan."})
+    minute = forms.IntegerField(required=False)
+    hour = forms.IntegerField(required=False)
+    day = forms.IntegerField(required=False)
+
+    def own_limits(self) -> dict[str, int | None]:
+        """Of a plan that has none, what was written beside it counts for nothing."""
+        is_enterprise = self.cleaned_data["plan"] == ApiKey.Plan.ENTERPRISE
+        return {window: self.cleaned_data[window] if is_enterprise else None for window in ("minute", "hour", "day")}
 
 
 def start_of(day: date) -> datetime:

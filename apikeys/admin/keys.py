@@ -18,8 +18,9 @@ from unfold.decorators import display
 from apikeys import console, presets, use
 from apikeys.admin.ending import EndingPages, outliving
 from apikeys.admin.making import MakingPages
+from apikeys.admin.planning import PlanPages
 from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet
-from apikeys.services import limits_of
+from apikeys.plans import limits_of
 from emailgistics.common.admin import ConsoleChangeList, without_keys
 
 NAMED_IN_LIST = 2  # mailboxes, scopes
@@ -64,7 +65,7 @@ class KeyList(ConsoleChangeList):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(MakingPages, EndingPages):
+class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
     change_list_template = "apikeys/change_list.html"
     list_display = (
         "shown_name", "standing", "shown_scopes", "shown_mailboxes", "expires", "last_used", "used", "plan",

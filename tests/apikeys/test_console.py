@@ -396,6 +396,7 @@ def test_of_many_posts_at_once_one_makes_the_key_and_the_others_name_it() -> Non
 # --- the list and the page of a key
 
 
+@pytest.mark.usefixtures("real_limits")
 def test_the_list_says_what_each_key_is(admin: Client) -> None:
     support, sales, billing = (make_mailbox(address=f"{name}@example.com") for name in ("support", "sales", "billing"))
     make_key(name="Zapier <i>", mailboxes=[support, sales, billing], scopes=[Scope.EMAILS_READ, Scope.EMAILS_SUBMIT],
@@ -500,6 +501,7 @@ class Counting:
         return execute(*arguments)
 
 
+@pytest.mark.usefixtures("real_limits")
 def test_the_page_of_a_key_says_all_that_is_fixed_and_has_no_form(admin: Client, settings: Settings) -> None:
     settings.BASE_URL = "https://mail.example.com"
     support, gone = make_mailbox(), make_mailbox(address="gone@example.com")
@@ -604,7 +606,7 @@ def every_address(key: ApiKey) -> list[str]:
         ADD,
         PREVIEW,
         MAILBOXES,
-        *(address_of(key, verb) for verb in ("change", "rotate", "delete", "history")),
+        *(address_of(key, verb) for verb in ("change", "rotate", "plan", "delete", "history")),
     ]
     return [*own, f"{LIST}{key.pk}/", f"{LIST}00000000-0000-7000-8000-000000000000/delete/"]
 
@@ -661,7 +663,7 @@ def test_a_member_of_the_group_may_everything_that_a_superuser_may() -> None:
         LIST,
         PREVIEW,
         MAILBOXES,
-        *(address_of(key, verb) for verb in ("change", "rotate", "delete", "history")),
+        *(address_of(key, verb) for verb in ("change", "rotate", "plan", "delete", "history")),
     ):
         assert client.get(url).status_code == 200
     client.post(address_of(key, "delete"))

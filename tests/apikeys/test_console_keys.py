@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apikeys import use
 from apikeys.models import ApiKey, KeyCalls, KeyNotice, KeyRefusals
+from apikeys.plans import limits_of
 from apikeys.services import revoke_api_key, schedule_revocation
 from emailgistics.common.models import AuditEntry
 from tests.apikeys.factories import client_of, make_key
@@ -255,3 +256,43 @@ def test_a_webhook_that_is_not_of_the_key_is_not_paused_with_it(
     assert states(rows) == ["active", "active", "paused", "active"]
     key.refresh_from_db()
     assert key.revoked_at is None
+
+
+# --- its plan
+
+
+def test_a_plan_is_changed_over_its_page_and_holds_from_the_next_call_on(admin: Client) -> None:
+    key, plaintext = make_key()
+    page = admin.get(address_of(key, "plan")).content.decode()
+    assert 'value="standard" checked' in page
+    admin.post(address_of(key, "plan"), {"plan": "enterprise", "minute": "5", "hour": "60", "day": ""})
+    key.refresh_from_db()
+    own = {"minute": 5, "hour": 60, "day": limits_of(key).day}
+    assert (key.rate_plan, key.own_limits) == ("enterprise", own)
+    assert client_of(plaintext).get("/v1/me").json()["limits"] == own
+    assert "Enterprise: 5/min, 60/h" in page_of(admin, key)
+    answer = admin.post(address_of(key, "plan"), {"plan": "pro", "minute": "7"}, follow=True)
+    assert "from now on" in answer.content.decode()
+    key.refresh_from_db()
+    assert (key.rate_plan, key.own_limits) == ("pro", None)
+
+
+@pytest.mark.parametrize(("sent", "field"), [
+    ({"plan": "free"}, "plan"), ({}, "plan"), ({"plan": "enterprise", "minute": "0"}, "minute"),
+    ({"plan": "enterprise", "hour": "many"}, "hour"), ({"plan": "enterprise", "minute": "9", "hour": "3"}, "__all__"),
+])  # fmt: skip
+def test_a_plan_that_is_none_changes_nothing(admin: Client, sent: dict[str, str], field: str) -> None:
+    key, _ = make_key(plan="pro")
+    assert errors_in(admin.post(address_of(key, "plan"), sent)) == {field}
+    key.refresh_from_db()
+    assert (key.rate_plan, key.own_limits) == ("pro", None)
+
+
+def test_the_plan_of_a_key_that_has_ended_stays(admin: Client) -> None:
+    key, _ = make_key()
+    revoke_api_key(key)
+    assert "Change plan" not in admin.get(address_of(key, "plan")).content.decode()
+    answer = admin.post(address_of(key, "plan"), {"plan": "pro"}, follow=True)
+    assert "has ended; its plan stays" in answer.content.decode()
+    key.refresh_from_db()
+    assert key.rate_plan == "standard"
