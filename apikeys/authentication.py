@@ -20,6 +20,7 @@ from rest_framework.request import Request
 
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
 from apikeys.models import ApiKey, is_revoked
+from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
@@ -65,8 +66,17 @@ class FoundKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request that had a whole key shows of itself, let in or not: for who counts."""
+
+    key: FoundKey
+    address: str
+    used: footprint.Footprint
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """What a request that got past the key knows of it; for the headers of its answer, and for who counts."""
+    """What a request that got past the key knows of it; for the headers of its answer."""
 
     key: FoundKey
     address: str
@@ -88,6 +98,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         except MalformedKeyError as error:
             raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
         key = lookup(identifier, plaintext)
+        # whether or not it is let in: who counts refusals has to know whose they are
+        request._request.presented = Presented(key, address, footprint.begin())  # type: ignore[attr-defined]  # noqa: SLF001
         refuse_unless_it_stands(key)
         refuse_other_networks(key, address)
         request._request.admission = Admission(key, address)  # type: ignore[attr-defined]  # noqa: SLF001
