@@ -23,6 +23,7 @@ from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet
 from apikeys.services import create_api_key, limits_of, revoke_api_key
 from emailgistics.common import one_use
 from emailgistics.common.admin import ConsoleModelAdmin
+from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
 
 PURPOSE = "apikey"  # of the one-use tokens
@@ -205,7 +206,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
         assert isinstance(request.user, User)
         with transaction.atomic():
             spent = one_use.spend(token, user_id=request.user.pk, purpose=PURPOSE)
-            key, plaintext = create_api_key(**form.new_key(), created_by=request.user)
+            key, plaintext = create_api_key(**form.new_key(), created_by=request.user, address=client_address(request))
             spent.made = key.identifier
             spent.save(update_fields=["made"])
             self.log_addition(request, key, [{"added": {}}])
@@ -255,7 +256,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
     def _revoke(self, request: HttpRequest, key: ApiKey, *, reason: str) -> HttpResponseRedirect:
         assert isinstance(request.user, User)
         with transaction.atomic():
-            revoke_api_key(key, by=request.user, reason=reason)
+            revoke_api_key(key, by=request.user, reason=reason, address=client_address(request))
             self.log_change(request, key, "Revoked.")
         self.message_user(request, f"{key} is revoked: every call with it answers 401 from now on.")
         return redirect("admin:apikeys_apikey_changelist")

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
+from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import RefusedError
@@ -58,11 +59,13 @@ def create_api_key(
     plan: str = ApiKey.Plan.STANDARD,
     rotated_from: ApiKey | None = None,
     created_by: User | None = None,
+    address: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A key and its plaintext, which exists only in this answer.
 
     mailboxes is the allowlist; None stands for all mailboxes, also future ones. networks are CIDR, or single addresses;
-    none of them: from anywhere. Raises RefusedError, with the field.
+    none of them: from anywhere. address is from where it is made, for the audit log. Raises RefusedError, with the
+    field.
     """
     name = name.strip()
     chosen = sorted(set(scopes))
@@ -95,15 +98,34 @@ def create_api_key(
         ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in distinct.values())
         key.sealed = True
         key.save(update_fields=["sealed"])
+        _record_new(key, mailbox_ids=[mailbox.public_id for mailbox in distinct.values()], address=address)
     return key, fresh.plaintext
 
 
-def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> None:
+def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    ApiKey.objects.not_revoked().filter(pk=key.pk).update(
-        revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
-    )
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
+            audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
     key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
+
+
+def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:
+    details = {
+        "scopes": key.scopes,
+        "mailboxes": "all" if key.all_mailboxes else mailbox_ids,
+        "networks": key.networks,
+        "expires_at": key.expires_at.isoformat(),
+        "plan": key.rate_plan,
+    }
+    if key.rotated_from is not None:
+        old = key.rotated_from.identifier
+        details["rotated_from"] = old
+        audit.record(
+            "apikey.rotated", of=old, person=key.created_by, address=address, details={"successor": key.identifier}
+        )
+    audit.record("apikey.created", of=key.identifier, person=key.created_by, address=address, details=details)
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyRefusals, KeyScopeUse
 from apikeys.usage_counts import Counts, LastUse, Refused
+from emailgistics.common import audit
 from mailboxes.models import Alias
 
 ROWS = 200  # of one statement: databases bound its parameters
@@ -73,6 +74,9 @@ def _write_last_uses(keys: Mapping[UUID, ApiKey], last_uses: Mapping[UUID, LastU
         key = keys.get(pk)
         if key is None or (key.last_used_at is not None and key.last_used_at >= use.at):
             continue
+        if key.last_used_at is None:
+            # once: whoever else flushes sees it only when we have committed
+            audit.record("apikey.first_used", of=key.identifier, by=key.identifier, address=use.address, at=use.at)
         key.last_used_at, key.last_used_address, key.last_used_agent = use.at, use.address or None, use.agent
         later.append(key)
     ApiKey.objects.bulk_update(later, ["last_used_at", "last_used_address", "last_used_agent"], batch_size=ROWS)

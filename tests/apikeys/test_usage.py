@@ -22,6 +22,7 @@ from apikeys.usage_counts import Counts, LastUse, Refused
 from emailgistics.common import footprint
 from emailgistics.common.access import Scope
 from emailgistics.common.ids import uuid7
+from emailgistics.common.models import AuditEntry
 from mailboxes.models import Mailbox
 from tests.apikeys.factories import client_of, make_expired_key, make_key
 from tests.factories import make_alias, make_delivery, make_email, make_mailbox, make_webhook
@@ -97,7 +98,7 @@ def test_a_flush_costs_the_same_however_many_calls_there_were() -> None:
     with CaptureQueriesContext(connection) as made:
         usage.flush()
     writing = [query["sql"].split()[0] for query in made if query["sql"].split()[0] in ("UPDATE", "INSERT", "DELETE")]
-    assert sorted(writing) == ["INSERT", "INSERT", "UPDATE"]  # calls, scopes; the key
+    assert sorted(writing) == ["INSERT", "INSERT", "INSERT", "UPDATE"]  # first use, calls, scopes; the key
     with CaptureQueriesContext(connection) as made:
         usage.flush()
     assert len(made) == 0
@@ -319,6 +320,7 @@ def test_processes_that_flush_at_once_lose_nothing_and_do_not_hold_each_other_up
     assert faults == []
     assert set(KeyCalls.objects.values_list("count", flat=True)) == {15}
     assert set(KeyRefusals.objects.values_list("count", flat=True)) == {15}
+    assert AuditEntry.objects.filter(action="apikey.first_used").count() == 20
     assert KeyCalls.objects.count() == KeyScopeUse.objects.count() == KeyMailboxUse.objects.count() == 20
 
 
