@@ -18,6 +18,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from apikeys import failures
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
 from apikeys.models import ApiKey, is_revoked
 from emailgistics.common.access import Principal, Scope
@@ -35,6 +36,7 @@ KEY_COLUMNS = (
     "has_expired", "is_revoked",
 )  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
+MISSING = "missing_credentials"
 HOW = "Send it as Authorization: Bearer <key>."
 
 
@@ -47,7 +49,7 @@ class KeyRefusedError(exceptions.AuthenticationFailed):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code)
         self.challenge = f'Bearer realm="{REALM}"'
-        if code != "missing_credentials":
+        if code != MISSING:
             self.challenge += f', error="invalid_token", error_description="{detail}"'
 
 
@@ -78,23 +80,35 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[None, Principal]:
         """In this order for each request: form and checksum (no query), the key (one query), its standing, networks.
 
-        What follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within
-        its allowlist (`requests.find`), the body's form, the work.
+        Only what is refused here is counted, and told to wait if that happens too often; see `failures.py`. What
+        follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within its
+        allowlist (`requests.find`), the body's form, the work.
         """
-        address = client_address(request._request)  # noqa: SLF001 - DRF has no public name for it
-        plaintext = credentials(request)
+        http_request = request._request  # noqa: SLF001 - DRF has no public name for it
+        address = client_address(http_request)
+        key = find_key(request)
         try:
-            identifier = parse_key(plaintext)
-        except MalformedKeyError as error:
-            raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
-        key = lookup(identifier, plaintext)
-        refuse_unless_it_stands(key)
-        refuse_other_networks(key, address)
-        request._request.admission = Admission(key, address)  # type: ignore[attr-defined]  # noqa: SLF001
+            refuse_unless_it_stands(key)
+            refuse_other_networks(key, address)
+        except KeyRefusedError as refusal:
+            failures.count_refused(http_request, identifier=key.principal.identifier, reason=str(refusal.detail))
+            raise
+        http_request.admission = Admission(key, address)  # type: ignore[attr-defined]
         return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return f'Bearer realm="{REALM}"'
+
+
+def find_key(request: Request) -> FoundKey:
+    """The key that the request carries. Raises KeyRefusedError, TooManyFailuresError."""
+    try:
+        plaintext = credentials(request)
+        return lookup(identifier_of(plaintext), plaintext)
+    except KeyRefusedError as refusal:
+        if refusal.get_codes() != MISSING:
+            failures.count_unknown(request._request)  # noqa: SLF001 - as above
+        raise
 
 
 def credentials(request: Request) -> str:
@@ -106,10 +120,18 @@ def credentials(request: Request) -> str:
     if scheme.lower() == SCHEME:
         given.add(token.strip(BLANK))
     if not given:
-        raise KeyRefusedError("missing_credentials", f"This needs an API key. {HOW}")
+        raise KeyRefusedError(MISSING, f"This needs an API key. {HOW}")
     if len(given) > 1:
         raise KeyRefusedError("malformed_key", f"Authorization and {HEADER} hold different keys; send one.")
     return given.pop()
+
+
+def identifier_of(plaintext: str) -> str:
+    """Raises KeyRefusedError."""
+    try:
+        return parse_key(plaintext)
+    except MalformedKeyError as error:
+        raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
 
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:

@@ -5,19 +5,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.functions import Now
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.text import within
 from mailboxes.models import Mailbox
 
@@ -28,8 +31,16 @@ MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+REVOCATION = ["revoke_at", "revoked_at", "revoked_by", "revoke_reason"]
+
 BASE_LIMITS = {"minute": 100, "hour": 1000, "day": 10_000}  # requests of one key
 PLAN_FACTORS = {ApiKey.Plan.STANDARD: 1, ApiKey.Plan.PRO: 2, ApiKey.Plan.ENTERPRISE: 10}
+
+
+class KeyEndedError(ConflictError):
+    """It was revoked, or has expired."""
+
+    code = "key_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,38 @@ def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> 
     ApiKey.objects.not_revoked().filter(pk=key.pk).update(
         revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
     )
-    key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def schedule_revocation(key: ApiKey, *, at: datetime | None, by: User | None = None, reason: str = "") -> None:
+    """Ends the key for good at an instant ahead, by the database's clock: what is scheduled is done by nobody.
+
+    Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
+    not ahead, KeyEndedError for a key that has ended.
+    """
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        locked = lock_in_force(key)
+        if at is None:
+            _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
+        elif ApiKey.objects.filter(LessThan(Now(), Value(at)), pk=key.pk).exists():
+            _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
+        else:
+            raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def lock_in_force(key: ApiKey) -> ApiKey:
+    """The key as it is now, which nobody else changes until the transaction ends. Raises KeyEndedError."""
+    # its own row only: the foreign keys of a row that is locked are left alone
+    locked = ApiKey.objects.select_for_update().in_force().filter(pk=key.pk).first()
+    if locked is None:
+        raise KeyEndedError("This key has ended, and an ended key stays as it is; make a new one.")
+    return locked
+
+
+def _write_end(key: ApiKey, **values: Any) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(**values)
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
@@ -134,7 +176,7 @@ def parse_networks(texts: Iterable[str]) -> list[str]:
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        network = ip_network(text)
+        network = ip_network(text.replace("%", "?"))  # a zone, which Python takes, is a name of one host's own
     except ValueError as error:
         raise RefusedError(
             f"{text[:50]!r} is no network: write 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32.", field="networks"
@@ -145,10 +187,10 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
-def parse_expiry(text: str, *, now: datetime) -> datetime:
+def parse_expiry(text: str, *, now: datetime, field: str = "expires_at") -> datetime:
     """When a key ends: `12h`, `30d`, a date (at its start in TIME_ZONE) or an instant with its offset.
 
-    Raises RefusedError, with field expires_at, for any other text.
+    Raises RefusedError, with the field, for any other text.
     """
     text = text.strip()
     try:
@@ -162,8 +204,8 @@ def parse_expiry(text: str, *, now: datetime) -> datetime:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise RefusedError(
-            "An expiry is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
-            field="expires_at",
+            "An end is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
+            field=field,
         )
     return instant
 

@@ -104,9 +104,15 @@ FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
+DOCS_PER_MINUTE = env.number("DOCS_PER_MINUTE", default=120)  # of one address, with the OpenAPI document
 
 # --- keys
 APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
+# requests that a key is refused for: of one address with keys that there are not, of one key that has ended
+KEY_FAILURES_PER_MINUTE = env.number("KEY_FAILURES_PER_MINUTE", default=30)
+KEY_FORMS_PER_MINUTE = env.number("KEY_FORMS_PER_MINUTE", default=30)  # of one person: Add Key, rotate, revoke
+# wrong passwords: of one address, of one user name, of one browser that its person has signed in with before
+SIGN_IN_FAILURES_PER_MINUTE = env.number("SIGN_IN_FAILURES_PER_MINUTE", default=10)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours, see console/apps.py

@@ -1,8 +1,12 @@
 """What every test can use."""
 
+import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -79,6 +83,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     ) as running:
         running.start()
         yield running
+
+
+@pytest.fixture
+def fresh_counts(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has been counted yet, in this run or in those before it on this cache; and no minute ends meanwhile."""
+    now = time.time()
+    settings.RATELIMIT_CACHE_PREFIX = f"tests:{secrets.token_hex(8)}:"
+    monkeypatch.setattr("django_ratelimit.core.time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture(scope="session", autouse=True)

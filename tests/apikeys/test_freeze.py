@@ -13,7 +13,7 @@ from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.services import revoke_api_key
 from emailgistics.common.ids import uuid7
 from mailboxes.models import Mailbox
-from tests.apikeys.factories import make_expired_key, make_key, make_unsealed_key
+from tests.apikeys.factories import make_key, make_unsealed_key
 from tests.factories import in_days, make_mailbox
 
 FROZEN = {
@@ -120,6 +120,7 @@ def test_the_orm_has_no_way_round(key: ApiKey) -> None:
 @pytest.mark.parametrize("change", [
     "revoked_at = NULL", "revoked_at = '2020-01-01 00:00:00+00:00'", "revoke_reason = 'another'", "revoked_by_id = 1",
     "revoked_at = NULL, revoke_reason = ''", "revoke_reason = revoke_reason || ' '",
+    "revoke_at = '2099-01-01 00:00:00+00:00'",
 ])  # fmt: skip
 def test_a_revocation_is_final(key: ApiKey, change: str) -> None:
     revoke_api_key(key, reason="left in a chat")
@@ -133,6 +134,7 @@ def test_a_revocation_is_final(key: ApiKey, change: str) -> None:
 @pytest.mark.parametrize("change", [
     "revoke_at = NULL", "revoke_at = '2099-01-01 00:00:00+00:00'", "revoke_at = '2020-01-01 00:00:00+00:00'",
     "revoke_at = NULL, revoked_at = NULL, revoke_reason = ''", "revoke_at = NULL, rate_plan = 'pro'",
+    "revoked_at = '2099-01-01 00:00:00+00:00'", "revoke_reason = 'another'", "revoked_by_id = 1",
 ])  # fmt: skip
 def test_a_scheduled_revocation_is_final_once_it_has_come(key: ApiKey, change: str) -> None:
     ApiKey.objects.update(revoke_at=in_days(-1))
@@ -173,7 +175,8 @@ def test_a_seal_is_final(key: ApiKey) -> None:
 @pytest.mark.parametrize("standing", ["live", "revoked", "expired"])
 def test_no_key_is_deleted_nor_its_allowlist_for_it_could_be_put_back_with_other_rights(standing: str) -> None:
     allowed = [make_mailbox(address="sales@example.com"), make_mailbox(address="billing@example.com")]
-    key, _ = make_expired_key(mailboxes=allowed) if standing == "expired" else make_key(mailboxes=allowed)
+    long_ago = {"born": in_days(-60), "expires_at": in_days(-29.9)} if standing == "expired" else {}
+    key, _ = make_key(mailboxes=allowed, **long_ago)
     if standing == "revoked":
         revoke_api_key(key)
     before = rows()
