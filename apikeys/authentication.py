@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -20,12 +21,14 @@ from rest_framework.request import Request
 
 from apikeys import failures
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
+from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
+from apikeys.plans import granted
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.logs import get_logger
-from emailgistics.common.problems import REALM
+from emailgistics.common.problems import REALM, RateLimitedError
 
 log = get_logger(__name__)
 
@@ -72,13 +75,15 @@ class Admission:
 
     key: FoundKey
     address: str
+    verdict: Verdict
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`, or `X-API-KEY: <key>`. Never the query string: those end up in logs."""
 
     def authenticate(self, request: Request) -> tuple[None, Principal]:
-        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks.
+        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks,
+        limits.
 
         Only what is refused here is counted, and told to wait if that happens too often; see `failures.py`. What
         follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within its
@@ -93,7 +98,10 @@ class ApiKeyAuthentication(BaseAuthentication):
         except KeyRefusedError as refusal:
             failures.count_refused(http_request, identifier=key.principal.identifier, reason=str(refusal.detail))
             raise
-        http_request.admission = Admission(key, address)  # type: ignore[attr-defined]
+        verdict = charge(key.principal.key_id, granted(key.plan, key.own_limits), cost_of(request))
+        http_request.admission = Admission(key, address, verdict)  # type: ignore[attr-defined]
+        if not verdict.is_admitted:
+            raise limits_reached(verdict)
         return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
@@ -169,6 +177,26 @@ def refuse_unless_it_stands(key: FoundKey) -> None:
 def refuse_other_networks(key: FoundKey, address: str) -> None:
     if key.networks and not (address and any(ip_address(address) in ip_network(known) for known in key.networks)):
         raise KeyRefusedError("network_not_allowed", f"This API key may not be used from {address or 'here'}.")
+
+
+def cost_of(request: Request) -> int:
+    """What the request spends of its key's limits: 1, unless the view's `request_costs` name, by action, a function of
+    the request that says otherwise.
+    """
+    view = request.parser_context["view"]
+    cost = getattr(view, "request_costs", {}).get(getattr(view, "action", None))
+    return cost(request._request) if cost else 1  # noqa: SLF001 - DRF has no public name for it
+
+
+def limits_reached(verdict: Verdict) -> RateLimitedError:
+    violated = " and ".join(f"{quota.limit:,} per {quota.window.name}" for quota in verdict.violated)
+    seconds = f"{verdict.retry_after} second{'s' * (verdict.retry_after != 1)}"
+    return RateLimitedError(
+        f"This key has used up its requests, {violated}; send this one again in {seconds}. "
+        f"For more of them ask {settings.SUPPORT_CONTACT or 'the administrator of this installation'}.",
+        policies=[quota.window.name for quota in verdict.violated],
+        retry_after=verdict.retry_after,
+    )
 
 
 def widen(names: Iterable[str]) -> frozenset[Scope]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import Phase, settings
+from pytest_django import Settings
 
 from tests import environment
 from tests.installation import Installation
@@ -91,6 +92,12 @@ def fresh_counts(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     settings.RATELIMIT_CACHE_PREFIX = f"tests:{secrets.token_hex(8)}:"
     monkeypatch.setattr("django_ratelimit.core.time", SimpleNamespace(time=lambda: now))
+
+
+@pytest.fixture
+def real_limits(settings: Settings) -> None:
+    """What a key may do where nobody says otherwise; all other tests have more than they can use."""
+    settings.RATE_LIMIT_MINUTE, settings.RATE_LIMIT_HOUR, settings.RATE_LIMIT_DAY = 100, 1000, 10_000
 
 
 @pytest.fixture(scope="session", autouse=True)

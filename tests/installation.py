@@ -58,6 +58,7 @@ class Installation:
             "LOG_FORMAT": "json",
             "MAIL_AUTHENTICATION": "0",
             **environment.NO_THROTTLES,
+            **environment.GENEROUS_LIMITS,
         }
         self.on_postgres = on_postgres
         self._server = postgres_url or environment.POSTGRES_URL

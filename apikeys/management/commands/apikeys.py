@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -9,9 +10,18 @@ from django.utils import timezone
 from apikeys.api.serializers import ApiKeySerializer
 from apikeys.credentials import MalformedKeyError, parse_key
 from apikeys.models import KEPT_FOR, ApiKey
+from apikeys.plans import Limits
 from apikeys.purge import purge
 from apikeys.rotation import OldEnds, Same, rotate_api_key
-from apikeys.services import FULL, create_api_key, parse_expiry, parse_scopes, revoke_api_key, schedule_revocation
+from apikeys.services import (
+    FULL,
+    change_plan,
+    create_api_key,
+    parse_expiry,
+    parse_scopes,
+    revoke_api_key,
+    schedule_revocation,
+)
 from emailgistics.common.access import Scope
 from emailgistics.common.commands import Json, ResourceCommand, Verbs, aligned, readable
 from emailgistics.common.errors import NotFoundError
@@ -71,6 +81,7 @@ class Command(ResourceCommand[ApiKey]):
             "--at", metavar="WHEN", help=f"not now but then: 12h, 30d, a date or an instant; {NEVER} calls it off"
         )
         verbs.add("purge", f"remove those that ended {KEPT_FOR.days} days ago", self._purge)
+        self.add_plan_arguments(verbs.add("plan", "give one another plan, from its next call on", self._plan))
 
     def add_rotate_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("which", help=self.handle_help)
@@ -86,6 +97,14 @@ class Command(ResourceCommand[ApiKey]):
         networks = parser.add_mutually_exclusive_group()
         networks.add_argument("--network", action="append", metavar="CIDR", help=NETWORK_HELP)
         networks.add_argument("--all-networks", action="store_true", help="from anywhere")
+
+    def add_plan_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("which", help=self.handle_help)
+        parser.add_argument("--plan", choices=ApiKey.Plan.values, required=True)
+        for window in (field.name for field in fields(Limits)):
+            parser.add_argument(
+                f"--{window}", type=int, metavar="N", help=f"requests a {window} of a key with the plan enterprise"
+            )
 
     def add_create_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True, help="what uses it")
@@ -191,6 +210,11 @@ class Command(ResourceCommand[ApiKey]):
             super().print_one(row, options)
         else:
             self.stdout.write(done)
+
+    def _plan(self, options: Json) -> None:
+        row = self.find(options["which"])
+        change_plan(row, plan=options["plan"], own_limits={field.name: options[field.name] for field in fields(Limits)})
+        self.print_one(row, options)
 
     def _for_people(self, row: ApiKey) -> dict[str, Any]:
         """The JSON, with the status, what happened to it, and mailboxes by address."""
