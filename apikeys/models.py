@@ -124,9 +124,14 @@ class ApiKey(TypedIdModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier})"
 
+    def revoked_since(self, now: datetime) -> datetime | None:
+        if self.revoked_at is None and self.revoke_at is not None and self.revoke_at <= now:
+            return self.revoke_at
+        return self.revoked_at
+
     def standing(self, now: datetime) -> Standing:
         """What people are shown; whether a request passes is decided by the database's clock."""
-        if self.revoked_at is not None or (self.revoke_at is not None and self.revoke_at <= now):
+        if self.revoked_since(now) is not None:
             return self.Standing.REVOKED
         if self.expires_at <= now:
             return self.Standing.EXPIRED

@@ -219,10 +219,10 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
-def parse_expiry(text: str, *, now: datetime) -> datetime:
+def parse_expiry(text: str, *, now: datetime, field: str = "expires_at") -> datetime:
     """When a key ends: `12h`, `30d`, a date (at its start in TIME_ZONE) or an instant with its offset.
 
-    Raises RefusedError, with field expires_at, for any other text.
+    Raises RefusedError, with the field, for any other text.
     """
     text = text.strip()
     try:
@@ -236,8 +236,8 @@ def parse_expiry(text: str, *, now: datetime) -> datetime:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise RefusedError(
-            "An expiry is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
-            field="expires_at",
+            "An end is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
+            field=field,
         )
     return instant
 

@@ -101,6 +101,14 @@ def real_limits(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _static_files_are_looked_for_when_asked_for() -> None:
+    """Otherwise each test client looks at all of them as it begins, which takes longer than most tests."""
+    from django.conf import settings
+
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _a_test_database_is_emptied_soon() -> Iterator[None]:
     from tests import emptying  # Django is set up by now
 

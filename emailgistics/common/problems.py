@@ -27,6 +27,7 @@ REALM = "Emailgistics API"
 # of draft-ietf-httpapi-ratelimit-headers-10, section 5.1
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 RETRY_AFTER_S = 5  # a database that is restarted is back by then
+ROOM_AFTER_S = 300  # somebody has to make it: what is full is not asked every second
 # one text for what does not exist, what the key may not see and what is no id at all
 NOT_FOUND = "There is nothing here, or nothing that this key may see."
 
@@ -206,6 +207,8 @@ def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
         found: list[FieldProblem] = [{"pointer": pointer, "code": exc.code, "detail": exc.message}]
         return problem(status, "validation_error", exc.message, errors=found)
     answer = problem(status, exc.code, exc.message)
+    if isinstance(exc, errors.LimitReachedError):
+        answer["Retry-After"] = str(ROOM_AFTER_S)
     if isinstance(exc, AllowlistRestrictedError):
         # RFC 6750 section 3: the key does not enable access. No scope attribute: none would help
         description = f'error="insufficient_scope", error_description="{exc.message}"'
