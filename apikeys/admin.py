@@ -63,6 +63,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
     ordering: ClassVar = (F("revoked_at").desc(nulls_first=True), "-id")
     actions = None
     list_fullwidth = True
+    posts_per_minute: ClassVar = "KEY_FORMS_PER_MINUTE"
 
     # --- what there is
 
