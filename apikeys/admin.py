@@ -11,18 +11,18 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_variables
 from unfold.decorators import display
 
-from apikeys import console, presets
+from apikeys import console, notices, presets
 from apikeys.forms import KeyForm, RevokeForm
-from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet
+from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet, KeyNotice, KeyNoticeQuerySet
 from apikeys.services import create_api_key, limits_of, revoke_api_key
 from emailgistics.common import one_use
-from emailgistics.common.admin import ConsoleModelAdmin
+from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin
 from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
 
@@ -271,3 +271,32 @@ class ApiKeyAdmin(ConsoleModelAdmin):
     def _not_there(self, request: HttpRequest, object_id: str) -> HttpResponse:
         response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         return response
+
+
+@admin.register(KeyNotice)
+class KeyNoticeAdmin(HistoryAdmin):
+    """What is to be said of keys in force, the newest first."""
+
+    list_display = fields = readonly_fields = ("shown_key", "shown_kind", "what", "told_at", "mailed_at")
+    list_filter = ("kind",)
+    search_fields = ("api_key__identifier", "api_key__name")
+    search_help_text = "Name or identifier of a key"
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KeyNotice]:
+        rows: QuerySet[KeyNotice] = super().get_queryset(request)
+        assert isinstance(rows, KeyNoticeQuerySet)
+        return rows.standing(now=timezone.now()).select_related("api_key")
+
+    @display(description="API key")  # type: ignore[untyped-decorator]
+    def shown_key(self, notice: KeyNotice) -> str:
+        page = reverse("admin:apikeys_apikey_change", args=[notice.api_key_id])
+        return format_html('<a class="text-link" href="{}">{}</a>', page, notice.api_key)
+
+    @display(description="Notice")  # type: ignore[untyped-decorator]
+    def shown_kind(self, notice: KeyNotice) -> str:
+        return notice.get_kind_display()
+
+    @display(description="What to do")  # type: ignore[untyped-decorator]
+    def what(self, notice: KeyNotice) -> str:
+        return notices.text_of(notice.kind, notice.api_key)

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import QueryDict
 
-from apikeys import presets
+from apikeys import notices, presets
 from apikeys.forms import CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, start_of
 from apikeys.models import ApiKey
 from apikeys.services import Limits, limits_of
@@ -64,6 +64,7 @@ def detail_of(key: ApiKey, *, now: datetime) -> dict[str, Any]:
         "created": f"{presets.instant(key.created_at)}, by {person(key.created_by)}",
         "revoked": key.revoked_at and f"{presets.instant(key.revoked_at)}, by {person(key.revoked_by)}",
         "limits": limits_in_short(limits_of(key)),
+        "notices": notices.shown_for(key, now=now),
         "curl": curl(f"${VARIABLE}"),
     }
 

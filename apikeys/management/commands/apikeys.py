@@ -85,7 +85,7 @@ class Command(ResourceCommand[ApiKey]):
         if options["json"]:
             super().print_one(row, options, **once)
             return
-        lines = self._for_people(row) | self._end_of(row) | once
+        lines = self._for_people(row) | self._last_use_of(row) | self._end_of(row) | once
         for line in aligned([[name, readable(value)] for name, value in lines.items()]):
             self.stdout.write(line)
         for name in once:
@@ -116,6 +116,13 @@ class Command(ResourceCommand[ApiKey]):
             "status": row.standing(timezone.now()).label,
             "mailboxes": "all, also future ones" if is_for_all else named or "none any more: all of them were deleted",
         }
+
+    def _last_use_of(self, row: ApiKey) -> dict[str, Any]:
+        if row.last_used_at is None:
+            return {"last used": "never"}
+        at = row.last_used_at.isoformat(timespec="seconds")
+        where = f" from {row.last_used_address}" if row.last_used_address else ""
+        return {"last used": f"{at}{where}" + (f" with {row.last_used_agent}" if row.last_used_agent else "")}
 
     def _end_of(self, row: ApiKey) -> dict[str, Any]:
         if row.revoked_at is None:
