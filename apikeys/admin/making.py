@@ -62,7 +62,9 @@ class MakingPages(KeyPages):
             return self._generate(request, old)
         if not console.is_in_force(old, now=timezone.now()):
             return self._ended(request, old)
-        return self._form(request, RotateForm(initial=console.filled_from(old)), old)
+        now = timezone.now()
+        filled = console.narrowed_from(old, now=now) if "narrower" in request.GET else console.filled_from(old)
+        return self._form(request, RotateForm(initial=filled), old)
 
     @sensitive_variables("plaintext")
     def _generate(self, request: HttpRequest, old: ApiKey | None = None) -> HttpResponseBase:
