@@ -190,7 +190,7 @@ def test_the_price_is_the_same_whatever_there_is(administrator: Client, loopback
     full = queries()
     assert len(full) == len(empty) == 14  # session, person, seven of numbers, four of steps, whether all is stopped
     counting = [sql for sql in full if "COUNT(" in sql]
-    assert len(counting) == 6
+    assert len(counting) == 7
     assert all("LIMIT" in sql for sql in counting), counting
 
 
