@@ -24,6 +24,7 @@ from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
 from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
 from apikeys.plans import granted
+from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
@@ -70,8 +71,17 @@ class FoundKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request that had a whole key shows of itself, let in or not: for who counts."""
+
+    key: FoundKey
+    address: str
+    used: footprint.Footprint
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """What a request that got past the key knows of it; for the headers of its answer, and for who counts."""
+    """What a request that got past the key knows of it; for the headers of its answer."""
 
     key: FoundKey
     address: str
@@ -92,6 +102,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         http_request = request._request  # noqa: SLF001 - DRF has no public name for it
         address = client_address(http_request)
         key = find_key(request)
+        # whether or not it is let in: who counts refusals has to know whose they are
+        http_request.presented = Presented(key, address, footprint.begin())  # type: ignore[attr-defined]
         try:
             refuse_unless_it_stands(key)
             refuse_other_networks(key, address)

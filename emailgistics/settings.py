@@ -143,7 +143,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
-    "apikeys.middleware.ApiKeyHeadersMiddleware",
+    "apikeys.middleware.KeyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -18,6 +18,7 @@ from apikeys.admin.frame import KeyPages
 from apikeys.forms import AT, RevokeForm, minute_of
 from apikeys.models import ApiKey
 from apikeys.services import KeyEndedError, revoke_api_key, schedule_revocation
+from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
 
 
@@ -90,9 +91,9 @@ class EndingPages(KeyPages):
         try:
             with transaction.atomic():
                 if at is None:
-                    revoke_api_key(key, by=person, reason=reason)
+                    revoke_api_key(key, by=person, reason=reason, address=client_address(request))
                 else:
-                    schedule_revocation(key, at=at, by=person, reason=reason)
+                    schedule_revocation(key, at=at, by=person, reason=reason, address=client_address(request))
                 paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
                 self.log_change(request, key, f"To be revoked at {at.isoformat()}." if at else "Revoked.")
         except RefusedError as refused:
@@ -111,7 +112,7 @@ class EndingPages(KeyPages):
     def _call_off(self, request: HttpRequest, key: ApiKey) -> HttpResponseBase:
         try:
             with transaction.atomic():
-                schedule_revocation(key, at=None, by=self._person(request))
+                schedule_revocation(key, at=None, by=self._person(request), address=client_address(request))
                 self.log_change(request, key, "Goes on: its scheduled end was called off.")
         except KeyEndedError as ended:
             self.message_user(request, ended.message, messages.ERROR)

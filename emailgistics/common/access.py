@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import TextChoices
 
+from emailgistics.common import footprint
 from emailgistics.common.errors import DomainError
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ class Principal:
     mailbox_ids: frozenset[UUID]
 
     def may(self, *required: Scope) -> bool:
-        return self.scopes.issuperset(required)
+        """Whether it has all of them; then the request has made use of them."""
+        is_allowed = self.scopes.issuperset(required)
+        if is_allowed:
+            footprint.note_scopes(required)
+        return is_allowed
 
 
 class AllowlistRestrictedError(DomainError):

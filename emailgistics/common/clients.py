@@ -14,6 +14,7 @@ from emailgistics.common.logs import get_logger
 log = get_logger(__name__)
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
+IPV4_PREFIX = 24
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
 WINDOW_S = 60
 
@@ -41,6 +42,13 @@ def client_address(request: HttpRequest) -> str:
             break
         peer = before
     return str(peer)
+
+
+def network_of(address: str) -> str:
+    """The network that an address is counted under: /24 of IPv4, /64 of IPv6; empty without an address."""
+    if not address:
+        return ""
+    return str(ip_network((address, IPV6_PREFIX if ":" in address else IPV4_PREFIX), strict=False))
 
 
 def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: int = 1, of: str = "") -> int:

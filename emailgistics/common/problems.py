@@ -107,6 +107,14 @@ ACCESS_PROBLEMS = (
 )
 
 
+class Problem(JsonResponse):
+    """A problem as it is answered. `code` is that of its body, for who counts answers."""
+
+    def __init__(self, body: Mapping[str, Any], status: int) -> None:
+        super().__init__(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+        self.code = str(body["code"])
+
+
 class BadRequestError(exceptions.APIException):
     """A request that is wrong as a whole, with a code of its own."""
 
@@ -145,7 +153,7 @@ def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
         "message": detail,
         **more,
     }
-    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+    return Problem(body, status)
 
 
 def not_found() -> HttpResponse:

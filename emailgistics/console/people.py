@@ -6,6 +6,7 @@ from django.db.models import Q, QuerySet
 
 from apikeys.models import ApiKey
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.models import AuditEntry
 
 
 def system_administrators() -> QuerySet[User]:
@@ -30,8 +31,9 @@ def why_not_without(user: User, *, by: object) -> str:
 
 
 def is_on_record(user: User) -> bool:
-    """Whether a key or the history of changes names the person."""
+    """Whether a key, the audit log or the history of changes names the person."""
     return (
         LogEntry.objects.filter(user=user).exists()
         or ApiKey.objects.filter(Q(created_by=user) | Q(revoked_by=user)).exists()
+        or AuditEntry.objects.filter(person=user).exists()
     )

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
-from emailgistics.common.models import Lease
+from emailgistics.common.models import AuditEntry, Lease
 from mailboxes.models import Address, Refusal
 from mailboxes.services import rule_book
 from tests.apikeys.factories import make_key
@@ -91,5 +91,12 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
         delivery.body,
         attempt,
     ]
-    rows += [key, lease, Address.objects.all()[0], User.objects.create(username="somebody"), Group.objects.get()]
+    rows += [
+        key,
+        AuditEntry.objects.all()[0],
+        lease,
+        Address.objects.all()[0],
+        User.objects.create(username="somebody"),
+        Group.objects.get(),
+    ]
     return {row._meta.label: row for row in rows}
