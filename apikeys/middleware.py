@@ -1,6 +1,6 @@
-"""What every answer to a key has beside what it says: who the key was, until when, what is left of its limits.
+"""What every answer to an API request has from the key that asked: who it was, until when, what is left of its limits.
 
-And the one place from where answers are counted.
+And what is counted of it.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SHOWN = next(index for index, window in enumerate(WINDOWS) if window.name == "ho
 
 
 class KeyMiddleware:
-    """Only requests that got past their key have anything to tell: a 401 has none of these headers."""
+    """Only requests that got past their key have anything to tell: a 401 has no such header."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -72,7 +72,7 @@ def rotate_api_key(
         if locked.own_limits is not None:
             new.own_limits = locked.own_limits
             new.save(update_fields=["own_limits"])
-        _end(locked, when, by=by, address=address, reason=f"replaced by {new.identifier}")
+        _end(locked, when, now=timezone.now(), by=by, address=address, reason=f"replaced by {new.identifier}")
     old.refresh_from_db()
     return new, plaintext
 
@@ -85,14 +85,14 @@ def parse_old_ends(text: str) -> OldEnds:
         raise RefusedError(f"The old key ends {', '.join(OldEnds.values)}.", field="old_ends") from error
 
 
-def _end(key: ApiKey, when: OldEnds, *, by: User | None, address: str | None, reason: str) -> None:
+def _end(key: ApiKey, when: OldEnds, *, now: datetime, by: User | None, address: str | None, reason: str) -> None:
     if when is OldEnds.NOW:
-        revoke_api_key(key, by=by, address=address, reason=reason)
+        revoke_api_key(key, by=by, reason=reason, address=address)
     elif when in OVERLAPS:
-        at = timezone.now() + OVERLAPS[when]
+        at = now + OVERLAPS[when]
         # it ends sooner as it is: nothing lengthens that
         if at < key.expires_at and (key.revoke_at is None or at < key.revoke_at):
-            schedule_revocation(key, at=at, by=by, address=address, reason=reason)
+            schedule_revocation(key, at=at, by=by, reason=reason, address=address)
 
 
 def _known(names: Iterable[str]) -> list[Scope]:

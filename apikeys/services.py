@@ -118,18 +118,13 @@ def schedule_revocation(
         locked = lock_in_force(key)
         if at is None:
             _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
-            audit.record("apikey.revocation_called_off", of=key.identifier, person=by, address=address)
         elif ApiKey.objects.filter(LessThan(Now(), Value(at)), pk=key.pk).exists():
             _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
-            audit.record(
-                "apikey.revocation_scheduled",
-                of=key.identifier,
-                person=by,
-                address=address,
-                details={"revoke_at": at.isoformat()},
-            )
         else:
             raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
+        what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
+        details = {"revoke_at": at.isoformat()} if at else {}
+        audit.record(what, of=key.identifier, person=by, address=address, details=details)
     key.refresh_from_db(fields=REVOCATION)
 
 
@@ -164,9 +159,9 @@ def change_plan(
     with transaction.atomic():
         if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
             raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
-        details = {"plan": plan, "own_limits": values["own_limits"]}
-        audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=details)
+        audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=values)
     key.refresh_from_db(fields=[*values])
+    log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
 
 
 def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:

@@ -87,13 +87,15 @@ class EndingPages(KeyPages):
 
     def _revoke(self, request: HttpRequest, key: ApiKey, form: RevokeForm, now: datetime) -> HttpResponseBase | None:
         """None: the form says why not."""
-        at, person, reason = form.ends_at(now=now), self._person(request), form.cleaned_data["reason"]
+        at = form.ends_at(now=now)
+        how: Any = {"by": self._person(request), "address": client_address(request)}
+        how["reason"] = form.cleaned_data["reason"]
         try:
             with transaction.atomic():
                 if at is None:
-                    revoke_api_key(key, by=person, reason=reason, address=client_address(request))
+                    revoke_api_key(key, **how)
                 else:
-                    schedule_revocation(key, at=at, by=person, reason=reason, address=client_address(request))
+                    schedule_revocation(key, at=at, **how)
                 paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
                 self.log_change(request, key, f"To be revoked at {at.isoformat()}." if at else "Revoked.")
         except RefusedError as refused:

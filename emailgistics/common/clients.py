@@ -1,11 +1,12 @@
 """Who a request comes from, and whether it comes too often."""
 
 import time
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
@@ -69,6 +70,14 @@ def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: 
     if usage is None or not _is_over(usage["count"], per_minute=per_minute, cost=cost):
         return 0
     return int(usage["time_left"]) + 1  # the second in which a window of django-ratelimit ends still belongs to it
+
+
+def too_often(wait_s: int) -> HttpResponse:
+    """Where neither a problem nor a page of the console is what the client looks at."""
+    text = f"Too many requests from your address: try again in {wait_s} seconds.\n"
+    headers = {"Retry-After": str(wait_s)}
+    content_type = "text/plain; charset=utf-8"
+    return HttpResponse(text, status=HTTPStatus.TOO_MANY_REQUESTS, content_type=content_type, headers=headers)
 
 
 def _seconds_to_wait_here(whose: str, *, group: str, per_minute: int, cost: int) -> int:

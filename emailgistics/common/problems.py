@@ -96,7 +96,8 @@ RATE_LIMITED = "`rate_limited`: the key has used up `violated_policies`; Retry-A
 ACCESS_PROBLEMS = (
     described(
         401,
-        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate.",
+        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, "
+        "with WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
     )
     | described(
         403,
