@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import QueryDict
 
-from apikeys import presets, use
+from apikeys import notices, presets, use
 from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, PlanForm, start_of
 from apikeys.models import ApiKey
 from apikeys.plans import Limits, granted, limits_of
@@ -97,7 +97,7 @@ def page_of(key: ApiKey, *, days: int, now: datetime) -> dict[str, Any]:
         "chart": use.chart(use.by_day([key], days=days, now=now)[key.pk]),
         "chart_days": use.CHART_DAYS,
         "refusals": use.refusals(key, now=now),
-        "notices": [(presets.instant(at), words) for at, words in use.notices(key)],
+        "notices": notices.shown_for(key, now=now),
         "entries": [(presets.instant(entry.at), _done(entry.action), entry) for entry in use.history(key)],
         "successors": key.successors.order_by("-id"),
     }

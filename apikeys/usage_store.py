@@ -1,4 +1,4 @@
-"""Writes counted usage into its tables: one transaction, one statement for each of them.
+"""Counted usage in its tables: written in one transaction, by one statement for each of them, and pruned.
 
 Two web processes do it at the same time. The rows of the keys are locked first, all in one order, so that neither can
 wait for what the other has; all else that is written belongs to a key that is held then. Only what changes a key waits
@@ -7,15 +7,17 @@ for it, for the milliseconds of one flush.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Model
 
 from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyRefusals, KeyScopeUse
 from apikeys.usage_counts import Counts, LastUse, Refused
 from emailgistics.common import audit
+from emailgistics.common.bulk import delete_little_by_little
 from mailboxes.models import Alias
 
 ROWS = 200  # of one statement: databases bound its parameters
@@ -54,6 +56,17 @@ def write(counts: Counts) -> None:
             if key in keys
         ]
         _upsert(mailboxes, once="api_key_id, mailbox_id", later=["last_on"])
+
+
+def prune(*, now: datetime) -> int:
+    """Deletes what is older than USAGE_DAYS; returns how many rows went."""
+    kept_from = (now - timedelta(days=settings.USAGE_DAYS)).date()
+    return (
+        delete_little_by_little(KeyCalls.objects.filter(day__lt=kept_from))
+        + delete_little_by_little(KeyRefusals.objects.filter(day__lt=kept_from))
+        + delete_little_by_little(KeyScopeUse.objects.filter(last_on__lt=kept_from))
+        + delete_little_by_little(KeyMailboxUse.objects.filter(last_on__lt=kept_from))
+    )
 
 
 def _key_ids(counts: Counts) -> set[UUID]:

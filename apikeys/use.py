@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Max, Q, Sum
 
 from apikeys import charts, presets
-from apikeys.models import ApiKey, KeyCalls, KeyNotice, KeyRefusals
+from apikeys.models import ApiKey, KeyCalls, KeyRefusals
 from emailgistics.common.models import AuditEntry
 
 IN_LIST_DAYS = 14
@@ -108,10 +108,6 @@ def refusals(key: ApiKey, *, now: datetime) -> list[str]:
     return [_refused(reason, found, now) for reason, found in reasons.items()]
 
 
-def notices(key: ApiKey) -> list[tuple[datetime, str]]:
-    return [(notice.told_at, _noticed(notice)) for notice in key.notices.order_by("-told_at")]
-
-
 def history(key: ApiKey) -> list[AuditEntry]:
     """What was done to the key, the latest first."""
     rows = AuditEntry.objects.filter(of=key.identifier).select_related("person").order_by("-at", "-pk")
@@ -124,16 +120,6 @@ def _refused(reason: str, found: Sequence[tuple[str, int, datetime]], now: datet
     networks = presets.in_short([network or "an unknown address" for network, _, _ in found], named=NETWORKS_NAMED)
     last = presets.from_now(max(row[2] for row in found), now)
     return f"{calls} {REFUSED.get(reason, f'with the answer {reason}')}, from {networks}; the last {last}"
-
-
-def _noticed(notice: KeyNotice) -> str:
-    kind, _, number = notice.kind.rpartition("_")
-    words = {
-        "expires_in": f"it ends in {number} day{'' if number == '1' else 's'}",
-        "aged": f"it is {number} days old",
-        "unused": f"it was not used for {number} days",
-    }
-    return words.get(kind, "parts of it were never used" if notice.kind == "unused_parts" else notice.kind)
 
 
 def _told(column: Counts) -> str:

@@ -19,12 +19,12 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from apikeys.admin.ending import Outlivings, outlivings
 from emailgistics.common import leases
-from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display, ids_of
 from emailgistics.common.commands import readable
 from emailgistics.common.models import AuditEntry, Lease
 from emailgistics.console import consequences
-from emailgistics.console.people import is_on_record, system_administrators, why_not_without
+from emailgistics.console.people import is_on_record, why_not_without
 from mailboxes.admin.deletion import also_stops
 
 also_stops.append(consequences.of_deleting)

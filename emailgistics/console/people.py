@@ -2,17 +2,11 @@
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from apikeys.models import ApiKey
-from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.access import system_administrators
 from emailgistics.common.models import AuditEntry
-
-
-def system_administrators() -> QuerySet[User]:
-    """Of those who can sign in; see `access.is_system_administrator`."""
-    by_group = Q(groups__name=SYSTEM_ADMINISTRATORS)
-    return User.objects.filter(Q(is_superuser=True) | by_group, is_active=True).distinct()
 
 
 def why_not_without(user: User, *, by: object) -> str:

@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from apikeys.models import KeyNotice
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
 from emailgistics.common.models import AuditEntry, Lease
 from mailboxes.models import Address, Refusal
@@ -93,6 +94,7 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
     ]
     rows += [
         key,
+        KeyNotice.objects.create(api_key=key, kind=KeyNotice.Kind.AGED_90, told_at=timezone.now()),
         AuditEntry.objects.all()[0],
         lease,
         Address.objects.all()[0],
