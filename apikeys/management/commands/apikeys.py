@@ -33,6 +33,7 @@ class Command(ResourceCommand[ApiKey]):
         "Example: manage.py apikeys create --name CI --expires 30d --mailbox support@example.com --scope emails:read"
     )
     noun = "API key"
+    makes_secrets = True
     handle_help = "its identifier: emgk_ and ten characters"
     end_verb = "revoke"
     serializer = ApiKeySerializer
