@@ -1,0 +1,5 @@
+"""The API Access page."""
+
+from apikeys.admin.keys import ApiKeyAdmin
+
+__all__ = ["ApiKeyAdmin"]
