@@ -1,31 +1,19 @@
 """What usage says about a key: who calls with it, what it never uses, whether anybody still needs the old one."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from uuid import UUID
+from datetime import datetime, timedelta
 
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
 from apikeys.authentication import widen
-from apikeys.models import ApiKey, KeyCalls, KeyRefusals
+from apikeys.models import ApiKey, KeyRefusals
 from mailboxes.models import Mailbox
 
-CHART_DAYS = 14
 LOOKED_AT = timedelta(days=30)
 QUIET_FOR = timedelta(hours=24)
 ENDED = ("key_revoked", "key_expired")  # reasons of refusals that come of its end
-
-
-@dataclass(frozen=True, slots=True)
-class DayOfCalls:
-    """failed are those of the calls that were answered with 4xx or 5xx."""
-
-    day: date
-    calls: int
-    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +56,12 @@ class CutOver:
         return self.is_quiet and self.successor.last_used_at is not None
 
 
-def calls_per_day(key: ApiKey, *, days: int = CHART_DAYS, now: datetime | None = None) -> list[DayOfCalls]:
-    """One for each day in UTC up to today, the oldest first; also for days without calls."""
-    return calls_per_day_of([key], days=days, now=now)[key.pk]
-
-
-def calls_per_day_of(
-    keys: Sequence[ApiKey], *, days: int = CHART_DAYS, now: datetime | None = None
-) -> dict[UUID, list[DayOfCalls]]:
-    """The same for all keys of a list, in one query."""
-    today = (now or timezone.now()).date()
-    shown = [today - timedelta(days=back) for back in reversed(range(days))]
-    rows = KeyCalls.objects.filter(api_key__in=keys, day__gte=shown[0])
-    calls, failed = Counter[tuple[UUID, date]](), Counter[tuple[UUID, date]]()
-    for pk, day, status_class, count in rows.values_list("api_key", "day", "status_class", "count"):
-        calls[pk, day] += count
-        if status_class >= 4:  # noqa: PLR2004 - 4xx and 5xx
-            failed[pk, day] += count
-    return {key.pk: [DayOfCalls(day, calls[key.pk, day], failed[key.pk, day]) for day in shown] for key in keys}
-
-
-def refusals_of(key: ApiKey) -> list[Refusal]:
-    """By reason and network, the most recent first."""
-    rows = KeyRefusals.objects.filter(api_key=key).values("reason", "network")
+def refusals_of(key: ApiKey, *, now: datetime | None = None) -> list[Refusal]:
+    """By reason and network, the most recent first: those of 30 days, and all that came of its end."""
+    since = ((now or timezone.now()) - LOOKED_AT).date()
+    rows = KeyRefusals.objects.filter(Q(day__gte=since) | Q(reason__in=ENDED), api_key=key).values("reason", "network")
     found = rows.annotate(calls=Sum("count"), last=Max("last_at")).order_by("-last")
     return [Refusal(row["reason"], row["network"], row["calls"], row["last"]) for row in found]
-
-
-def refused_since_its_end(key: ApiKey) -> list[Refusal]:
-    """Who still calls with a key that was revoked or has expired."""
-    return [refusal for refusal in refusals_of(key) if refusal.reason in ENDED]
 
 
 def unused_parts(key: ApiKey, *, now: datetime | None = None) -> Unused:

@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -18,14 +19,17 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from apikeys import failures
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
+from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
+from apikeys.plans import granted
 from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.logs import get_logger
-from emailgistics.common.problems import REALM
+from emailgistics.common.problems import REALM, RateLimitedError
 
 log = get_logger(__name__)
 
@@ -36,6 +40,7 @@ KEY_COLUMNS = (
     "has_expired", "is_revoked",
 )  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
+MISSING = "missing_credentials"
 HOW = "Send it as Authorization: Bearer <key>."
 
 
@@ -48,7 +53,7 @@ class KeyRefusedError(exceptions.AuthenticationFailed):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code)
         self.challenge = f'Bearer realm="{REALM}"'
-        if code != "missing_credentials":
+        if code != MISSING:
             self.challenge += f', error="invalid_token", error_description="{detail}"'
 
 
@@ -80,33 +85,50 @@ class Admission:
 
     key: FoundKey
     address: str
+    verdict: Verdict
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`, or `X-API-KEY: <key>`. Never the query string: those end up in logs."""
 
     def authenticate(self, request: Request) -> tuple[None, Principal]:
-        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks.
+        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks,
+        limits.
 
-        What follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within
-        its allowlist (`requests.find`), the body's form, the work.
+        Only what is refused here is counted, and told to wait if that happens too often; see `failures.py`. What
+        follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within its
+        allowlist (`requests.find`), the body's form, the work.
         """
-        address = client_address(request._request)  # noqa: SLF001 - DRF has no public name for it
-        plaintext = credentials(request)
-        try:
-            identifier = parse_key(plaintext)
-        except MalformedKeyError as error:
-            raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
-        key = lookup(identifier, plaintext)
+        http_request = request._request  # noqa: SLF001 - DRF has no public name for it
+        address = client_address(http_request)
+        key = find_key(request)
         # whether or not it is let in: who counts refusals has to know whose they are
-        request._request.presented = Presented(key, address, footprint.begin())  # type: ignore[attr-defined]  # noqa: SLF001
-        refuse_unless_it_stands(key)
-        refuse_other_networks(key, address)
-        request._request.admission = Admission(key, address)  # type: ignore[attr-defined]  # noqa: SLF001
+        http_request.presented = Presented(key, address, footprint.begin())  # type: ignore[attr-defined]
+        try:
+            refuse_unless_it_stands(key)
+            refuse_other_networks(key, address)
+        except KeyRefusedError as refusal:
+            failures.count_refused(http_request, identifier=key.principal.identifier, reason=str(refusal.detail))
+            raise
+        verdict = charge(key.principal.key_id, granted(key.plan, key.own_limits), cost_of(request))
+        http_request.admission = Admission(key, address, verdict)  # type: ignore[attr-defined]
+        if not verdict.is_admitted:
+            raise limits_reached(verdict)
         return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return f'Bearer realm="{REALM}"'
+
+
+def find_key(request: Request) -> FoundKey:
+    """The key that the request carries. Raises KeyRefusedError, TooManyFailuresError."""
+    try:
+        plaintext = credentials(request)
+        return lookup(identifier_of(plaintext), plaintext)
+    except KeyRefusedError as refusal:
+        if refusal.get_codes() != MISSING:
+            failures.count_unknown(request._request)  # noqa: SLF001 - as above
+        raise
 
 
 def credentials(request: Request) -> str:
@@ -118,10 +140,18 @@ def credentials(request: Request) -> str:
     if scheme.lower() == SCHEME:
         given.add(token.strip(BLANK))
     if not given:
-        raise KeyRefusedError("missing_credentials", f"This needs an API key. {HOW}")
+        raise KeyRefusedError(MISSING, f"This needs an API key. {HOW}")
     if len(given) > 1:
         raise KeyRefusedError("malformed_key", f"Authorization and {HEADER} hold different keys; send one.")
     return given.pop()
+
+
+def identifier_of(plaintext: str) -> str:
+    """Raises KeyRefusedError."""
+    try:
+        return parse_key(plaintext)
+    except MalformedKeyError as error:
+        raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
 
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:
@@ -159,6 +189,26 @@ def refuse_unless_it_stands(key: FoundKey) -> None:
 def refuse_other_networks(key: FoundKey, address: str) -> None:
     if key.networks and not (address and any(ip_address(address) in ip_network(known) for known in key.networks)):
         raise KeyRefusedError("network_not_allowed", f"This API key may not be used from {address or 'here'}.")
+
+
+def cost_of(request: Request) -> int:
+    """What the request spends of its key's limits: 1, unless the view's `request_costs` name, by action, a function of
+    the request that says otherwise.
+    """
+    view = request.parser_context["view"]
+    cost = getattr(view, "request_costs", {}).get(getattr(view, "action", None))
+    return cost(request._request) if cost else 1  # noqa: SLF001 - DRF has no public name for it
+
+
+def limits_reached(verdict: Verdict) -> RateLimitedError:
+    violated = " and ".join(f"{quota.limit:,} per {quota.window.name}" for quota in verdict.violated)
+    seconds = f"{verdict.retry_after} second{'s' * (verdict.retry_after != 1)}"
+    return RateLimitedError(
+        f"This key has used up its requests, {violated}; send this one again in {seconds}. "
+        f"For more of them ask {settings.SUPPORT_CONTACT or 'the administrator of this installation'}.",
+        policies=[quota.window.name for quota in verdict.violated],
+        retry_after=verdict.retry_after,
+    )
 
 
 def widen(names: Iterable[str]) -> frozenset[Scope]:

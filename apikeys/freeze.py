@@ -22,16 +22,19 @@ from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from apikeys.models import KEPT_FOR
 from emailgistics.common.logs import get_logger
 
 log = get_logger(__name__)
 
-KEYS, ALLOWLIST = "apikeys_apikey", "apikeys_apikeymailbox"
+KEYS, ALLOWLIST, ISSUED = "apikeys_apikey", "apikeys_apikeymailbox", "apikeys_issuedkey"
+TABLES = (KEYS, ALLOWLIST, ISSUED)
 CHANGEABLE = (
     "last_used_at", "last_used_address", "last_used_agent",
     "revoke_at", "revoked_at", "revoked_by_id", "revoke_reason", "rate_plan", "own_limits", "sealed",
 )  # fmt: skip
-REVOCATION = ("revoked_at", "revoked_by_id", "revoke_reason")
+ENDS = ("revoked_at", "revoke_at")
+REVOCATION = (*ENDS, "revoked_by_id", "revoke_reason")
 
 # the constraint that a refusal names on PostgreSQL, and what it says on both
 REMEDY = "make a new key and revoke this one"
@@ -40,10 +43,23 @@ REVOKED = (
     "apikey_revocation_is_final",
     "api key is revoked for good: when, by whom and why never change; make a new key",
 )
-# not an ended one either: put back by INSERT, with its digest, it would be the same key with another name and scopes
-KEPT = ("apikey_is_kept", "api key is never deleted: revoke it; its row is the record of what it was")
+# what ended is purged a month later, so nobody makes it a month old; see purge.py
+BACKDATED = (
+    "apikey_end_is_not_backdated",
+    "api key: its end is not backdated; write down when it ends, not a day of long ago",
+)
+BACKDATED_BY_DAYS = 2  # what a host's wrong clock, or an end that is written down late, may come to
+# an ended one stays for as long as people may ask what it was
+KEPT_DAYS = KEPT_FOR.days
+KEPT = (
+    "apikey_is_kept",
+    f"api key is never deleted within {KEPT_DAYS} days of its end: revoke it; its row is the record of what it was",
+)
+# put back by INSERT, with its digest, it would be the same key with another name and scopes
+ISSUED_ONCE = ("apikey_is_issued_once", "api key is immutable: it is issued once, and never again; make a new key")
 REPLACED = ("apikey_is_not_replaced", f"api key is immutable: a row never replaces another; {REMEDY}")
 ALLOWED = ("apikey_allowlist_immutable", f"the mailbox allowlist of an api key is immutable; {REMEDY}")
+ON_RECORD = ("apikey_issued_is_final", "which api keys were ever issued is immutable: a record for good")
 
 TRIGGER_PREFIX = "apikeys_frozen_"
 BUSY_MS = 100  # what opening a database may wait for its lock, to put triggers back
@@ -51,7 +67,7 @@ BUSY_MS = 100  # what opening a database may wait for its lock, to put triggers 
 
 def freeze(connection: BaseDatabaseWrapper) -> None:
     """Makes the triggers that are missing or out of date; nothing to do if the tables are not there."""
-    if not _has_tables(connection):
+    if not _has_keys(connection):
         return
     if not _is_ready(connection):
         thaw(connection)
@@ -71,13 +87,14 @@ def thaw(connection: BaseDatabaseWrapper) -> None:
 def thawing(cursor: CursorWrapper) -> list[str]:
     """The statements of `thaw`."""
     if cursor.db.vendor == "postgresql":
-        return [f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}" for trigger in POSTGRES_TRIGGERS]
+        tables = {trigger.name: trigger.table for trigger in POSTGRES_TRIGGERS}
+        return [f"DROP TRIGGER {name} ON {tables[name]}" for name in _postgres_triggers(cursor) if name in tables]
     return [f"DROP TRIGGER {_quoted(name)}" for name in _present(cursor)]
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Triggers that are missing, disabled or out of date; none if the tables are not there."""
-    if not _has_tables(connection) or not _is_ready(connection):
+    if not _has_keys(connection) or not _is_ready(connection):
         return []
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -110,11 +127,11 @@ def on_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT name FROM sqlite_master WHERE name IN (%s, %s) OR name LIKE %s",
-                [KEYS, ALLOWLIST, f"{TRIGGER_PREFIX}%"],
+                "SELECT name FROM sqlite_master WHERE name IN (%s, %s, %s) OR name LIKE %s",
+                [*TABLES, f"{TRIGGER_PREFIX}%"],
             )
             names = {name for (name,) in cursor.fetchall()}
-            if not {KEYS, ALLOWLIST} <= names or names.issuperset(SQLITE_TRIGGERS) or _is_migration_due(connection):
+            if not names.issuperset(TABLES) or names.issuperset(SQLITE_TRIGGERS) or _is_migration_due(connection):
                 return
             cursor.execute("PRAGMA busy_timeout")
             (patience,) = cursor.fetchone()
@@ -152,6 +169,13 @@ def keys_are_frozen(app_configs: Any, databases: Sequence[str] | None, **_: Any)
     ]
 
 
+# keys that were made while there was no trigger to note them: before this table came, or under a migration
+ISSUE_ALL = f"""
+INSERT INTO {ISSUED} (id, identifier)
+  SELECT id, identifier FROM {KEYS} k WHERE NOT EXISTS (SELECT 1 FROM {ISSUED} i WHERE i.id = k.id)
+"""  # noqa: S608 - tables of ours
+
+
 # --- SQLite
 
 
@@ -163,6 +187,7 @@ def _freeze_sqlite(connection: BaseDatabaseWrapper) -> None:
             thaw(connection)
             for statement in _wanted(cursor).values():
                 cursor.execute(statement)
+            cursor.execute(ISSUE_ALL)
 
 
 def _present(cursor: CursorWrapper) -> dict[str, str]:
@@ -174,7 +199,7 @@ def _present(cursor: CursorWrapper) -> dict[str, str]:
 
 def _wanted(cursor: CursorWrapper) -> dict[str, str]:
     """By name, as SQLite keeps them."""
-    bodies = _key_triggers(cursor) | _allowlist_triggers(cursor)
+    bodies = _key_triggers(cursor) | _allowlist_triggers(cursor) | _issued_triggers(cursor)
     return {name: f"CREATE TRIGGER {_quoted(name)} {body}" for name, body in bodies.items()}
 
 
@@ -184,6 +209,10 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
         column: _differs(column)
         for column in ("rowid", *(name for name in _columns(cursor, KEYS) if name not in CHANGEABLE))
     }
+    # purge.py: a key is let go by those that took its place
+    changed["rotated_from_id"] += (
+        f" AND (NEW.rotated_from_id IS NOT NULL OR {_exists(KEYS, 'id = OLD.rotated_from_id')})"
+    )
     refusals = [
         (difference, f"api key is immutable: {column} never changes; {REMEDY}")
         for column, difference in changed.items()
@@ -191,15 +220,24 @@ def _key_triggers(cursor: CursorWrapper) -> dict[str, str]:
     is_rewritten = " OR ".join(map(_differs, REVOCATION))
     refusals += [
         (f"OLD.sealed IS NOT 0 AND {_differs('sealed')}", SEAL[1]),
-        (f"OLD.revoked_at IS NOT NULL AND ({is_rewritten})", REVOKED[1]),
-        # as Django writes instants
-        (f"OLD.revoke_at <= STRFTIME('%Y-%m-%d %H:%M:%f', 'now') AND {_differs('revoke_at')}", REVOKED[1]),
+        (f"(OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= {_sqlite_now()}) AND ({is_rewritten})", REVOKED[1]),
+        *(
+            (f"{_differs(column)} AND NEW.{column} < {_sqlite_now(f'-{BACKDATED_BY_DAYS} days')}", BACKDATED[1])
+            for column in ENDS
+        ),
     ]
-    replaces = _conflicts(cursor, KEYS)
+    replaces = " OR ".join(_conflicts(cursor, KEYS))
+    was_issued = _exists(ISSUED, "id = NEW.id OR identifier = NEW.identifier")
+    long_ago = _sqlite_now(f"-{KEPT_DAYS} days")
+    has_ended = " OR ".join(f"ifnull(OLD.{column} <= {long_ago}, FALSE)" for column in ("expires_at", *ENDS))
+    goes = f"({has_ended}) AND {_exists(ISSUED, 'id = OLD.id AND identifier = OLD.identifier')}"
+    issue = f"INSERT INTO {ISSUED} (id, identifier) VALUES (NEW.id, NEW.identifier)"  # noqa: S608 - as above
+    inserted = [(replaces, REPLACED[1]), (was_issued, ISSUED_ONCE[1])]
     return {
         f"{TRIGGER_PREFIX}key_update": f"BEFORE UPDATE ON {KEYS} BEGIN {_raise_first(refusals)} END",
-        f"{TRIGGER_PREFIX}key_delete": _refuse(f"BEFORE DELETE ON {KEYS}", KEPT[1]),
-        f"{TRIGGER_PREFIX}key_insert": _refuse(f"BEFORE INSERT ON {KEYS} WHEN {' OR '.join(replaces)}", REPLACED[1]),
+        f"{TRIGGER_PREFIX}key_delete": _refuse(f"BEFORE DELETE ON {KEYS} WHEN NOT ({goes})", KEPT[1]),
+        f"{TRIGGER_PREFIX}key_insert": f"BEFORE INSERT ON {KEYS} BEGIN {_raise_first(inserted)} END",
+        f"{TRIGGER_PREFIX}key_issue": f"AFTER INSERT ON {KEYS} BEGIN {issue}; END",
     }
 
 
@@ -209,14 +247,33 @@ def _allowlist_triggers(cursor: CursorWrapper) -> dict[str, str]:
     when_inserted = " OR ".join([is_closed, *_conflicts(cursor, ALLOWLIST)])
     return {
         f"{TRIGGER_PREFIX}allowlist_update": _refuse(f"BEFORE UPDATE ON {ALLOWLIST}", ALLOWED[1]),
-        f"{TRIGGER_PREFIX}allowlist_delete": _refuse(f"BEFORE DELETE ON {ALLOWLIST}", ALLOWED[1]),
+        # once the key is gone, so is its list; see purge.py
+        f"{TRIGGER_PREFIX}allowlist_delete": _refuse(
+            f"BEFORE DELETE ON {ALLOWLIST} WHEN {_exists(KEYS, 'id = OLD.api_key_id')}", ALLOWED[1]
+        ),
         f"{TRIGGER_PREFIX}allowlist_insert": _refuse(f"BEFORE INSERT ON {ALLOWLIST} WHEN {when_inserted}", ALLOWED[1]),
     }
 
 
+def _issued_triggers(cursor: CursorWrapper) -> dict[str, str]:
+    replaces = " OR ".join(_conflicts(cursor, ISSUED))
+    return {
+        f"{TRIGGER_PREFIX}issued_insert": _refuse(f"BEFORE INSERT ON {ISSUED} WHEN {replaces}", ON_RECORD[1]),
+        f"{TRIGGER_PREFIX}issued_update": _refuse(f"BEFORE UPDATE ON {ISSUED}", ON_RECORD[1]),
+        f"{TRIGGER_PREFIX}issued_delete": _refuse(f"BEFORE DELETE ON {ISSUED}", ON_RECORD[1]),
+    }
+
+
 SQLITE_TRIGGERS = frozenset(
-    f"{TRIGGER_PREFIX}{table}_{event}" for table in ("key", "allowlist") for event in ("insert", "update", "delete")
-)
+    f"{TRIGGER_PREFIX}{table}_{event}"
+    for table in ("key", "allowlist", "issued")
+    for event in ("insert", "update", "delete")
+) | {f"{TRIGGER_PREFIX}key_issue"}
+
+
+def _sqlite_now(*modifiers: str) -> str:
+    """As Django writes instants."""
+    return f"STRFTIME({', '.join(map(repr, ('%Y-%m-%d %H:%M:%f', 'now', *modifiers)))})"
 
 
 def _columns(cursor: CursorWrapper, table: str) -> list[str]:
@@ -273,7 +330,7 @@ def _quoted(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTrigger:
-    """kind is pg_trigger.tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update."""
+    """kind is pg_trigger.tgtype: 1 for each row, 2 before (else after), 4 insert, 8 delete, 16 update."""
 
     table: str
     name: str
@@ -301,11 +358,18 @@ DECLARE
   changed text;
 BEGIN
   IF TG_OP = 'DELETE' THEN
+    IF LEAST({ends}) <= statement_timestamp() - interval '{kept_days} days'
+        AND EXISTS (SELECT FROM {issued} WHERE id = OLD.id AND identifier = OLD.identifier) THEN
+      RETURN OLD;
+    END IF;
     {kept}
   END IF;
   SELECT string_agg(after.key, ', ') INTO changed
     FROM jsonb_each(to_jsonb(NEW) - '{{{changeable}}}'::text[]) after
-    WHERE after.value IS DISTINCT FROM to_jsonb(OLD) -> after.key;
+    WHERE after.value IS DISTINCT FROM to_jsonb(OLD) -> after.key
+      -- purge.py: a key is let go by those that took its place
+      AND NOT (after.key = 'rotated_from_id' AND NEW.rotated_from_id IS NULL
+        AND NOT EXISTS (SELECT FROM {keys} WHERE id = OLD.rotated_from_id));
   IF changed IS NOT NULL THEN
     RAISE EXCEPTION 'api key is immutable: % never changes; {remedy}', changed
       USING ERRCODE = '23514', CONSTRAINT = 'apikey_immutable', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
@@ -313,11 +377,12 @@ BEGIN
   IF OLD.sealed AND NOT NEW.sealed THEN
     {seal}
   END IF;
-  IF OLD.revoked_at IS NOT NULL AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
+  IF (OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= statement_timestamp())
+      AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
     {revoked}
   END IF;
-  IF OLD.revoke_at <= statement_timestamp() AND NEW.revoke_at IS DISTINCT FROM OLD.revoke_at THEN
-    {revoked}
+  IF {backdated_when} THEN
+    {backdated}
   END IF;
   RETURN NEW;
 END
@@ -331,7 +396,26 @@ BEGIN
       RETURN NEW;
     END IF;
   END IF;
+  -- once the key is gone, so is its list; see purge.py
+  IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT FROM {keys} WHERE id = OLD.api_key_id) THEN
+    RETURN OLD;
+  END IF;
   {allowed}
+END
+"""
+# after, so that ON CONFLICT DO UPDATE stays the change that it is; the index also waits for who issues it meanwhile
+ISSUE_BODY = """
+BEGIN
+  INSERT INTO {issued} (id, identifier) VALUES (NEW.id, NEW.identifier) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    {issued_once}
+  END IF;
+  RETURN NULL;
+END
+"""
+ISSUED_BODY = """
+BEGIN
+  {on_record}
 END
 """
 
@@ -350,11 +434,21 @@ POSTGRES_TRIGGERS = (
         events="UPDATE OR DELETE",
         kind=1 | 2 | 8 | 16,
         body=KEY_BODY.format(
+            keys=KEYS,
+            issued=ISSUED,
+            ends=", ".join(f"OLD.{column}" for column in ("expires_at", *ENDS)),
+            kept_days=KEPT_DAYS,
             changeable=",".join(CHANGEABLE),
             remedy=REMEDY,
             kept=_postgres_raise(*KEPT),
             seal=_postgres_raise(*SEAL),
             revoked=_postgres_raise(*REVOKED),
+            backdated=_postgres_raise(*BACKDATED),
+            backdated_when=" OR ".join(
+                f"(NEW.{column} IS DISTINCT FROM OLD.{column} "
+                f"AND NEW.{column} < statement_timestamp() - interval '{BACKDATED_BY_DAYS} days')"
+                for column in ENDS
+            ),
             new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),
             old_revocation=", ".join(f"OLD.{column}" for column in REVOCATION),
         ),
@@ -365,6 +459,20 @@ POSTGRES_TRIGGERS = (
         events="INSERT OR UPDATE OR DELETE",
         kind=1 | 2 | 4 | 8 | 16,
         body=ALLOWLIST_BODY.format(keys=KEYS, allowed=_postgres_raise(*ALLOWED)),
+    ),
+    PostgresTrigger(
+        table=KEYS,
+        name="apikeys_frozen_key_issue",
+        events="INSERT",
+        kind=1 | 4,
+        body=ISSUE_BODY.format(issued=ISSUED, issued_once=_postgres_raise(*ISSUED_ONCE)),
+    ),
+    PostgresTrigger(
+        table=ISSUED,
+        name="apikeys_frozen_issued",
+        events="UPDATE OR DELETE",
+        kind=1 | 2 | 8 | 16,
+        body=ISSUED_BODY.format(on_record=_postgres_raise(*ON_RECORD)),
     ),
 )
 
@@ -387,18 +495,22 @@ def _freeze_postgres(connection: BaseDatabaseWrapper) -> None:
             function = f"{schema}.{trigger.name}()"
             cursor.execute(FUNCTION.format(schema=schema, name=trigger.name, body=trigger.body))
             cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name} ON {schema}.{trigger.table}")
+            when = "BEFORE" if trigger.kind & 2 else "AFTER"
             cursor.execute(
-                f"CREATE TRIGGER {trigger.name} BEFORE {trigger.events} ON {schema}.{trigger.table} "
+                f"CREATE TRIGGER {trigger.name} {when} {trigger.events} ON {schema}.{trigger.table} "
                 f"FOR EACH ROW EXECUTE FUNCTION {function}"
             )
+        if not present.keys() >= {trigger.name for trigger in POSTGRES_TRIGGERS}:
+            cursor.execute(ISSUE_ALL)
 
 
 def _postgres_triggers(cursor: CursorWrapper) -> dict[str, Found]:
     """Ours by name."""
     cursor.execute(
         "SELECT tgname, tgenabled IN ('O', 'A'), tgtype, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid "
-        "WHERE tgrelid IN (%s::regclass, %s::regclass)",
-        [KEYS, ALLOWLIST],
+        # not every table is there when a migrate has gone half of the way back
+        "WHERE tgrelid IN (to_regclass(%s), to_regclass(%s), to_regclass(%s)) AND NOT tgisinternal",
+        TABLES,
     )
     return {name: Found(enabled, kind, body.strip()) for name, enabled, kind, body in cursor.fetchall()}
 
@@ -407,12 +519,14 @@ def _as_wanted(trigger: PostgresTrigger) -> Found:
     return Found(is_enabled=True, kind=trigger.kind, body=trigger.body.strip())
 
 
-def _has_tables(connection: BaseDatabaseWrapper) -> bool:
+def _has_keys(connection: BaseDatabaseWrapper) -> bool:
     return {KEYS, ALLOWLIST} <= set(connection.introspection.table_names())
 
 
 def _is_ready(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the table has the columns that the triggers ask: after a migration back to the first one it has not."""
+    """Whether there is all that the triggers ask: after a migration back to the first one there is not."""
     with connection.cursor() as cursor:
+        if ISSUED not in connection.introspection.table_names(cursor):
+            return False
         columns = {column.name for column in connection.introspection.get_table_description(cursor, KEYS)}
-    return columns.issuperset({"sealed", "revoke_at", *REVOCATION})
+    return columns.issuperset({"sealed", "rotated_from_id", *REVOCATION})

@@ -15,6 +15,7 @@ from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
 
 EXPIRES_SOON = timedelta(days=14)
+KEPT_FOR = timedelta(days=30)  # after its end: for as long people may ask what it was
 IDLE = timedelta(days=60)  # not used for so long
 
 
@@ -29,6 +30,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def in_force(self) -> Self:
         """Neither revoked nor expired, by the database's clock."""
         return self.not_revoked().filter(expires_at__gt=Now())
+
+    def ended_long_ago(self) -> Self:
+        """So that nobody asks for them any more, by the database's clock."""
+        long_ago = Now() - KEPT_FOR
+        return self.filter(Q(expires_at__lte=long_ago) | Q(revoked_at__lte=long_ago) | Q(revoke_at__lte=long_ago))
 
     def of_standing(self, standing: "ApiKey.Standing", *, now: datetime) -> Self:
         """`ApiKey.standing`, as a question to the database."""
@@ -119,9 +125,14 @@ class ApiKey(TypedIdModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier})"
 
+    def revoked_since(self, now: datetime) -> datetime | None:
+        if self.revoked_at is None and self.revoke_at is not None and self.revoke_at <= now:
+            return self.revoke_at
+        return self.revoked_at
+
     def standing(self, now: datetime) -> Standing:
         """What people are shown; whether a request passes is decided by the database's clock."""
-        if self.revoked_at is not None or (self.revoke_at is not None and self.revoke_at <= now):
+        if self.revoked_since(now) is not None:
             return self.Standing.REVOKED
         if self.expires_at <= now:
             return self.Standing.EXPIRED
@@ -139,6 +150,16 @@ class ApiKeyMailbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.api_key_id} may {self.mailbox_id}"
+
+
+class IssuedKey(models.Model):
+    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze.py`."""
+
+    id = models.UUIDField(primary_key=True)
+    identifier = models.CharField(max_length=15, unique=True)
+
+    def __str__(self) -> str:
+        return self.identifier
 
 
 class KeyCalls(models.Model):

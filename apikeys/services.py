@@ -1,26 +1,32 @@
-"""Making keys and ending them. Nothing else about a key ever changes."""
+"""Making keys, ending them, and giving them another plan. Nothing else about a key ever changes."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.functions import Now
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
+from apikeys.plans import parse_own_limits, parse_plan
 from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.errors import ConflictError, RefusedError
+from emailgistics.common.logs import get_logger
 from emailgistics.common.text import within
 from mailboxes.models import Mailbox
+
+log = get_logger(__name__)
 
 FULL = "full"
 MAX_NAME_LENGTH = 200
@@ -29,24 +35,13 @@ MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-BASE_LIMITS = {"minute": 100, "hour": 1000, "day": 10_000}  # requests of one key
-PLAN_FACTORS = {ApiKey.Plan.STANDARD: 1, ApiKey.Plan.PRO: 2, ApiKey.Plan.ENTERPRISE: 10}
+REVOCATION = ["revoke_at", "revoked_at", "revoked_by", "revoke_reason"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Requests that one key may make."""
+class KeyEndedError(ConflictError):
+    """It was revoked, or has expired."""
 
-    minute: int
-    hour: int
-    day: int
-
-
-def limits_of(key: ApiKey) -> Limits:
-    if key.own_limits is not None:
-        return Limits(**key.own_limits)
-    factor = PLAN_FACTORS[ApiKey.Plan(key.rate_plan)]
-    return Limits(**{window: factor * base for window, base in BASE_LIMITS.items()})
+    code = "key_ended"
 
 
 def create_api_key(
@@ -73,8 +68,7 @@ def create_api_key(
     _check_expiry(expires_at, now=timezone.now())
     if not chosen:
         raise RefusedError("A key needs at least one scope.", field="scopes")
-    if plan not in ApiKey.Plan.values:
-        raise RefusedError(f"plan is one of {', '.join(ApiKey.Plan.values)}.", field="plan")
+    plan = parse_plan(plan)
     if mailboxes is not None:
         _check_allowlist(mailboxes)
     from_where = parse_networks(networks)
@@ -108,7 +102,65 @@ def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", add
     with transaction.atomic():
         if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
             audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
-    key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def schedule_revocation(
+    key: ApiKey, *, at: datetime | None, by: User | None = None, reason: str = "", address: str | None = None
+) -> None:
+    """Ends the key for good at an instant ahead, by the database's clock: what is scheduled is done by nobody.
+
+    Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
+    not ahead, KeyEndedError for a key that has ended.
+    """
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        locked = lock_in_force(key)
+        if at is None:
+            _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
+        elif ApiKey.objects.filter(LessThan(Now(), Value(at)), pk=key.pk).exists():
+            _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
+        else:
+            raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
+        details = {"revoke_at": at and at.isoformat()}
+        audit.record("apikey.revocation_scheduled", of=key.identifier, person=by, address=address, details=details)
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def lock_in_force(key: ApiKey) -> ApiKey:
+    """The key as it is now, which nobody else changes until the transaction ends. Raises KeyEndedError."""
+    # its own row only: the foreign keys of a row that is locked are left alone
+    locked = ApiKey.objects.select_for_update().in_force().filter(pk=key.pk).first()
+    if locked is None:
+        raise KeyEndedError("This key has ended, and an ended key stays as it is; make a new one.")
+    return locked
+
+
+def _write_end(key: ApiKey, **values: Any) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(**values)
+
+
+def change_plan(
+    key: ApiKey,
+    *,
+    plan: str,
+    own_limits: Mapping[str, int | None] | None = None,
+    by: User | None = None,
+    address: str | None = None,
+) -> None:
+    """Holds from the next call on, also for what was spent before. own_limits are for an enterprise key: minute, hour,
+    day; what is not among them is as the plan has it.
+
+    Raises RefusedError, with the field; ConflictError for a key that has ended.
+    """
+    plan = parse_plan(plan)
+    values = {"rate_plan": plan, "own_limits": parse_own_limits(plan, own_limits or {})}
+    with transaction.atomic():
+        if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
+            raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+        audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=values)
+    key.refresh_from_db(fields=[*values])
+    log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
 
 
 def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:
@@ -156,7 +208,7 @@ def parse_networks(texts: Iterable[str]) -> list[str]:
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        network = ip_network(text)
+        network = ip_network(text.replace("%", "?"))  # a zone, which Python takes, is a name of one host's own
     except ValueError as error:
         raise RefusedError(
             f"{text[:50]!r} is no network: write 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32.", field="networks"
@@ -167,10 +219,10 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
-def parse_expiry(text: str, *, now: datetime) -> datetime:
+def parse_expiry(text: str, *, now: datetime, field: str = "expires_at") -> datetime:
     """When a key ends: `12h`, `30d`, a date (at its start in TIME_ZONE) or an instant with its offset.
 
-    Raises RefusedError, with field expires_at, for any other text.
+    Raises RefusedError, with the field, for any other text.
     """
     text = text.strip()
     try:
@@ -184,8 +236,8 @@ def parse_expiry(text: str, *, now: datetime) -> datetime:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise RefusedError(
-            "An expiry is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
-            field="expires_at",
+            "An end is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
+            field=field,
         )
     return instant
 

@@ -105,9 +105,23 @@ FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
+DOCS_PER_MINUTE = env.number("DOCS_PER_MINUTE", default=120)  # of one address, with the OpenAPI document
 
 # --- keys
 APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
+# requests that a key is refused for: of one address with keys that there are not, of one key that has ended
+KEY_FAILURES_PER_MINUTE = env.number("KEY_FAILURES_PER_MINUTE", default=30)
+KEY_FORMS_PER_MINUTE = env.number("KEY_FORMS_PER_MINUTE", default=30)  # of one person: Add Key, rotate, revoke
+# wrong passwords: of one address, of one user name, of one browser that its person has signed in with before
+SIGN_IN_FAILURES_PER_MINUTE = env.number("SIGN_IN_FAILURES_PER_MINUTE", default=10)
+# requests of one key with the plan standard; see apikeys/plans.py
+RATE_LIMIT_MINUTE = env.number("RATE_LIMIT_MINUTE", default=100, at_most=10**6)
+RATE_LIMIT_HOUR = env.number("RATE_LIMIT_HOUR", default=1000, at_most=10**7)
+RATE_LIMIT_DAY = env.number("RATE_LIMIT_DAY", default=10_000, at_most=10**8)
+if not RATE_LIMIT_MINUTE <= RATE_LIMIT_HOUR <= RATE_LIMIT_DAY:
+    raise ImproperlyConfigured("Of RATE_LIMIT_MINUTE, _HOUR and _DAY a longer time must not have less than a shorter.")
+# whom to ask for more, as a 429 names him: an address or a URL
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", default="")
 # days that it is kept what was counted of keys' use; advice looks at the last 30
 USAGE_DAYS = env.number("USAGE_DAYS", default=400, at_least=90, at_most=3660)
 
@@ -212,6 +226,8 @@ else:
 
 # --- Celery: the broker only wakes workers; the database is the queue
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "redis+socket"))
+# the broker's name for a socket is not what the client calls it
+REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "embedded://localhost"  # see common/filebroker.py
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -254,8 +270,7 @@ CELERY_BEAT_SCHEDULE = {
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        # the broker's name for a socket is not what the client calls it
-        "LOCATION": REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db="),
+        "LOCATION": REDIS_CLIENT_URL,
         "KEY_PREFIX": "emailgistics",
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }

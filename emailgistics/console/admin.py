@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from apikeys.admin.ending import Outlivings, outlivings
 from emailgistics.common import leases
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display, ids_of
@@ -27,6 +28,7 @@ from emailgistics.console.people import is_on_record, why_not_without
 from mailboxes.admin.deletion import also_stops
 
 also_stops.append(consequences.of_deleting)
+outlivings.append(Outlivings(of_key=consequences.webhooks_of_key, pause=consequences.pause_webhooks_of_key))
 
 DEACTIVATE = "{name} made or ended keys or changed something here, and stays on record: deactivate instead."
 

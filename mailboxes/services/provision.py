@@ -359,7 +359,7 @@ def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None, qu
             raise RefusedError(f"{what} is a number from 1 to {MAX_RETENTION_DAYS}, or nothing.", field="retention")
     if quota_bytes is not None and not MIN_QUOTA_BYTES <= quota_bytes <= MAX_QUOTA_BYTES:
         raise RefusedError(
-            f"A quota is a number of octets from {MIN_QUOTA_BYTES} to {MAX_QUOTA_BYTES}, or nothing.",
+            f"A quota is from {MIN_QUOTA_BYTES} to {MAX_QUOTA_BYTES} octets; to have no limit, give none.",
             field="quota_bytes",
         )
 

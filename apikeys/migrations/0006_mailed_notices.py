@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('apikeys', '0004_usage_networks_schedule'),
+        ('apikeys', '0005_issued_keys'),
     ]
 
     operations = [
