@@ -122,8 +122,9 @@ def schedule_revocation(
             _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
         else:
             raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
-        details = {"revoke_at": at and at.isoformat()}
-        audit.record("apikey.revocation_scheduled", of=key.identifier, person=by, address=address, details=details)
+        what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
+        details = {"revoke_at": at.isoformat()} if at else {}
+        audit.record(what, of=key.identifier, person=by, address=address, details=details)
     key.refresh_from_db(fields=REVOCATION)
 
 

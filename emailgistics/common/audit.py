@@ -63,7 +63,7 @@ def _on_sqlite(cursor: CursorWrapper) -> dict[str, str]:
 append_only = Lock(
     app="common",
     what="the audit log",
-    check_id="common.E001",
+    check_id="common.E003",
     tables=(TABLE,),
     prefix=PREFIX,
     sqlite_names=frozenset(f"{PREFIX}{event}" for event in ("insert", "update", "delete")),

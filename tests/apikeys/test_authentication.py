@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import authentication
 from apikeys.authentication import KeyRefusedError, lookup, widen
-from apikeys.credentials import _checksum, new_key, new_webhook_secret, parse_key
+from apikeys.credentials import checksum, new_key, new_webhook_secret, parse_key
 from apikeys.models import ApiKey
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
@@ -253,7 +253,7 @@ def revoked(made: Made) -> Made:
 def with_identifier(identifier: str) -> str:
     """A well-formed key with that identifier and another secret."""
     unchecked = f"{identifier}_{'0' * 32}"
-    return unchecked + _checksum(unchecked)
+    return unchecked + checksum(unchecked)
 
 
 @pytest.mark.parametrize("hours", [-48, 48])

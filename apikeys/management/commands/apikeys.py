@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apikeys.api.serializers import ApiKeySerializer
 from apikeys.credentials import MalformedKeyError, parse_key
+from apikeys.management.commands._looking import Looking
 from apikeys.models import KEPT_FOR, ApiKey
 from apikeys.plans import Limits
 from apikeys.purge import purge
@@ -47,12 +48,13 @@ def find_api_key(text: str) -> ApiKey:
     return key
 
 
-class Command(ResourceCommand[ApiKey]):
+class Command(Looking, ResourceCommand[ApiKey]):
     help = (
         "Keys of the REST API.  "
         "Example: manage.py apikeys create --name CI --expires 30d --mailbox support@example.com --scope emails:read"
     )
     noun = "API key"
+    makes_secrets = True
     handle_help = "its identifier: emgk_ and ten characters"
     end_verb = "revoke"
     serializer = ApiKeySerializer
@@ -81,6 +83,7 @@ class Command(ResourceCommand[ApiKey]):
             "--at", metavar="WHEN", help=f"not now but then: 12h, 30d, a date or an instant; {NEVER} calls it off"
         )
         verbs.add("purge", f"remove those that ended {KEPT_FOR.days} days ago", self._purge)
+        self.add_looking(verbs)
         self.add_plan_arguments(verbs.add("plan", "give one another plan, from its next call on", self._plan))
 
     def add_rotate_arguments(self, parser: CommandParser) -> None:
@@ -233,10 +236,10 @@ class Command(ResourceCommand[ApiKey]):
 
     def _last_use_of(self, row: ApiKey) -> dict[str, Any]:
         if row.last_used_at is None:
-            return {"last used": "never"}
+            return {"last_used": "never"}
         at = row.last_used_at.isoformat(timespec="seconds")
         where = f" from {row.last_used_address}" if row.last_used_address else ""
-        return {"last used": f"{at}{where}" + (f" with {row.last_used_agent}" if row.last_used_agent else "")}
+        return {"last_used": f"{at}{where}" + (f" with {row.last_used_agent}" if row.last_used_agent else "")}
 
     def _end_of(self, row: ApiKey) -> dict[str, Any]:
         """Who revoked it, and why."""
