@@ -52,7 +52,7 @@ def thaw_before(sql_flush: Callable[..., list[str]]) -> Callable[..., list[str]]
 
 
 def empty(tables: list[str]) -> None:
-    if set(freeze.TABLES) & set(tables):
+    if set(freeze.rules.TABLES) & set(tables):
         freeze.thaw(connection)
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":

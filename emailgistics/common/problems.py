@@ -86,8 +86,8 @@ BODY_PROBLEMS = (
 NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
 ACCESS_PROBLEMS = described(
     401,
-    "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, with "
-    "WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
+    "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, "
+    "with WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
 ) | described(
     403,
     "`insufficient_scope` with `required_scopes`, or `allowlist_restricted`: this acts on a whole domain, and the key "
