@@ -1,5 +1,6 @@
 """What is counted of a key's use: in memory at the request, in the database at the flush."""
 
+import multiprocessing
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -377,3 +378,23 @@ def test_counts_of_a_key_that_is_gone_are_dropped_and_hold_up_no_other(support: 
     usage.collector.put_back(both)
     assert usage.flush()
     assert set(KeyCalls.objects.values_list("api_key", flat=True)) == {key.pk}
+
+
+# --- a web process
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_counted_last_is_written_as_the_process_ends() -> None:
+    """A worker of Granian's is a process of multiprocessing, which ends without atexit."""
+    key, _ = make_key()
+    connection.close()
+
+    def work() -> None:
+        usage.start_flushing()
+        usage.collector.note_refusal(key.pk, reason="key_revoked", address="192.0.2.7", at=NOON)
+
+    worker = multiprocessing.get_context("fork").Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    assert refusals() == {("key_revoked", "192.0.2.0/24", 1)}
