@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import QueryDict
 
-from apikeys import presets, use
+from apikeys import advice, notices, presets, use
 from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, PlanForm, start_of
 from apikeys.models import ApiKey
 from apikeys.plans import Limits, granted, limits_of
@@ -97,9 +97,25 @@ def page_of(key: ApiKey, *, days: int, now: datetime) -> dict[str, Any]:
         "chart": use.chart(use.by_day([key], days=days, now=now)[key.pk]),
         "chart_days": use.CHART_DAYS,
         "refusals": use.refusals(key, now=now),
-        "notices": [(presets.instant(at), words) for at, words in use.notices(key)],
+        "notices": notices.shown_for(key, now=now),
         "entries": [(presets.instant(entry.at), _done(entry.action), entry) for entry in use.history(key)],
         "successors": key.successors.order_by("-id"),
+        "cut_over": is_in_force(key, now=now) and _cut_over(key, now=now),
+        "unused": is_in_force(key, now=now) and advice.unused_parts(key, now=now),
+    }
+
+
+def _cut_over(key: ApiKey, *, now: datetime) -> dict[str, Any] | None:
+    """How far a rotation is; see `advice.cut_over`."""
+    meter = advice.cut_over(key, now=now)
+    if meter is None:
+        return None
+    used_at = meter.successor.last_used_at
+    return {
+        "meter": meter,
+        "last_call": meter.last_call and presets.from_now(meter.last_call, now),
+        "successor_used": used_at and presets.from_now(used_at, now),
+        "families": presets.listed([f"{family} ({count:,})" for family, count in meter.calls_by_family]),
     }
 
 
@@ -183,6 +199,16 @@ def filled_from(old: ApiKey) -> dict[str, Any]:
         "mailboxes": [mailbox.address for mailbox in live.order_by("domain__name", "local_part")],
         "networks": "\n".join(old.networks),
     }
+
+
+def narrowed_from(old: ApiKey, *, now: datetime) -> dict[str, Any]:
+    """The same, without what it did not use; see `advice.unused_parts`."""
+    filled, unused = filled_from(old), advice.unused_parts(old, now=now)
+    if unused:
+        filled["scopes"] = list(unused.kept_scopes)
+        if unused.kept_mailboxes is not None:
+            filled["mailboxes"] = [mailbox.address for mailbox in unused.kept_mailboxes]
+    return filled
 
 
 def typed_so_far(sent: QueryDict) -> dict[str, Any]:

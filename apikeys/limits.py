@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -171,9 +170,8 @@ class SharedCounter:
             protocol=2,
             socket_connect_timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
-            # a Redis that was restarted has closed the connections of the pool, and is there; one that hangs is not
-            # waited for twice
-            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
+            # by default ten times, each with its own wait; the pool looks by itself whether a connection still stands
+            retry=Retry(NoBackoff(), 0),
         )
         self._script = self._client.register_script(SCRIPT.read_text(encoding="ascii"))
         self._clock = clock

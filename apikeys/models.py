@@ -1,6 +1,6 @@
 """API keys: name, expiry, scopes and mailbox allowlist are set at creation and never change.
 
-The database holds to that as well; see `freeze.py`.
+The database holds to that as well; see `freeze/`.
 """
 
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from mailboxes.models import Mailbox
 
 EXPIRES_SOON = timedelta(days=14)
 KEPT_FOR = timedelta(days=30)  # after its end: for as long people may ask what it was
+IDLE = timedelta(days=60)  # not used for so long
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -152,7 +153,7 @@ class ApiKeyMailbox(models.Model):
 
 
 class IssuedKey(models.Model):
-    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze.py`."""
+    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze/`."""
 
     id = models.UUIDField(primary_key=True)
     identifier = models.CharField(max_length=15, unique=True)
@@ -188,7 +189,9 @@ class KeyRefusals(models.Model):
     api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="refusals")
     day = models.DateField()
     reason = models.CharField(max_length=30, help_text="the code of the answer: key_revoked, rate_limited, …")
-    network = models.CharField(max_length=43, help_text="/24 of IPv4, /64 of IPv6; empty: no address")
+    network = models.CharField(
+        max_length=43, help_text="/24 of IPv4, /64 of IPv6; elsewhere: further ones; empty: no address"
+    )
     count = models.BigIntegerField()
     last_at = models.DateTimeField()
 
@@ -232,16 +235,40 @@ class KeyMailboxUse(models.Model):
         return f"{self.mailbox_id} by {self.api_key_id}"
 
 
+class KeyNoticeQuerySet(models.QuerySet["KeyNotice"]):
+    def standing(self, *, now: datetime) -> Self:
+        """What still holds, of keys in force."""
+        rows = self.filter(api_key__in=ApiKey.objects.in_force()).exclude(kind=KeyNotice.Kind.ENDED)
+        return rows.exclude(kind=KeyNotice.Kind.UNUSED_60, api_key__last_used_at__gt=now - IDLE)
+
+
 class KeyNotice(models.Model):
-    """That somebody was told something about a key; each kind is told once."""
+    """That something was to be told about a key; each kind is told once. See `notices.py`."""
+
+    class Kind(models.TextChoices):
+        EXPIRES_IN_30 = "expires_in_30", "expires within 30 days"
+        EXPIRES_IN_14 = "expires_in_14", "expires within 14 days"
+        EXPIRES_IN_7 = "expires_in_7", "expires within 7 days"
+        EXPIRES_IN_1 = "expires_in_1", "expires within a day"
+        AGED_90 = "aged_90", "is 90 days old"
+        UNUSED_60 = "unused_60", "was not used for 60 days"
+        ENDED = "ended", "has ended by itself"  # for the audit log, not for people
 
     id = models.BigAutoField(primary_key=True)
     api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="notices")
-    kind = models.CharField(max_length=20, help_text="expires_in_30, …, aged_90, unused_60, unused_parts")
-    told_at = models.DateTimeField()
+    kind = models.CharField(max_length=20, choices=Kind)
+    told_at = models.DateTimeField(help_text="shown in the console from then on")
+    # one e-mail tells of many; who sends it holds them for a while
+    claim = models.UUIDField(null=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+    mailed_at = models.DateTimeField(null=True)
+
+    objects = KeyNoticeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "notice about a key"
+        verbose_name_plural = "notices about keys"
         constraints = (models.UniqueConstraint(fields=["api_key", "kind"], name="key_notice_once"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.api_key_id}"
+        return f"{self.get_kind_display()}: {self.api_key}"

@@ -223,8 +223,8 @@ def from_now(at: datetime, now: datetime) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    """`a, b and c`; of nothing, nothing."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def in_short(words: Sequence[str], *, named: int) -> str:

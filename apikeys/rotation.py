@@ -48,6 +48,7 @@ def rotate_api_key(
     mailboxes: Sequence[Mailbox] | Same | None = Same.AS_BEFORE,
     networks: Iterable[str] | None = None,
     by: User | None = None,
+    address: str | None = None,
 ) -> tuple[ApiKey, str]:
     """The new key and its plaintext. What is not given is the old one's, its plan and own limits too.
 
@@ -66,11 +67,12 @@ def rotate_api_key(
             plan=locked.rate_plan,
             rotated_from=locked,
             created_by=by,
+            address=address,
         )
         if locked.own_limits is not None:
             new.own_limits = locked.own_limits
             new.save(update_fields=["own_limits"])
-        _end(locked, when, now=timezone.now(), by=by, reason=f"replaced by {new.identifier}")
+        _end(locked, when, now=timezone.now(), by=by, address=address, reason=f"replaced by {new.identifier}")
     old.refresh_from_db()
     return new, plaintext
 
@@ -83,14 +85,14 @@ def parse_old_ends(text: str) -> OldEnds:
         raise RefusedError(f"The old key ends {', '.join(OldEnds.values)}.", field="old_ends") from error
 
 
-def _end(key: ApiKey, when: OldEnds, *, now: datetime, by: User | None, reason: str) -> None:
+def _end(key: ApiKey, when: OldEnds, *, now: datetime, by: User | None, address: str | None, reason: str) -> None:
     if when is OldEnds.NOW:
-        revoke_api_key(key, by=by, reason=reason)
+        revoke_api_key(key, by=by, reason=reason, address=address)
     elif when in OVERLAPS:
         at = now + OVERLAPS[when]
         # it ends sooner as it is: nothing lengthens that
         if at < key.expires_at and (key.revoke_at is None or at < key.revoke_at):
-            schedule_revocation(key, at=at, by=by, reason=reason)
+            schedule_revocation(key, at=at, by=by, reason=reason, address=address)
 
 
 def _known(names: Iterable[str]) -> list[Scope]:

@@ -18,6 +18,7 @@ from django.utils import timezone
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
+from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
@@ -53,11 +54,13 @@ def create_api_key(
     plan: str = ApiKey.Plan.STANDARD,
     rotated_from: ApiKey | None = None,
     created_by: User | None = None,
+    address: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A key and its plaintext, which exists only in this answer.
 
     mailboxes is the allowlist; None stands for all mailboxes, also future ones. networks are CIDR, or single addresses;
-    none of them: from anywhere. Raises RefusedError, with the field.
+    none of them: from anywhere. address is from where it is made, for the audit log. Raises RefusedError, with the
+    field.
     """
     name = name.strip()
     chosen = sorted(set(scopes))
@@ -89,18 +92,22 @@ def create_api_key(
         ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in distinct.values())
         key.sealed = True
         key.save(update_fields=["sealed"])
+        _record_new(key, mailbox_ids=[mailbox.public_id for mailbox in distinct.values()], address=address)
     return key, fresh.plaintext
 
 
-def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> None:
+def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    ApiKey.objects.not_revoked().filter(pk=key.pk).update(
-        revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
-    )
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
+            audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
     key.refresh_from_db(fields=REVOCATION)
 
 
-def schedule_revocation(key: ApiKey, *, at: datetime | None, by: User | None = None, reason: str = "") -> None:
+def schedule_revocation(
+    key: ApiKey, *, at: datetime | None, by: User | None = None, reason: str = "", address: str | None = None
+) -> None:
     """Ends the key for good at an instant ahead, by the database's clock: what is scheduled is done by nobody.
 
     Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
@@ -115,6 +122,9 @@ def schedule_revocation(key: ApiKey, *, at: datetime | None, by: User | None = N
             _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
         else:
             raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
+        what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
+        details = {"revoke_at": at.isoformat()} if at else {}
+        audit.record(what, of=key.identifier, person=by, address=address, details=details)
     key.refresh_from_db(fields=REVOCATION)
 
 
@@ -132,7 +142,12 @@ def _write_end(key: ApiKey, **values: Any) -> None:
 
 
 def change_plan(
-    key: ApiKey, *, plan: str, own_limits: Mapping[str, int | None] | None = None, by: User | None = None
+    key: ApiKey,
+    *,
+    plan: str,
+    own_limits: Mapping[str, int | None] | None = None,
+    by: User | None = None,
+    address: str | None = None,
 ) -> None:
     """Holds from the next call on, also for what was spent before. own_limits are for an enterprise key: minute, hour,
     day; what is not among them is as the plan has it.
@@ -141,10 +156,29 @@ def change_plan(
     """
     plan = parse_plan(plan)
     values = {"rate_plan": plan, "own_limits": parse_own_limits(plan, own_limits or {})}
-    if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
-        raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+    with transaction.atomic():
+        if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
+            raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+        audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=values)
     key.refresh_from_db(fields=[*values])
     log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
+
+
+def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:
+    details = {
+        "scopes": key.scopes,
+        "mailboxes": "all" if key.all_mailboxes else mailbox_ids,
+        "networks": key.networks,
+        "expires_at": key.expires_at.isoformat(),
+        "plan": key.rate_plan,
+    }
+    if key.rotated_from is not None:
+        old = key.rotated_from.identifier
+        details["rotated_from"] = old
+        audit.record(
+            "apikey.rotated", of=old, person=key.created_by, address=address, details={"successor": key.identifier}
+        )
+    audit.record("apikey.created", of=key.identifier, person=key.created_by, address=address, details=details)
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

@@ -6,15 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max, Q, Sum
+from django.db.models import Sum
 
-from apikeys import charts, presets
-from apikeys.models import ApiKey, KeyCalls, KeyNotice, KeyRefusals
+from apikeys import advice, charts, presets
+from apikeys.models import ApiKey, KeyCalls
 from emailgistics.common.models import AuditEntry
 
 IN_LIST_DAYS = 14
 CHART_DAYS = (14, 30)  # to choose from
-REFUSALS_DAYS = 30
 KINDS = {2: "succeeded", 3: "not changed", 4: "refused", 5: "failed"}  # by status class
 NETWORKS_NAMED = 3
 ENTRIES_SHOWN = 50
@@ -27,7 +26,6 @@ REFUSED = {  # `27 calls …, from 192.0.2.0/24`
     "insufficient_scope": "that need a scope it does not have",
     "allowlist_restricted": "about a whole domain, with a list of mailboxes",
 }
-ENDED = ("key_revoked", "key_expired")
 
 Counts = dict[str, int]  # by kind
 
@@ -99,17 +97,10 @@ def chart(days: Days) -> dict[str, Any]:
 
 def refusals(key: ApiKey, *, now: datetime) -> list[str]:
     """`27 calls since it was revoked, from 192.0.2.0/24; the last 2 hours ago`, the latest reason first."""
-    since = now.astimezone(UTC).date() - timedelta(days=REFUSALS_DAYS)
-    rows = KeyRefusals.objects.filter(Q(day__gte=since) | Q(reason__in=ENDED), api_key=key)
-    reasons: dict[str, list[tuple[str, int, datetime]]] = {}
-    grouped = rows.values_list("reason", "network").annotate(count=Sum("count"), last=Max("last_at"))
-    for reason, network, count, last_at in grouped.order_by("-last"):
-        reasons.setdefault(reason, []).append((network, count, last_at))
+    reasons: dict[str, list[advice.Refusal]] = {}
+    for refusal in advice.refusals_of(key, now=now):
+        reasons.setdefault(refusal.reason, []).append(refusal)
     return [_refused(reason, found, now) for reason, found in reasons.items()]
-
-
-def notices(key: ApiKey) -> list[tuple[datetime, str]]:
-    return [(notice.told_at, _noticed(notice)) for notice in key.notices.order_by("-told_at")]
 
 
 def history(key: ApiKey) -> list[AuditEntry]:
@@ -118,22 +109,12 @@ def history(key: ApiKey) -> list[AuditEntry]:
     return list(rows[:ENTRIES_SHOWN])
 
 
-def _refused(reason: str, found: Sequence[tuple[str, int, datetime]], now: datetime) -> str:
-    count = sum(row[1] for row in found)
+def _refused(reason: str, found: Sequence[advice.Refusal], now: datetime) -> str:
+    count = sum(refusal.calls for refusal in found)
     calls = f"{count:,} call{'' if count == 1 else 's'}"
-    networks = presets.in_short([network or "an unknown address" for network, _, _ in found], named=NETWORKS_NAMED)
-    last = presets.from_now(max(row[2] for row in found), now)
+    networks = presets.in_short([refusal.network or "an unknown address" for refusal in found], named=NETWORKS_NAMED)
+    last = presets.from_now(max(refusal.last_at for refusal in found), now)
     return f"{calls} {REFUSED.get(reason, f'with the answer {reason}')}, from {networks}; the last {last}"
-
-
-def _noticed(notice: KeyNotice) -> str:
-    kind, _, number = notice.kind.rpartition("_")
-    words = {
-        "expires_in": f"it ends in {number} day{'' if number == '1' else 's'}",
-        "aged": f"it is {number} days old",
-        "unused": f"it was not used for {number} days",
-    }
-    return words.get(kind, "parts of it were never used" if notice.kind == "unused_parts" else notice.kind)
 
 
 def _told(column: Counts) -> str:

@@ -8,6 +8,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
@@ -121,6 +122,14 @@ if not RATE_LIMIT_MINUTE <= RATE_LIMIT_HOUR <= RATE_LIMIT_DAY:
     raise ImproperlyConfigured("Of RATE_LIMIT_MINUTE, _HOUR and _DAY a longer time must not have less than a shorter.")
 # whom to ask for more, as a 429 names him: an address or a URL
 SUPPORT_CONTACT = env("SUPPORT_CONTACT", default="")
+# days that it is kept what was counted of keys' use; advice looks at the last 30
+USAGE_DAYS = env.number("USAGE_DAYS", default=400, at_least=90, at_most=3660)
+
+# --- notices to system administrators: without EMAIL_URL they are in the console alone
+EMAIL_URL = env.url("EMAIL_URL", schemes=environment.MAIL_SCHEMES)
+globals().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 10  # seconds; a worker's child has 40 for its task
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default=f"Emailgistics <emailgistics@{urlsplit(BASE_URL).hostname}>")
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours, see console/apps.py
@@ -143,7 +152,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
-    "apikeys.middleware.ApiKeyHeadersMiddleware",
+    "apikeys.middleware.KeyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -239,7 +248,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 SWEPT_TASKS = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
-CELERY_TASK_ROUTES = SWEPT_TASKS | {"mailboxes.tasks.tidy_up": {"queue": "mail"}}
+TIDYING_TASKS = {name: {"queue": "mail"} for name in ("mailboxes.tasks.tidy_up", "apikeys.tasks.look_after")}
+CELERY_TASK_ROUTES = SWEPT_TASKS | TIDYING_TASKS
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -250,8 +260,10 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # none is: ou
 SWEEP_EVERY = timedelta(seconds=2)
 CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
 TIDY_EVERY = timedelta(minutes=1)
-CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in SWEPT_TASKS} | {
-    "mailboxes.tasks.tidy_up": {"task": "mailboxes.tasks.tidy_up", "schedule": TIDY_EVERY}
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": every}
+    for names, every in ((SWEPT_TASKS, SWEEP_EVERY), (TIDYING_TASKS, TIDY_EVERY))
+    for name in names
 }
 
 # --- cache: counts requests, for all processes together

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, settings
 from pytest_django import Settings
 
-from tests import environment
+from tests import environment, migrated
 from tests.installation import Installation
 
 # without Phase.explain, which traces every line of every example on Python 3.11: several times as long. What fails is
@@ -98,6 +98,21 @@ def fresh_counts(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def real_limits(settings: Settings) -> None:
     """What a key may do where nobody says otherwise; all other tests have more than they can use."""
     settings.RATE_LIMIT_MINUTE, settings.RATE_LIMIT_HOUR, settings.RATE_LIMIT_DAY = 100, 1000, 10_000
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Django takes the test database that is there."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """It is a copy of one that is migrated."""
+    from django.db import connection
+
+    with migrated.test_database(connection.creation._get_test_db_name()):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

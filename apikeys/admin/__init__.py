@@ -1,5 +1,6 @@
-"""The API Access page."""
+"""The API Access page, and what is said about keys."""
 
 from apikeys.admin.keys import ApiKeyAdmin
+from apikeys.admin.notices import KeyNoticeAdmin
 
-__all__ = ["ApiKeyAdmin"]
+__all__ = ["ApiKeyAdmin", "KeyNoticeAdmin"]

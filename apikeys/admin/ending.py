@@ -18,6 +18,7 @@ from apikeys.admin.frame import KeyPages
 from apikeys.forms import AT, RevokeForm, minute_of
 from apikeys.models import ApiKey
 from apikeys.services import KeyEndedError, revoke_api_key, schedule_revocation
+from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
 
 
@@ -86,13 +87,15 @@ class EndingPages(KeyPages):
 
     def _revoke(self, request: HttpRequest, key: ApiKey, form: RevokeForm, now: datetime) -> HttpResponseBase | None:
         """None: the form says why not."""
-        at, person, reason = form.ends_at(now=now), self._person(request), form.cleaned_data["reason"]
+        at = form.ends_at(now=now)
+        how: Any = {"by": self._person(request), "address": client_address(request)}
+        how["reason"] = form.cleaned_data["reason"]
         try:
             with transaction.atomic():
                 if at is None:
-                    revoke_api_key(key, by=person, reason=reason)
+                    revoke_api_key(key, **how)
                 else:
-                    schedule_revocation(key, at=at, by=person, reason=reason)
+                    schedule_revocation(key, at=at, **how)
                 paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
                 self.log_change(request, key, f"To be revoked at {at.isoformat()}." if at else "Revoked.")
         except RefusedError as refused:
@@ -111,7 +114,7 @@ class EndingPages(KeyPages):
     def _call_off(self, request: HttpRequest, key: ApiKey) -> HttpResponseBase:
         try:
             with transaction.atomic():
-                schedule_revocation(key, at=None, by=self._person(request))
+                schedule_revocation(key, at=None, by=self._person(request), address=client_address(request))
                 self.log_change(request, key, "Goes on: its scheduled end was called off.")
         except KeyEndedError as ended:
             self.message_user(request, ended.message, messages.ERROR)

@@ -76,6 +76,7 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
     ordering: ClassVar = (F("revoked_at").desc(nulls_first=True), "-id")
     actions = None
     list_fullwidth = True
+    posts_per_minute: ClassVar = "KEY_FORMS_PER_MINUTE"
 
     # --- the list
 

@@ -62,7 +62,9 @@ class MakingPages(KeyPages):
             return self._generate(request, old)
         if not console.is_in_force(old, now=timezone.now()):
             return self._ended(request, old)
-        return self._form(request, RotateForm(initial=console.filled_from(old)), old)
+        now = timezone.now()
+        filled = console.narrowed_from(old, now=now) if "narrower" in request.GET else console.filled_from(old)
+        return self._form(request, RotateForm(initial=filled), old)
 
     @sensitive_variables("plaintext")
     def _generate(self, request: HttpRequest, old: ApiKey | None = None) -> HttpResponseBase:
@@ -88,14 +90,14 @@ class MakingPages(KeyPages):
         return self._page(request, "apikeys/made.html", title="Key generated", key=key, **shown)
 
     def _make(self, request: HttpRequest, form: KeyForm, token: str, old: ApiKey | None) -> tuple[ApiKey, str]:
-        person = self._person(request)
+        person, address = self._person(request), client_address(request)
         with transaction.atomic():
             spent = one_use.spend(token, user_id=request.user.pk, purpose=_purpose(old))
             if old:
-                key, plaintext = rotate_api_key(old, **form.new_key(), by=person)
+                key, plaintext = rotate_api_key(old, **form.new_key(), by=person, address=address)
                 self.log_change(request, old, f"Rotated: {key.identifier} takes its place.")
             else:
-                key, plaintext = create_api_key(**form.new_key(), created_by=person)
+                key, plaintext = create_api_key(**form.new_key(), created_by=person, address=address)
             spent.made = key.identifier
             spent.save(update_fields=["made"])
             self.log_addition(request, key, [{"added": {}}])

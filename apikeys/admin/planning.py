@@ -14,6 +14,7 @@ from apikeys.forms import PlanForm
 from apikeys.models import ApiKey
 from apikeys.plans import limits_of
 from apikeys.services import change_plan
+from emailgistics.common.clients import client_address
 from emailgistics.common.errors import ConflictError, RefusedError
 
 
@@ -48,7 +49,13 @@ class PlanPages(KeyPages):
         try:
             with transaction.atomic():
                 plan = form.cleaned_data["plan"]
-                change_plan(key, plan=plan, own_limits=form.own_limits(), by=self._person(request))
+                change_plan(
+                    key,
+                    plan=plan,
+                    own_limits=form.own_limits(),
+                    by=self._person(request),
+                    address=client_address(request),
+                )
                 self.log_change(request, key, f"Plan: {plan}, {console.limits_in_short(limits_of(key))}.")
         except RefusedError as refused:
             form.add_error(refused.field if refused.field in form.fields else None, refused.message)

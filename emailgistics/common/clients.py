@@ -1,11 +1,12 @@
 """Who a request comes from, and whether it comes too often."""
 
 import time
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
@@ -14,6 +15,7 @@ from emailgistics.common.logs import get_logger
 log = get_logger(__name__)
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
+IPV4_PREFIX = 24
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
 WINDOW_S = 60
 
@@ -43,6 +45,13 @@ def client_address(request: HttpRequest) -> str:
     return str(peer)
 
 
+def network_of(address: str) -> str:
+    """The network that an address is counted under: /24 of IPv4, /64 of IPv6; empty without an address."""
+    if not address:
+        return ""
+    return str(ip_network((address, IPV6_PREFIX if ":" in address else IPV4_PREFIX), strict=False))
+
+
 def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: int = 1, of: str = "") -> int:
     """Counts the request, as cost of them; 0 if it may go on, else after how many seconds its client may come again.
 
@@ -61,6 +70,14 @@ def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: 
     if usage is None or not _is_over(usage["count"], per_minute=per_minute, cost=cost):
         return 0
     return int(usage["time_left"]) + 1  # the second in which a window of django-ratelimit ends still belongs to it
+
+
+def too_often(wait_s: int) -> HttpResponse:
+    """Where neither a problem nor a page of the console is what the client looks at."""
+    text = f"Too many requests from your address: try again in {wait_s} seconds.\n"
+    headers = {"Retry-After": str(wait_s)}
+    content_type = "text/plain; charset=utf-8"
+    return HttpResponse(text, status=HTTPStatus.TOO_MANY_REQUESTS, content_type=content_type, headers=headers)
 
 
 def _seconds_to_wait_here(whose: str, *, group: str, per_minute: int, cost: int) -> int:

@@ -96,7 +96,8 @@ RATE_LIMITED = "`rate_limited`: the key has used up `violated_policies`; Retry-A
 ACCESS_PROBLEMS = (
     described(
         401,
-        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate.",
+        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, "
+        "with WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
     )
     | described(
         403,
@@ -105,6 +106,14 @@ ACCESS_PROBLEMS = (
     )
     | described(429, RATE_LIMITED)
 )
+
+
+class Problem(JsonResponse):
+    """A problem as it is answered. `code` is that of its body, for who counts answers."""
+
+    def __init__(self, body: Mapping[str, Any], status: int) -> None:
+        super().__init__(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+        self.code = str(body["code"])
 
 
 class BadRequestError(exceptions.APIException):
@@ -145,7 +154,7 @@ def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
         "message": detail,
         **more,
     }
-    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+    return Problem(body, status)
 
 
 def not_found() -> HttpResponse:

@@ -1,13 +1,14 @@
 """The page that makes a key in the place of another, presets and networks of the form."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyScopeUse
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
 from mailboxes.models import Mailbox
@@ -123,6 +124,44 @@ def test_a_key_that_has_ended_is_not_rotated(admin: Client) -> None:
     answer = admin.post(address_of(old, "rotate"), sent, follow=True)
     assert "has ended: add a new key" in answer.content.decode()
     assert ApiKey.objects.count() == 2
+
+
+def test_a_key_that_has_more_than_it_uses_is_rotated_into_a_narrower_one(admin: Client) -> None:
+    support, sales = make_mailbox(), make_mailbox(address="sales@example.com")
+    old, _ = make_key(mailboxes=[support, sales], scopes=[Scope.EMAILS_READ, Scope.ALIASES_WRITE])
+    assert "narrower" not in admin.get(address_of(old, "change")).content.decode()
+    today = timezone.now().astimezone(UTC).date()
+    KeyCalls.objects.create(api_key=old, day=today - timedelta(days=40), family="emails", status_class=2, count=1)
+    KeyScopeUse.objects.create(api_key=old, scope="emails:read", last_on=today)
+    KeyMailboxUse.objects.create(api_key=old, mailbox=sales, last_on=today)
+    page = admin.get(address_of(old, "change")).content.decode()
+    advised = page[page.index("It has more than it uses") : page.index("Rotate into a narrower key")]
+    assert "aliases:write" in advised
+    assert "support@example.com" in advised
+    assert not {"emails:read", "sales@example.com"} & set(re.findall(r"[\w:@.]+", advised))
+    narrower = admin.get(address_of(old, "rotate"), {"narrower": "1"}).content.decode()
+    assert re.findall(r'name="scopes" value="([\w:]+)" checked', narrower) == ["emails:read"]
+    assert re.findall(r'name="mailboxes" value="([^"]+)" checked', narrower) == ["sales@example.com"]
+    as_it_is = admin.get(address_of(old, "rotate")).content.decode()
+    assert re.findall(r'name="scopes" value="([\w:]+)" checked', as_it_is) == ["aliases:write", "emails:read"]
+
+
+def test_the_page_of_the_old_key_says_who_still_calls_with_it_and_when_nobody_does(admin: Client) -> None:
+    old, _ = make_key(name="Old", born=in_days(-60))
+    ApiKey.objects.filter(pk=old.pk).update(
+        last_used_at=timezone.now() - timedelta(hours=2, minutes=1),
+        last_used_address="192.0.2.9",
+        last_used_agent="curl",
+    )
+    assert "Moving to the new key" not in admin.get(address_of(old, "change")).content.decode()
+    new, _ = make_key(name="New", rotated_from=old, born=in_days(-2))
+    page = admin.get(address_of(old, "change")).content.decode()
+    for text in ("Not yet: it has not been quiet", "last called 2 hours ago, from 192.0.2.9", "curl", new.identifier):
+        assert text in page, text
+    ApiKey.objects.filter(pk=old.pk).update(last_used_at=in_days(-1.5))
+    assert "may have stopped altogether" in admin.get(address_of(old, "change")).content.decode()
+    ApiKey.objects.filter(pk=new.pk).update(last_used_at=timezone.now())
+    assert "Quiet for 24 h: safe to delete" in admin.get(address_of(old, "change")).content.decode()
 
 
 # --- presets and networks

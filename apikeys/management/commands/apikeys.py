@@ -183,7 +183,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
             super().print_one(row, options, **once)
             return
         replaced = row.rotated_from and row.rotated_from.identifier
-        lines = self._for_people(row) | self._end_of(row) | {"replaces": replaced} | once
+        lines = self._for_people(row) | self._last_use_of(row) | self._end_of(row) | {"replaces": replaced} | once
         for line in aligned([[name, readable(value)] for name, value in lines.items()]):
             self.stdout.write(line)
         for name in once:
@@ -233,6 +233,13 @@ class Command(Looking, ResourceCommand[ApiKey]):
             "networks": row.networks or "any",
             "mailboxes": "all, also future ones" if is_for_all else named or "none any more: all of them were deleted",
         }
+
+    def _last_use_of(self, row: ApiKey) -> dict[str, Any]:
+        if row.last_used_at is None:
+            return {"last_used": "never"}
+        at = row.last_used_at.isoformat(timespec="seconds")
+        where = f" from {row.last_used_address}" if row.last_used_address else ""
+        return {"last_used": f"{at}{where}" + (f" with {row.last_used_agent}" if row.last_used_agent else "")}
 
     def _end_of(self, row: ApiKey) -> dict[str, Any]:
         """Who revoked it, and why."""

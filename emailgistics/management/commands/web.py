@@ -20,7 +20,8 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         selftest.wait_and_refuse()
         Server(
-            "emailgistics.wsgi:application",
+            "emailgistics.wsgi:served",
+            factory=True,
             address=settings.HTTP_HOST,
             port=settings.HTTP_PORT,
             interface=Interfaces.WSGI,
