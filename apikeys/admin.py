@@ -20,7 +20,8 @@ from unfold.decorators import display
 from apikeys import console, presets
 from apikeys.forms import KeyForm, RevokeForm
 from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet
-from apikeys.services import create_api_key, limits_of, revoke_api_key
+from apikeys.plans import limits_of
+from apikeys.services import create_api_key, revoke_api_key
 from emailgistics.common import one_use
 from emailgistics.common.admin import ConsoleModelAdmin
 from emailgistics.common.errors import RefusedError

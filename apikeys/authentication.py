@@ -7,10 +7,13 @@ import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -18,13 +21,15 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
+from apikeys.credentials import KEY_PREFIX, MalformedKeyError, new_key, parse_key
+from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
+from apikeys.plans import granted
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.logs import get_logger
-from emailgistics.common.problems import REALM
+from emailgistics.common.problems import REALM, RateLimitedError
 
 log = get_logger(__name__)
 
@@ -70,13 +75,15 @@ class Admission:
 
     key: FoundKey
     address: str
+    verdict: Verdict
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`, or `X-API-KEY: <key>`. Never the query string: those end up in logs."""
 
     def authenticate(self, request: Request) -> tuple[None, Principal]:
-        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks.
+        """In this order for each request: form and checksum (no query), the key (one query), its standing, networks,
+        limits.
 
         What follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within
         its allowlist (`requests.find`), the body's form, the work.
@@ -90,7 +97,10 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = lookup(identifier, plaintext)
         refuse_unless_it_stands(key)
         refuse_other_networks(key, address)
-        request._request.admission = Admission(key, address)  # type: ignore[attr-defined]  # noqa: SLF001
+        verdict = charge(key.principal.key_id, granted(key.plan, key.own_limits), cost_of(request))
+        request._request.admission = Admission(key, address, verdict)  # type: ignore[attr-defined]  # noqa: SLF001
+        if not verdict.is_admitted:
+            raise limits_reached(verdict)
         return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
@@ -114,25 +124,16 @@ def credentials(request: Request) -> str:
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:
     """Raises KeyRefusedError if there is no such key."""
-    rows = list(
-        # not sealed: its allowlist may be incomplete, so it is no key yet
-        ApiKey.objects.filter(identifier=identifier, sealed=True)
-        .annotate(
-            # the database's clock: hosts need not agree on the moment
-            has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
-            is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
-        )
-        .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
-    )
-    if not rows or not _is_the_key(plaintext, digest=bytes(rows[0][1]), pepper=rows[0][2]):
+    key, allowlist = _key_query().ask(identifier)
+    if key is None or not _is_the_key(plaintext, digest=bytes(key[1]), pepper=key[2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
-    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked, *_ = rows[0]
+    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked = key
     caller = Principal(
         key_id=pk,
         identifier=identifier,
-        scopes=widen(scopes),
+        scopes=_widened(tuple(scopes)),
         all_mailboxes=all_mailboxes,
-        mailbox_ids=_live_mailboxes((row[-2], row[-1]) for row in rows),
+        mailbox_ids=frozenset(allowlist),
     )
     return FoundKey(caller, networks, plan, own_limits, expires_at, has_expired=has_expired, is_revoked=revoked)
 
@@ -147,6 +148,26 @@ def refuse_unless_it_stands(key: FoundKey) -> None:
 def refuse_other_networks(key: FoundKey, address: str) -> None:
     if key.networks and not (address and any(ip_address(address) in ip_network(known) for known in key.networks)):
         raise KeyRefusedError("network_not_allowed", f"This API key may not be used from {address or 'here'}.")
+
+
+def cost_of(request: Request) -> int:
+    """What the request spends of its key's limits: 1, unless the view's `request_costs` name, by action, a function of
+    the request that says otherwise.
+    """
+    view = request.parser_context["view"]
+    cost = getattr(view, "request_costs", {}).get(getattr(view, "action", None))
+    return cost(request._request) if cost else 1  # noqa: SLF001 - DRF has no public name for it
+
+
+def limits_reached(verdict: Verdict) -> RateLimitedError:
+    violated = " and ".join(f"{quota.limit:,} per {quota.window.name}" for quota in verdict.violated)
+    seconds = f"{verdict.retry_after} second{'s' * (verdict.retry_after != 1)}"
+    return RateLimitedError(
+        f"This key has used up its requests, {violated}; send this one again in {seconds}. "
+        f"For more of them ask {settings.SUPPORT_CONTACT or 'the administrator of this installation'}.",
+        policies=[quota.window.name for quota in verdict.violated],
+        retry_after=verdict.retry_after,
+    )
 
 
 def widen(names: Iterable[str]) -> frozenset[Scope]:
@@ -165,9 +186,60 @@ def _is_the_key(plaintext: str, *, digest: bytes, pepper: int) -> bool:
     return hmac.compare_digest(digest, expected)
 
 
-def _live_mailboxes(rows: Iterable[tuple[UUID | None, object]]) -> frozenset[UUID]:
-    # a key without an allowlist still has one row, with nothing in it
-    return frozenset(mailbox for mailbox, deleted_at in rows if mailbox is not None and deleted_at is None)
+class KeyQuery:
+    """The query for a key and its allowlist: a row for each mailbox, or one with none.
+
+    Put together once. It is asked for every request, and putting it together takes the ORM several times as long as
+    the database takes to answer it.
+    """
+
+    def __init__(self) -> None:
+        found = (
+            # not sealed: its allowlist may be incomplete, so it is no key yet
+            ApiKey.objects.filter(identifier=new_key().identifier, sealed=True)
+            .annotate(
+                # the database's clock: hosts need not agree on the moment
+                has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
+                is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
+            )
+            .order_by()
+            .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
+        )
+        compiler = found.query.get_compiler(DEFAULT_DB_ALIAS)
+        self._sql, self._parameters = compiler.as_sql()
+        if len(self._parameters) != 1:
+            raise TypeError(f"the identifier is the only parameter, not one of {len(self._parameters)}")
+        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
+
+    def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID]]:
+        """KEY_COLUMNS of the key, and those mailboxes that are not deleted."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, [identifier])
+            rows = cursor.fetchall()
+        if not rows:
+            return None, []
+        key = [self._converted(column, rows[0][column]) for column in range(len(KEY_COLUMNS))]
+        mailbox = len(KEY_COLUMNS)
+        # whether it is deleted follows
+        live = (row[mailbox] for row in rows if row[mailbox] is not None and row[mailbox + 1] is None)
+        return key, [self._converted(mailbox, value) for value in live]
+
+    def _converted(self, column: int, value: Any) -> Any:
+        """As the model has it; each database has its own way with JSON, UUIDs and instants."""
+        converters, expression = self._converters.get(column, ((), None))
+        for convert in converters:
+            value = convert(value, expression, connection)
+        return value
+
+
+@cache
+def _key_query() -> KeyQuery:
+    return KeyQuery()
+
+
+@lru_cache(maxsize=256)
+def _widened(scopes: tuple[str, ...]) -> frozenset[Scope]:
+    return widen(scopes)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

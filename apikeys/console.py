@@ -13,7 +13,7 @@ from django.http import QueryDict
 from apikeys import presets
 from apikeys.forms import CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, start_of
 from apikeys.models import ApiKey
-from apikeys.services import Limits, limits_of
+from apikeys.plans import Limits, limits_of
 from emailgistics.common import one_use
 from emailgistics.common.access import Scope
 from emailgistics.common.secret import Secret

@@ -1,8 +1,7 @@
-"""Making keys and ending them. Nothing else about a key ever changes."""
+"""Making keys, ending them, and giving them another plan. Nothing else about a key ever changes."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from zoneinfo import ZoneInfo
@@ -15,11 +14,15 @@ from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
+from apikeys.plans import parse_own_limits, parse_plan
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.errors import ConflictError, RefusedError
+from emailgistics.common.logs import get_logger
 from emailgistics.common.text import within
 from mailboxes.models import Mailbox
+
+log = get_logger(__name__)
 
 FULL = "full"
 MAX_NAME_LENGTH = 200
@@ -27,25 +30,6 @@ DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[hd])")
 MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-BASE_LIMITS = {"minute": 100, "hour": 1000, "day": 10_000}  # requests of one key
-PLAN_FACTORS = {ApiKey.Plan.STANDARD: 1, ApiKey.Plan.PRO: 2, ApiKey.Plan.ENTERPRISE: 10}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Requests that one key may make."""
-
-    minute: int
-    hour: int
-    day: int
-
-
-def limits_of(key: ApiKey) -> Limits:
-    if key.own_limits is not None:
-        return Limits(**key.own_limits)
-    factor = PLAN_FACTORS[ApiKey.Plan(key.rate_plan)]
-    return Limits(**{window: factor * base for window, base in BASE_LIMITS.items()})
 
 
 def create_api_key(
@@ -70,8 +54,7 @@ def create_api_key(
     _check_expiry(expires_at, now=timezone.now())
     if not chosen:
         raise RefusedError("A key needs at least one scope.", field="scopes")
-    if plan not in ApiKey.Plan.values:
-        raise RefusedError(f"plan is one of {', '.join(ApiKey.Plan.values)}.", field="plan")
+    plan = parse_plan(plan)
     if mailboxes is not None:
         _check_allowlist(mailboxes)
     from_where = parse_networks(networks)
@@ -104,6 +87,22 @@ def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> 
         revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
     )
     key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
+
+
+def change_plan(
+    key: ApiKey, *, plan: str, own_limits: Mapping[str, int | None] | None = None, by: User | None = None
+) -> None:
+    """Holds from the next call on, also for what was spent before. own_limits are for an enterprise key: minute, hour,
+    day; what is not among them is as the plan has it.
+
+    Raises RefusedError, with the field; ConflictError for a key that has ended.
+    """
+    plan = parse_plan(plan)
+    values = {"rate_plan": plan, "own_limits": parse_own_limits(plan, own_limits or {})}
+    if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
+        raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+    key.refresh_from_db(fields=[*values])
+    log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

@@ -107,6 +107,14 @@ DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
 
 # --- keys
 APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
+# requests of one key with the plan standard; see apikeys/plans.py
+RATE_LIMIT_MINUTE = env.number("RATE_LIMIT_MINUTE", default=100, at_most=10**6)
+RATE_LIMIT_HOUR = env.number("RATE_LIMIT_HOUR", default=1000, at_most=10**7)
+RATE_LIMIT_DAY = env.number("RATE_LIMIT_DAY", default=10_000, at_most=10**8)
+if not RATE_LIMIT_MINUTE <= RATE_LIMIT_HOUR <= RATE_LIMIT_DAY:
+    raise ImproperlyConfigured("Of RATE_LIMIT_MINUTE, _HOUR and _DAY a longer time must not have less than a shorter.")
+# whom to ask for more, as a 429 names him: an address or a URL
+SUPPORT_CONTACT = env("SUPPORT_CONTACT", default="")
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours, see console/apps.py
@@ -129,6 +137,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
+    "apikeys.middleware.ApiKeyHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -202,6 +211,8 @@ else:
 
 # --- Celery: the broker only wakes workers; the database is the queue
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "redis+socket"))
+# the broker's name for a socket is not what the client calls it
+REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "embedded://localhost"  # see common/filebroker.py
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -241,8 +252,7 @@ CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name i
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        # the broker's name for a socket is not what the client calls it
-        "LOCATION": REDIS_URL.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db="),
+        "LOCATION": REDIS_CLIENT_URL,
         "KEY_PREFIX": "emailgistics",
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import Phase, settings
+from pytest_django import Settings
 
 from tests import environment
 from tests.installation import Installation
@@ -79,6 +80,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     ) as running:
         running.start()
         yield running
+
+
+@pytest.fixture
+def real_limits(settings: Settings) -> None:
+    """What a key may do where nobody says otherwise; all other tests have more than they can use."""
+    settings.RATE_LIMIT_MINUTE, settings.RATE_LIMIT_HOUR, settings.RATE_LIMIT_DAY = 100, 1000, 10_000
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,7 +25,7 @@ from drf_spectacular.validation import validate_schema
 
 from apikeys.credentials import new_key
 from apikeys.permissions import _actions
-from apikeys.services import revoke_api_key
+from apikeys.services import change_plan, revoke_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.bodies import MAX_DEPTH
 from emailgistics.common.requests import MAX_BODY_BYTES
@@ -43,6 +43,10 @@ Json = dict[str, Any]
 DOCUMENT = settings.BASE_DIR / "docs" / "openapi.yaml"
 SAMPLE = settings.BASE_DIR / "tests" / "emails" / "alternative_with_picture.eml"
 PROBLEM = "application/problem+json"
+LIMIT_HEADERS = {
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy",
+    "X-API-Key-Id", "X-API-Key-Expires",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +122,7 @@ def test_every_operation_says_who_may(document: Json) -> None:
 def test_every_operation_says_what_goes_wrong(document: Json) -> None:
     for path, method, operation in operations(document):
         where, answers = (path, method), operation["responses"]
-        assert {"401", "403"} <= answers.keys(), where
+        assert {"401", "403", "429"} <= answers.keys(), where
         assert any(status.startswith("2") for status in answers), where
         if "{" in path:
             assert "404" in answers, where
@@ -127,6 +131,8 @@ def test_every_operation_says_what_goes_wrong(document: Json) -> None:
         for status, answer in answers.items():
             assert answer["description"], where
             assert "X-Request-Id" in answer["headers"], where
+            assert (answer["headers"].keys() >= LIMIT_HEADERS) is (status < "3" or status == "429"), where
+            assert ("Retry-After" in answer["headers"]) is (status == "429"), where
             if status >= "4":
                 assert list(answer["content"]) == [PROBLEM], where
 
@@ -138,7 +144,7 @@ def test_every_code_that_an_operation_names_is_in_the_table(document: Json) -> N
             if status < "4":
                 continue
             named = {code for code in re.findall(r"`([a-z_]+)`", answer["description"]) if "_" in code}
-            named -= {"required_scopes"}
+            named -= {"required_scopes", "violated_policies"}
             assert named <= {code for known_status, code in known if known_status == int(status)}, (path, method)
 
 
@@ -217,7 +223,9 @@ def test_the_table_of_errors_is_in_it(document: Json) -> None:
 @pytest.mark.django_db
 def test_the_table_of_errors_has_what_is_answered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     driven: set[tuple[int, str]] = set()
-    asked = chain(wrong_requests(), wrong_keys(), refused_changes(), refused_mail(monkeypatch), faults(monkeypatch))
+    asked = chain(
+        wrong_requests(), wrong_keys(), too_many(), refused_changes(), refused_mail(monkeypatch), faults(monkeypatch)
+    )
     for ask in asked:
         answer = ask()
         told = answer.json()
@@ -289,6 +297,14 @@ def refused_changes() -> Iterator[Ask]:
     email_id = Email.objects.order_by("id")[0].public_id
     yield partial(client.get, f"/v1/emails/{email_id}/raw", headers={"Range": "bytes=99999-"})
     yield partial(client.post, f"/v1/emails/{email_id}/release", content_type="application/json")
+
+
+def too_many() -> Iterator[Ask]:
+    key, plaintext = make_key()
+    change_plan(key, plan="enterprise", own_limits={"minute": 1})
+    ask = partial(client_of(plaintext).get, "/v1/me")
+    assert ask().status_code == HTTPStatus.OK
+    yield ask
 
 
 def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:

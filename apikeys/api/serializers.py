@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys.models import ApiKey
-from apikeys.services import limits_of
+from apikeys.plans import limits_of
 from mailboxes.api.serializers import InstantField, PublicIdField
 
 

@@ -75,7 +75,7 @@ def deliveries_per_second(folder: Path, sink: Sink, *, runs: int = 3) -> float:
     subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     with database("peer") as url:
         env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(home), "PYTHONWARNINGS": "ignore"}
-        env |= {"PEER_DATABASE": _parts(url), "PEER_BROKER": REDIS_URL, "DJANGO_SETTINGS_MODULE": "peer_settings"}
+        env |= {"PEER_DATABASE": parts_of(url), "PEER_BROKER": REDIS_URL, "DJANGO_SETTINGS_MODULE": "peer_settings"}
         django = [python, "-m", "django"]
         subprocess.run([*django, "makemigrations", "shop", "-v0"], cwd=home, env=env, check=True)
         subprocess.run([*django, "migrate", "--run-syncdb", "-v0"], cwd=home, env=env, check=True)
@@ -100,7 +100,7 @@ def _one_run(python: Path, home: Path, env: dict[str, str], sink: Sink) -> float
     return len(arrived) / (arrived[-1] - arrived[0])
 
 
-def _parts(url: str) -> str:
+def parts_of(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     engine = "django.db.backends.postgresql"
     return " ".join((engine, parts.hostname or "", str(parts.port or 5432), parts.username or "", parts.path[1:]))

@@ -24,6 +24,8 @@ log = get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 REALM = "Emailgistics API"
+# of draft-ietf-httpapi-ratelimit-headers-10, section 5.1
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 RETRY_AFTER_S = 5  # a database that is restarted is back by then
 # one text for what does not exist, what the key may not see and what is no id at all
 NOT_FOUND = "There is nothing here, or nothing that this key may see."
@@ -69,6 +71,11 @@ class ProblemSerializer(serializers.Serializer[Any]):
     required_scopes = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="with insufficient_scope"
     )
+    violated_policies = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="with rate_limited: minute, hour, day; repeated as violated-policies, as the type has it",
+    )
     request_id = serializers.CharField(required=False, help_text="with 5xx; always in X-Request-Id")
 
 
@@ -84,12 +91,18 @@ BODY_PROBLEMS = (
     | described(415, "`unsupported_media_type`: the body is JSON, sent as application/json or without a Content-Type.")
 )
 NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
-ACCESS_PROBLEMS = described(
-    401, "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate."
-) | described(
-    403,
-    "`insufficient_scope` with `required_scopes`, or `allowlist_restricted`: this acts on a whole domain, and the key "
-    "is not for all mailboxes. Neither says whether a thing exists that the key may not see.",
+RATE_LIMITED = "`rate_limited`: the key has used up `violated_policies`; Retry-After says when to come again."
+ACCESS_PROBLEMS = (
+    described(
+        401,
+        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate.",
+    )
+    | described(
+        403,
+        "`insufficient_scope` with `required_scopes`, or `allowlist_restricted`: this acts on a whole domain, and the "
+        "key is not for all mailboxes. Neither says whether a thing exists that the key may not see.",
+    )
+    | described(429, RATE_LIMITED)
 )
 
 
@@ -107,6 +120,17 @@ class InsufficientScopeError(exceptions.PermissionDenied):
         listed = ", ".join(self.required)
         super().__init__(f"This needs a key with the scope {listed}.", "insufficient_scope")
         self.challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{" ".join(self.required)}"'
+
+
+class RateLimitedError(exceptions.APIException):
+    """The key was used too often. retry_after is in whole seconds."""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, *, policies: Sequence[str], retry_after: int) -> None:
+        super().__init__(detail, "rate_limited")
+        self.policies = list(policies)
+        self.wait = retry_after
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
@@ -204,6 +228,9 @@ def _of_api_exception(exc: exceptions.APIException, view: Any = None) -> HttpRes
             more["required_scopes"] = exc.required
         case exceptions.UnsupportedMediaType():
             detail = f"Send the body as {_taken_by(view)}, and say so in Content-Type."
+        case RateLimitedError():
+            # the type comes with a name that is not like ours
+            more |= {"type": QUOTA_EXCEEDED, "violated_policies": exc.policies, "violated-policies": exc.policies}
         case exceptions.Throttled():
             code = "rate_limited"
     answer = problem(exc.status_code, code, detail, **more)

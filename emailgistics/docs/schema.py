@@ -25,7 +25,8 @@ REQUIRED = exceptions.ErrorDetail("This field is required.", "required")
 
 COMPONENTS = "#/components/schemas/"
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
-REQUEST_ID = "#/components/headers/RequestId"
+REQUEST_ID, RETRY_AFTER = "RequestId", "RetryAfter"
+HEADER_COMPONENTS = frozenset(component for component, *_ in texts.HEADERS)
 
 _making = threading.Lock()  # drf-spectacular keeps what it is at in globals
 
@@ -75,7 +76,8 @@ def finish(result: Json, **_: Any) -> Json:
         name: schemes[name] | {"description": text} for name, text in texts.SECURITY_SCHEMES.items()
     }
     result["components"]["headers"] = {
-        "RequestId": {"description": "of this request, for the operator's log", "schema": {"type": "string"}}
+        component: {"description": description, "schema": {"type": kind}, "example": example}
+        for component, _, kind, description, example in texts.HEADERS
     }
     for name, (description, example) in events.HEADERS.items():
         for event in events.EVENTS:
@@ -121,13 +123,25 @@ def _finish_operation(path: str, operation: Json) -> None:
     said = operation.get("description", "")
     operation["description"] = f"{said}\n\n{needs if scopes else 'Any valid key will do.'}".strip()
     for status, response in operation["responses"].items():
-        response.setdefault("headers", {})["X-Request-Id"] = {"$ref": REQUEST_ID}
+        response.setdefault("headers", {}).update(_headers_of(int(status)))
         # a description is required, and "" says nothing
         description = str(response["description"]) or HTTPStatus(int(status)).phrase
         response["description"] = description
         content = response.get("content", {}).get(problems.CONTENT_TYPE)
         if content and (example := _problem_example(int(status), description, scopes)):
             content["example"] = example
+
+
+def _headers_of(status: int) -> Json:
+    """Those about limits are named where they are looked for: on success, and on a 429."""
+    left_out = set()
+    if status != HTTPStatus.TOO_MANY_REQUESTS:
+        left_out = {RETRY_AFTER} if status < HTTPStatus.MULTIPLE_CHOICES else {*HEADER_COMPONENTS} - {REQUEST_ID}
+    return {
+        name: {"$ref": f"#/components/headers/{component}"}
+        for component, name, *_ in texts.HEADERS
+        if component not in left_out
+    }
 
 
 def _problem_example(status: int, description: str, scopes: list[str]) -> Json | None:

@@ -55,10 +55,34 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (413, "body_too_large", "The body is larger than is taken there: 1 MiB, or what a mail may have."),
     (415, "unsupported_media_type", "The body is not of a type that is taken there."),
     (416, "range_not_satisfiable", "The range of a file that was asked for is beyond its end; see `Content-Range`."),
+    (429, "rate_limited", "The key has used up `violated_policies`; `Retry-After` says when to come again."),
     (429, "mailbox_full", "A recipient's mailbox has no room for this mail; later it may have."),
     (500, "internal_error", "A fault on our side; `request_id` finds it in the operator's log."),
     (503, "unavailable", "A fault on our side that may be over in a moment: try again."),
 )
+
+# (component, header, type, what it is, an example): of the answers to a key that is good; see schema._headers_of
+HEADERS: tuple[tuple[str, str, str, str, str | int], ...] = (
+    (
+        "RequestId", "X-Request-Id", "string", "of this request, for the operator's log",
+        "req_01jz8c5w1xf0vt9m3k6q2r7h4e",
+    ),
+    ("KeyId", "X-API-Key-Id", "string", "the key that asked", "emgk_AbC123xYz9"),
+    ("KeyExpires", "X-API-Key-Expires", "string", "when that key ends", "2030-01-31T18:00:00.000Z"),
+    ("Limit", "X-RateLimit-Limit", "integer", "requests an hour; on a 429 the limit that was reached", 1000),
+    ("Remaining", "X-RateLimit-Remaining", "integer", "how many of them are left", 850),
+    ("Reset", "X-RateLimit-Reset", "integer", "when they come back, in seconds since 1970", 1640995200),
+    (
+        "RateLimitPolicy", "RateLimit-Policy", "string", "all limits of the key, as q requests in w seconds",
+        '"minute";q=100;w=60, "hour";q=1000;w=3600, "day";q=10000;w=86400',
+    ),
+    (
+        "RateLimit", "RateLimit", "string",
+        "what is left of each, r, and in how many seconds, t, some comes back; on a 429 of those reached",
+        '"minute";r=99;t=61, "hour";r=850;t=1740, "day";r=9850;t=30540',
+    ),
+    ("RetryAfter", "Retry-After", "integer", "seconds after which the same request may be sent", 17),
+)  # fmt: skip
 
 _ERROR_ROWS = "\n".join(f"| {status} | `{code}` | {meaning} |" for status, code, meaning in ERRORS)
 
@@ -104,8 +128,15 @@ Newest first, as `{{"data": […], "pagination": {{…}}}}` with a `Link` header
 
 ## Limits
 
-`GET /v1/me` shows how many requests a minute, an hour and a day the key's plan grants. This version does not enforce
-them yet and sends no rate-limit headers. Prefer webhooks to polling all the same.
+Each key has a number of requests a minute (any 60 seconds), an hour and a day (as the clock has them, in UTC);
+`GET /v1/me` shows them. Every request whose key is good costs one, whatever the answer; handing in a mail costs one for
+each MiB that is begun, and never more than a whole limit. One that does not fit all three costs nothing and is a 429
+`rate_limited`: come again after as many seconds as `Retry-After` says, not sooner. Prefer webhooks to polling.
+
+Every answer to a good key has `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) of the hour, on a
+429 of the limit that it is about; `RateLimit-Policy` and `RateLimit` with all of them, as in
+draft-ietf-httpapi-ratelimit-headers-10 (`q` requests in `w` seconds; `r` are left, `t` seconds until some come back);
+and `X-API-Key-Id` and `X-API-Key-Expires`.
 
 ## Who a mail is from
 

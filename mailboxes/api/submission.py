@@ -5,7 +5,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
 
-from django.http import UnreadablePostError
+from django.http import HttpRequest, UnreadablePostError
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import exceptions, serializers
 from rest_framework.exceptions import ErrorDetail
@@ -20,6 +20,7 @@ from mailboxes.models import Email, Mailbox
 from mailboxes.smtp import syntax
 
 READ_OCTETS = 64 * 1024
+MIB = 1024 * 1024
 MAX_RECIPIENTS = 100  # as of SMTP
 NO_MAIL = "There is no mail in the body."
 BLOCKED = "A rule blocks this mail."
@@ -80,6 +81,11 @@ class InternationalMailParser(MailParser):
     """Mail with UTF-8 in its headers (RFC 6532)."""
 
     media_type = "message/global"
+
+
+def cost_of(request: HttpRequest) -> int:
+    """Of the key's limits: one for each MiB that is begun. What comes in chunks is refused, whatever its size."""
+    return 1 if is_chunked(request) else max(1, -(-declared_length(request) // MIB))
 
 
 def octets_in(request: Request) -> bytes:
@@ -188,6 +194,10 @@ MAIL_PROBLEMS = (
     | described(411, "`length_required`: the body came in chunks, of which a lost connection could leave half a mail.")
     | described(413, "`body_too_large`: a mail has at most 40 MiB, unless the operator says otherwise.")
     | described(415, "`unsupported_media_type`: the body is a mail, sent as message/rfc822 or message/global.")
-    | described(429, "`mailbox_full`: a recipient's mailbox has no room for this mail; try again when it has.")
+    | described(
+        429,
+        "`mailbox_full`: a recipient's mailbox has no room for this mail; try again when it has. Or `rate_limited`: "
+        "the key has used up `violated_policies`, of which a mail needs one for each MiB that is begun.",
+    )
     | described(503, "`unavailable`: nothing was stored; try again, see Retry-After.")
 )

@@ -17,8 +17,6 @@ from tests.access.table import Row
 from tests.apikeys.factories import make_expired_key, make_key, make_unsealed_key
 from tests.factories import in_days
 
-PLENTY = {"minute": 10**6, "hour": 10**6, "day": 10**6}  # no limit is what is asked about here
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -126,8 +124,7 @@ class Callers:
 
     def _make(self, scopes: set[Scope], *, everywhere: bool) -> None:
         if (frozenset(scopes), everywhere) not in self._made:
-            key, plaintext = make_key(mailboxes=None if everywhere else self._mailboxes, scopes=scopes)
-            ApiKey.objects.filter(pk=key.pk).update(rate_plan=ApiKey.Plan.ENTERPRISE, own_limits=PLENTY)
+            _, plaintext = make_key(mailboxes=None if everywhere else self._mailboxes, scopes=scopes)
             self._made[frozenset(scopes), everywhere] = Caller(bearer(plaintext))
 
 

@@ -43,12 +43,13 @@ def test_an_id_in_a_path_tells_nothing_about_what_is_there(
         for kind, with_id in operation.places(world.visible):
             for method in operation.spoken:
                 is_thorough = scopes is ALL and method == operation.method
-                check_that_all_are_the_same(
+                seen = check_that_all_are_the_same(
                     world.invisible(kind) if is_thorough else world.some_hidden(kind),
                     lambda id_: caller.ask(method, with_id(id_)),  # noqa: B023 - called at once
                     what=f"{method} {operation.path}",
                     may_be=(403,) if is_refused else (404,),
                 )
+                assert seen.cost == 1, f"{method} {operation.path} costs {seen.cost}"
 
 
 @each(WITH_ID)
@@ -93,7 +94,7 @@ def test_to_a_key_for_all_mailboxes_what_was_deleted_is_what_never_was(
     caller = callers.of(*ALL, everywhere=True)
     for kind, with_id in operation.places(world.visible):
         check_that_all_are_the_same(
-            [worlds.unknown(kind), *world.deleted[kind], *world.malformed(kind)],
+            [worlds.unknown(kind), *world.deleted[kind], *world.malformed(kind)[::5]],
             lambda id_: caller.ask(operation.method, with_id(id_)),  # noqa: B023 - called at once
             what=f"{operation} for all mailboxes",
             may_be=(404,),

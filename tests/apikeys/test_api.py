@@ -12,6 +12,7 @@ from tests.factories import in_days, make_mailbox
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.usefixtures("real_limits")
 def test_a_key_can_read_about_itself_whatever_its_scopes() -> None:
     mailbox, gone = make_mailbox(), make_mailbox(address="sales@example.com")
     key, plaintext = make_key(

@@ -6,13 +6,14 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
 from apikeys.models import ApiKey, ApiKeyMailbox
-from apikeys.services import create_api_key, limits_of, parse_expiry, parse_scopes, revoke_api_key
+from apikeys.plans import Limits, limits_of
+from apikeys.services import change_plan, create_api_key, parse_expiry, parse_scopes, revoke_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
-from emailgistics.common.errors import RefusedError
+from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.ids import uuid7
 from mailboxes.services import provision
-from tests.apikeys.factories import make_key
+from tests.apikeys.factories import make_expired_key, make_key
 from tests.factories import in_days, make_mailbox
 
 NOW = datetime(2030, 6, 1, 10, 30, tzinfo=UTC)
@@ -156,7 +157,54 @@ def test_any_other_expiry_is_refused_with_examples(text: str) -> None:
 @pytest.mark.parametrize(("plan", "limits"), [
     ("standard", (100, 1000, 10_000)), ("pro", (200, 2000, 20_000)), ("enterprise", (1000, 10_000, 100_000)),
 ])  # fmt: skip
+@pytest.mark.usefixtures("real_limits")
 def test_a_plan_multiplies_the_limits(plan: str, limits: tuple[int, int, int]) -> None:
     key, _ = make_key(plan=plan)
     found = limits_of(key)
     assert (found.minute, found.hour, found.day) == limits
+
+
+# --- another plan
+
+
+@pytest.mark.usefixtures("real_limits")
+def test_a_plan_can_be_changed_and_an_enterprise_key_has_numbers_of_its_own() -> None:
+    key, _ = make_key()
+    change_plan(key, plan="enterprise", own_limits={"minute": 700, "day": None})
+    stored = ApiKey.objects.get(pk=key.pk)
+    assert (stored.rate_plan, stored.own_limits) == ("enterprise", {"minute": 700, "hour": 10_000, "day": 100_000})
+    assert limits_of(key) == limits_of(stored) == Limits(700, 10_000, 100_000)
+    change_plan(key, plan="enterprise")
+    assert (key.own_limits, limits_of(key)) == (None, Limits(1000, 10_000, 100_000))
+    change_plan(key, plan="pro")
+    assert (ApiKey.objects.get(pk=key.pk).rate_plan, limits_of(key)) == ("pro", Limits(200, 2000, 20_000))
+
+
+@pytest.mark.usefixtures("real_limits")
+@pytest.mark.parametrize("plan, own, field", [
+    ("gold", {}, "plan"),
+    ("pro", {"minute": 5}, "plan"),
+    ("enterprise", {"minute": 0}, "minute"),
+    ("enterprise", {"day": 10**9 + 1}, "day"),
+    ("enterprise", {"minute": "5"}, "minute"),
+    ("enterprise", {"week": 5}, "own_limits"),
+    ("enterprise", {"minute": 50, "hour": 40}, "own_limits"),
+    ("enterprise", {"day": 9_999}, "own_limits"),
+])  # fmt: skip
+def test_what_is_no_plan_is_refused_and_nothing_changes(plan: str, own: dict[str, Any], field: str) -> None:
+    key, _ = make_key()
+    with pytest.raises(RefusedError) as refusal:
+        change_plan(key, plan=plan, own_limits=own)
+    assert refusal.value.field == field
+    stored = ApiKey.objects.get(pk=key.pk)
+    assert (stored.rate_plan, stored.own_limits) == ("standard", None)
+
+
+def test_a_key_that_has_ended_keeps_its_plan() -> None:
+    revoked, _ = make_key()
+    revoke_api_key(revoked)
+    expired, _ = make_expired_key()
+    for key in (revoked, expired):
+        with pytest.raises(ConflictError, match="has ended"):
+            change_plan(key, plan="pro")
+        assert ApiKey.objects.get(pk=key.pk).rate_plan == "standard"

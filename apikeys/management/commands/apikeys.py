@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
@@ -7,7 +8,8 @@ from django.utils import timezone
 from apikeys.api.serializers import ApiKeySerializer
 from apikeys.credentials import MalformedKeyError, parse_key
 from apikeys.models import ApiKey
-from apikeys.services import FULL, create_api_key, parse_expiry, parse_scopes, revoke_api_key
+from apikeys.plans import Limits
+from apikeys.services import FULL, change_plan, create_api_key, parse_expiry, parse_scopes, revoke_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.commands import Json, ResourceCommand, Verbs, aligned, readable
 from emailgistics.common.errors import NotFoundError
@@ -46,6 +48,13 @@ class Command(ResourceCommand[ApiKey]):
         revoke = verbs.add(self.end_verb, "end one, for good: its row stays", self._revoke)
         revoke.add_argument("which", help=self.handle_help)
         revoke.add_argument("--reason", default="", metavar="TEXT", help="why, for those who look at it later")
+        plan = verbs.add("plan", "give one another plan, from its next call on", self._plan)
+        plan.add_argument("which", help=self.handle_help)
+        plan.add_argument("--plan", choices=ApiKey.Plan.values, required=True)
+        for window in (field.name for field in fields(Limits)):
+            plan.add_argument(
+                f"--{window}", type=int, metavar="N", help=f"requests a {window} of a key with the plan enterprise"
+            )
 
     def add_create_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True, help="what uses it")
@@ -106,6 +115,11 @@ class Command(ResourceCommand[ApiKey]):
             super().print_one(row, options)
         else:
             self.stdout.write(f"revoked {row.identifier}")
+
+    def _plan(self, options: Json) -> None:
+        row = self.find(options["which"])
+        change_plan(row, plan=options["plan"], own_limits={field.name: options[field.name] for field in fields(Limits)})
+        self.print_one(row, options)
 
     def _for_people(self, row: ApiKey) -> dict[str, Any]:
         """The JSON, with the status, and with mailboxes by address."""

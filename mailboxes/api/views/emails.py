@@ -74,6 +74,7 @@ class EmailViewSet(EmailViews):
         "attachments": Scope.EMAILS_CONTENT,
     }
     body_limits: ClassVar = {"create": "MAX_MESSAGE_BYTES"}
+    request_costs: ClassVar = {"create": submission.cost_of}
 
     @extend_schema(
         summary="List emails, newest first",
