@@ -7,11 +7,13 @@ import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -20,7 +22,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from apikeys import failures
-from apikeys.credentials import KEY_PREFIX, MalformedKeyError, parse_key
+from apikeys.credentials import KEY_PREFIX, MalformedKeyError, new_key, parse_key
 from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
 from apikeys.plans import granted
@@ -156,25 +158,16 @@ def identifier_of(plaintext: str) -> str:
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:
     """Raises KeyRefusedError if there is no such key."""
-    rows = list(
-        # not sealed: its allowlist may be incomplete, so it is no key yet
-        ApiKey.objects.filter(identifier=identifier, sealed=True)
-        .annotate(
-            # the database's clock: hosts need not agree on the moment
-            has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
-            is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
-        )
-        .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
-    )
-    if not rows or not _is_the_key(plaintext, digest=bytes(rows[0][1]), pepper=rows[0][2]):
+    key, allowlist = _key_query().ask(identifier)
+    if key is None or not _is_the_key(plaintext, digest=bytes(key[1]), pepper=key[2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
-    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked, *_ = rows[0]
+    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked = key
     caller = Principal(
         key_id=pk,
         identifier=identifier,
-        scopes=widen(scopes),
+        scopes=_widened(tuple(scopes)),
         all_mailboxes=all_mailboxes,
-        mailbox_ids=_live_mailboxes((row[-2], row[-1]) for row in rows),
+        mailbox_ids=frozenset(allowlist),
     )
     return FoundKey(caller, networks, plan, own_limits, expires_at, has_expired=has_expired, is_revoked=revoked)
 
@@ -227,9 +220,60 @@ def _is_the_key(plaintext: str, *, digest: bytes, pepper: int) -> bool:
     return hmac.compare_digest(digest, expected)
 
 
-def _live_mailboxes(rows: Iterable[tuple[UUID | None, object]]) -> frozenset[UUID]:
-    # a key without an allowlist still has one row, with nothing in it
-    return frozenset(mailbox for mailbox, deleted_at in rows if mailbox is not None and deleted_at is None)
+class KeyQuery:
+    """The query for a key and its allowlist: a row for each mailbox, or one with none.
+
+    Put together once. It is asked for every request, and putting it together takes the ORM several times as long as
+    the database takes to answer it.
+    """
+
+    def __init__(self) -> None:
+        found = (
+            # not sealed: its allowlist may be incomplete, so it is no key yet
+            ApiKey.objects.filter(identifier=new_key().identifier, sealed=True)
+            .annotate(
+                # the database's clock: hosts need not agree on the moment
+                has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
+                is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
+            )
+            .order_by()
+            .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
+        )
+        compiler = found.query.get_compiler(DEFAULT_DB_ALIAS)
+        self._sql, self._parameters = compiler.as_sql()
+        if len(self._parameters) != 1:
+            raise TypeError(f"the identifier is the only parameter, not one of {len(self._parameters)}")
+        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
+
+    def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID]]:
+        """KEY_COLUMNS of the key, and those mailboxes that are not deleted."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, [identifier])
+            rows = cursor.fetchall()
+        if not rows:
+            return None, []
+        key = [self._converted(column, rows[0][column]) for column in range(len(KEY_COLUMNS))]
+        mailbox = len(KEY_COLUMNS)
+        # whether it is deleted follows
+        live = (row[mailbox] for row in rows if row[mailbox] is not None and row[mailbox + 1] is None)
+        return key, [self._converted(mailbox, value) for value in live]
+
+    def _converted(self, column: int, value: Any) -> Any:
+        """As the model has it; each database has its own way with JSON, UUIDs and instants."""
+        converters, expression = self._converters.get(column, ((), None))
+        for convert in converters:
+            value = convert(value, expression, connection)
+        return value
+
+
+@cache
+def _key_query() -> KeyQuery:
+    return KeyQuery()
+
+
+@lru_cache(maxsize=256)
+def _widened(scopes: tuple[str, ...]) -> frozenset[Scope]:
+    return widen(scopes)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """API keys: name, expiry, scopes and mailbox allowlist are set at creation and never change.
 
-The database holds to that as well; see `freeze.py`.
+The database holds to that as well; see `freeze/`.
 """
 
 from datetime import datetime, timedelta
@@ -153,7 +153,7 @@ class ApiKeyMailbox(models.Model):
 
 
 class IssuedKey(models.Model):
-    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze.py`."""
+    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze/`."""
 
     id = models.UUIDField(primary_key=True)
     identifier = models.CharField(max_length=15, unique=True)

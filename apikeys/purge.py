@@ -1,6 +1,6 @@
 """Keys that ended long ago go, with what was counted of them. That there was such a key stays, for good.
 
-The database lets no other row of a key go, whoever asks (see `freeze.py`): it looks at the end, by its own clock, and
+The database lets no other row of a key go, whoever asks (see `freeze/`): it looks at the end, by its own clock, and
 what was issued once is not issued again, so that a row that was copied cannot be put back with other rights.
 """
 

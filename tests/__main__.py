@@ -20,10 +20,10 @@ ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all tests takes lo
 from tests import migrated  # noqa: E402
 from tests.conftest import missing_services  # noqa: E402
 
-# One process more than there are cores, because many tests wait. A file stays in one process: installations and
+# Two processes more than there are cores, because many tests wait. A file stays in one process: installations and
 # browsers are started once for each. Files are begun in the order of tests/conftest.py, not by their number of tests:
 # one with few may take longest, and what comes last is waited for by the other processes.
-PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+PARALLEL = ["-n", str(min(6, (os.cpu_count() or 1) + 2)), "--dist", "loadfile", "--no-loadscope-reorder"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
 

@@ -18,6 +18,7 @@ from emailgistics.common.ids import encode_id, uuid7
 from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Rule
 from mailboxes.services import provision, rule_book
 from tests.factories import RAW, make_alias, make_mailbox, make_message
+from tests.headers import headers_of
 from webhooks.models import Delivery, Event, EventBody, ReplayJob, Webhook
 from webhooks.services import replay_jobs, webhooks
 
@@ -34,7 +35,6 @@ KIND_OF_REFERENCE = {"domain_id": "dom", "mailbox_id": "mbx", "default_mailbox_i
 CURSORS = ("starting_after", "ending_before")
 # of those that name an id which is not to be hidden, or none at all; a new one has to be said here
 NOT_REFERENCES: set[str] = set()
-OF_EVERY_ANSWER = re.compile(r"X-Request-Id|Date|(X-)?RateLimit.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,7 @@ def kind_of_list(route: Route) -> str:
 
 def shown(answer: HttpResponse) -> tuple[int, bytes, dict[str, str]]:
     """All of an answer that may tell one thing from another."""
-    headers = {name: value for name, value in answer.items() if not OF_EVERY_ANSWER.fullmatch(name)}
-    return answer.status_code, answer.content, headers
+    return answer.status_code, answer.content, headers_of(answer)
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def thaw_before(sql_flush: Callable[..., list[str]]) -> Callable[..., list[str]]
 
 
 def empty(tables: list[str]) -> None:
-    if set(freeze.TABLES) & set(tables):
+    if set(freeze.rules.TABLES) & set(tables):
         freeze.LOCK.drop(connection)
     if set(append_only.tables) & set(tables):
         append_only.drop(connection)

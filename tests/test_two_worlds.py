@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from emailgistics.common.access import Scope
@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 ALL, WITHOUT_CONTENT = tuple(Scope), tuple(set(Scope) - {Scope.EMAILS_CONTENT})
 EXAMPLES = int(os.environ.get("TWO_WORLDS", "6"))
+# to make a program short that fails takes longer than a test may
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if "TWO_WORLDS" in os.environ else [])]
 
 # what others do may be done several times between two steps that are told of
 name = st.sampled_from([*worlds.STEPS, "call", "call", "call", "mail", "mail", "look_after", "their_mail"])
@@ -81,7 +83,7 @@ def test_what_others_hold_and_do_all_day_changes_nothing_that_a_key_or_its_recei
     assert len(alone.told) > 150
 
 
-@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(program=programs)
 def test_nor_does_it_in_any_order(beginning: worlds.Beginning, program: list[tuple[object, ...]]) -> None:
     with_others, alone = (worlds.run(beginning, program, others=others) for others in (True, False))

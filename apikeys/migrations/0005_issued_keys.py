@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """It is filled with the keys that exist when the triggers are made, at the end of migrate: see freeze.ISSUE_ALL."""
+    """It is filled with the keys that exist when the triggers are made, at the end of migrate: see freeze/rules.py."""
 
     dependencies = [
         ('apikeys', '0004_usage_networks_schedule'),

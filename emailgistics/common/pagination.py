@@ -36,7 +36,7 @@ class Pages(BasePagination):
         given = request.query_params
         # what a cursor names is looked for first: an id that may not be seen is a 404 whatever else is wrong
         # among all that the key may see: the row may have left the filter since, which is no reason to end the paging
-        visible = queryset if view is None else view.get_queryset()
+        visible = queryset if view is None or {AFTER, BEFORE}.isdisjoint(given) else view.get_queryset()
         bare = visible.select_related(None).prefetch_related(None)
         after = find(bare, given[AFTER]) if AFTER in given else None
         before = find(bare, given[BEFORE]) if BEFORE in given else None
@@ -49,9 +49,9 @@ class Pages(BasePagination):
                 f"page * limit is at most {MAX_DEPTH}; go deeper with {AFTER}=<next_cursor of the last page>.",
                 "page_too_deep",
             )
-        counted = queryset.order_by().values("pk")[: MAX_DEPTH + 1].count()
-        self._total, self._is_capped = min(counted, MAX_DEPTH), counted > MAX_DEPTH
         self._rows = self._backward(queryset, before) if before else self._forward(queryset, after)
+        counted = self._count(queryset)
+        self._total, self._is_capped = min(counted, MAX_DEPTH), counted > MAX_DEPTH
         return self._rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -71,6 +71,13 @@ class Pages(BasePagination):
         }
         links = [f'<{url}>; rel="{rel}"' for rel, url in (("next", following), ("prev", previous)) if url]
         return Response(body, headers={"Link": ", ".join(links)} if links else None)
+
+    def _count(self, queryset: QuerySet[Row]) -> int:
+        """No further than to one more than MAX_DEPTH."""
+        if self._page and not self._has_more and (self._rows or self._page == 1):
+            # the last row is on this page, whose number says how many come before it
+            return (self._page - 1) * self._limit + len(self._rows)
+        return queryset.order_by().values("pk")[: MAX_DEPTH + 1].count()
 
     def _forward(self, queryset: QuerySet[Row], after: Row | None) -> list[Row]:
         if after:

@@ -240,7 +240,7 @@ def opened(name: str | None = None, **options: Any) -> Iterator[BaseDatabaseWrap
 def test_whoever_opens_the_database_next_restores_what_an_interrupted_migrate_left_off() -> None:
     make_live_key()
     freeze.LOCK.before_migrate(using="default", plan=["something"])
-    assert len(freeze.LOCK.missing(connection)) == len(freeze.SQLITE_TRIGGERS)
+    assert len(freeze.LOCK.missing(connection)) == len(freeze.sqlite.TRIGGERS)
     with opened():
         assert freeze.LOCK.missing(connection) == []
     check_that_all_is_frozen()
@@ -252,7 +252,7 @@ def test_whoever_opens_the_database_next_restores_what_an_interrupted_migrate_le
 def test_but_not_while_a_migration_of_keys_is_due_for_it_may_be_running() -> None:
     freeze.LOCK.before_migrate(using="default", plan=["something"])
     with opened():
-        assert len(freeze.LOCK.missing(connection)) == len(freeze.SQLITE_TRIGGERS)
+        assert len(freeze.LOCK.missing(connection)) == len(freeze.sqlite.TRIGGERS)
     call_command("migrate", verbosity=0)
     assert freeze.LOCK.missing(connection) == []
 
@@ -303,7 +303,7 @@ def test_a_database_that_is_locked_opens_without_a_wait() -> None:
             assert time.monotonic() - began < 15  # a writer is waited for 30 s
             cursor.execute("PRAGMA busy_timeout")
             assert cursor.fetchone() == (30_000,)
-            assert len(freeze.LOCK.missing(other)) == len(freeze.SQLITE_TRIGGERS)
+            assert len(freeze.LOCK.missing(other)) == len(freeze.sqlite.TRIGGERS)
         writer.execute("ROLLBACK")
     with opened():
         assert freeze.LOCK.missing(connection) == []

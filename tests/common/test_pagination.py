@@ -174,7 +174,19 @@ def test_a_total_of_exactly_10000_is_not_capped() -> None:
     assert (about["total"], about["total_capped"]) == (10_000, False)
 
 
-def test_a_page_takes_two_queries_and_counts_no_more_than_it_says(
+@pytest.mark.parametrize("query, total", [({}, 5), ({"page": "2", "limit": "3"}, 5), ({"limit": "5"}, 5)])
+def test_a_page_with_the_last_row_counts_nothing(
+    django_assert_num_queries: DjangoAssertNumQueries, query: dict[str, str], total: int
+) -> None:
+    make_rows(5)
+    with django_assert_num_queries(1):
+        _, about, _ = get(**query)
+    assert (about["total"], about["total_capped"], about["has_more"]) == (total, False, False)
+    _, about, _ = get(page="3", limit="5")  # beyond the last row
+    assert about["total"] == 5
+
+
+def test_another_page_takes_two_queries_and_counts_no_more_than_it_says(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     ids = make_rows(5)

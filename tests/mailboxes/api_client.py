@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from emailgistics.common.ids import TypedIdModel, uuid7
 from emailgistics.common.problems import NOT_FOUND
 from mailboxes.models import Alias, Domain, Mailbox
+from tests.headers import headers_of
 
 BASE = "http://127.0.0.1:8000"
 
@@ -64,8 +65,7 @@ def seen(client: Client, method: str, url: str, body: Any = None) -> tuple[Any, 
     """Everything about an answer by which two could be told apart."""
     with CaptureQueriesContext(connection) as queries:
         answer = send(client, method, url, body)
-    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-Id"}
-    return answer.status_code, answer.content, json.dumps(headers), len(queries.captured_queries)
+    return answer.status_code, answer.content, json.dumps(headers_of(answer)), len(queries.captured_queries)
 
 
 def unknown(model: type[TypedIdModel]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.test import Client
 
+from tests.headers import headers_of
 from webhooks.models import Webhook
 
 NOT_FOUND = (404, "not_found")
@@ -38,5 +39,4 @@ def pointers(answer: Any) -> list[str]:
 
 def seen_as(answer: Any) -> tuple[int, bytes, dict[str, str]]:
     """All that a caller can tell one answer from another by."""
-    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-Id"}
-    return answer.status_code, answer.content, headers
+    return answer.status_code, answer.content, headers_of(answer)

@@ -1,26 +1,83 @@
 """Mail of which the octets are the same for the same numbers, and its way in."""
 
+import base64
+import re
 from collections.abc import Sequence
 
 from mailboxes.services.admit import Admission, Request, admit_all
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import receive_message
 
+# in all that a mail says, and nowhere in what the log shows of it; no id has a u
+WORD = re.compile(
+    rb"zuq(?:answers|before|contentid|diagnostic|host|html|leave|list|name|octets|person|pixel|plan|reply|sender|summary|"
+    rb"text|thread|uid|value|words)",
+    re.IGNORECASE,
+)
+FOREIGN = b"zxforeign"  # in everything of a mail that is for others alone
 
-def mail(number: int, how: int) -> bytes:
-    """The same octets for the same numbers, with and without an attachment."""
-    head = (
-        f"From: Ada <ada@example.net>\r\nTo: help@example.com\r\nSubject: Engine {number}\r\n"
-        f"Message-ID: <{number}@example.net>\r\nX-Part: {how % 3}\r\nMIME-Version: 1.0\r\n"
-    )
-    if how % 3 == 0:
-        return f"{head}\r\nIt does not turn, {number}.\r\n".encode()
-    return (
-        f'{head}Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n'
-        f"See {number}.\r\n"
-        f'--b\r\nContent-Type: application/zip\r\nContent-Disposition: attachment; filename="plan{number}.zip"\r\n'
-        f"Content-Transfer-Encoding: base64\r\n\r\nUEsDBA{number:04}\r\n--b--\r\n"
-    ).encode()
+_HEAD = """From: Ada <ada@example.net>\r
+To: help@example.com\r
+Subject: Engine {number} {word}\r
+Message-ID: <{number}{word}@example.net>\r
+Reply-To: Zuqreply <zuqanswers@example.net>\r
+Sender: zuqsender@example.net\r
+References: <zuqthread@example.net>\r
+In-Reply-To: <zuqbefore@example.net>\r
+X-Zuqname: zuqvalue {word}\r
+List-Id: <zuqlist.example.net>\r
+List-Unsubscribe: <https://example.net/zuqleave>\r
+MIME-Version: 1.0\r
+"""
+_FILES = """Content-Type: multipart/mixed; boundary="b"\r
+\r
+--b\r
+Content-Type: text/html; charset=utf-8\r
+\r
+<p>zuqhtml {number} <img src="https://example.net/zuqpixel"></p>\r
+--b\r
+Content-Type: application/zip\r
+Content-Disposition: attachment; filename="zuqplan{number}.zip"\r
+Content-ID: <zuqcontentid>\r
+Content-Transfer-Encoding: base64\r
+\r
+{octets}\r
+--b\r
+Content-Type: text/calendar; method=REQUEST\r
+\r
+BEGIN:VCALENDAR\r
+METHOD:REQUEST\r
+BEGIN:VEVENT\r
+UID:zuquid{number}\r
+SUMMARY:zuqsummary\r
+DTSTART:20260601T100000Z\r
+END:VEVENT\r
+END:VCALENDAR\r
+--b--\r
+"""
+_BOUNCE = """Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r
+\r
+--b\r
+\r
+zuqwords {number}\r
+--b\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; zuqhost.example.net\r
+\r
+Final-Recipient: rfc822; zuqperson@example.net\r
+Action: failed\r
+Status: 5.1.1\r
+Diagnostic-Code: smtp; 550 zuqdiagnostic\r
+--b--\r
+"""
+
+
+def mail(number: int, how: int, *, word: str = "") -> bytes:
+    """In words; with a page, a file and an invitation; or a bounce."""
+    octets = base64.b64encode(f"PK\3\4 zuqoctets {number}".encode()).decode()
+    body = ("\r\nIt does not turn: zuqtext {number}.\r\n", _FILES, _BOUNCE)[how % 3]
+    return (_HEAD + body).format(number=number, word=word, octets=octets).encode()
 
 
 def deliver(raw: bytes, to: Sequence[str], *, sender: str) -> list[str]:

@@ -101,7 +101,7 @@ class Others:
 
     def their_rule(self, which: int, how: int) -> None:
         action = Rule.Action.values[which % 4]
-        criterion, value = (("sender", "ada@example.net"), ("attachment", ".zip"), ("size", "500"))[how % 3]
+        criterion, value = (("sender", "ada@example.net"), ("attachment", ".zip"), ("size", "5000"))[how % 3]
         rule_book.create_rule(action=action, criterion=criterion, value=value, mailbox=self._theirs(which // 4))
 
     def their_release(self, which: int, _: int) -> None:

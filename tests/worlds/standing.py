@@ -1,7 +1,7 @@
 """Time and chance that are the same whenever somebody asks, and what is done and undone in one database."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,6 +26,9 @@ class Clock:
     def seconds(self) -> float:
         return self.now.timestamp()
 
+    def instead_of_the_databases(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        return execute(sql.replace("statement_timestamp()", f"'{self.now.isoformat()}'::timestamptz"), *rest)
+
     def as_sql(self, connection: Any) -> tuple[str, list[Any]]:
         at = connection.ops.adapt_datetimefield_value(self.now)
         return ("%s::timestamptz" if connection.vendor == "postgresql" else "%s"), [at]
@@ -33,7 +36,7 @@ class Clock:
 
 @contextmanager
 def clock_stopped(at: datetime | None = None) -> Iterator[Clock]:
-    """Somewhat earlier than it is: what SQL of ours asks the database's own clock about is due by that."""
+    """Without `at`, somewhat earlier than it is: time that passes then still lies before that of new ids."""
     clock = Clock(at or (timezone.now() - timedelta(hours=12)).replace(microsecond=500_000))
 
     def as_sql(_: Now, __: Any, connection: Any, **___: Any) -> tuple[str, list[Any]]:
@@ -42,6 +45,8 @@ def clock_stopped(at: datetime | None = None) -> Iterator[Clock]:
     standing = SimpleNamespace(time=clock.seconds, monotonic=time.monotonic, sleep=time.sleep)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(timezone, "now", lambda: clock.now))  # noqa: PT008 - it moves
+        # what is SQL of ours on PostgreSQL has it by name
+        stack.enter_context(connection.execute_wrapper(clock.instead_of_the_databases))
         for name in ("as_sql", "as_sqlite", "as_postgresql"):
             stack.enter_context(mock.patch.object(Now, name, as_sql, create=True))
         for module in ("webhooks.services.dispatch", "webhooks.api.views.trying"):

@@ -1,23 +1,32 @@
 """What a key and its receivers are told, with names in place of what is random."""
 
+import base64
+import quopri
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from tests.worlds.standing import Clock
-from webhooks.transport import Answer, Outgoing
+from webhooks.exchange import Exchange
+from webhooks.transport import Answer, Outgoing, answer_of, remark
 
 THEIRS = "https://theirs.example.org"
 ANSWERS: tuple[dict[str, Any], ...] = (
-    {"status": 204}, {"status": 204}, {"status": 500}, {"status": 410}, {"status": 413}, {"error": "timeout"},
+    {"status": 204}, {"status": 204}, {"status": 500}, {"status": 410}, {"status": 413}, {"status": 302},
+    {"error": "timeout"},
 )  # fmt: skip
 
 ID = re.compile(r"\b(dom|mbx|alias|rule|msg|email|att|wh|evt|dlv|job|ref)_[0-9a-hjkmnp-tv-z]{26}\b")
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/]+=*|\bk\d+_[A-Za-z0-9_-]{43}\b")
 SIGNATURE = re.compile(r"\bv1,[A-Za-z0-9+/]{43}=|(?<=x-webhook-signature\":\")[0-9a-f]{64}")
 SIGNATURES = frozenset({"webhook-signature", "x-webhook-signature", "x-webhook-signature-next"})
+BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
+GZIP = b"\x1f\x8b"
 OF_EVERY_ANSWER = re.compile(r"X-Request-Id|Date|(X-)?RateLimit.*", re.IGNORECASE)
 
 Told = tuple[str, str]  # what it is, and all of it
@@ -63,9 +72,29 @@ class Receivers:
         said = self.says if is_mine else ANSWERS[0]
         if is_mine:
             self.received.append(outgoing)
-        # they repeat what they were sent, as some do
-        echo = outgoing.body[:400] if "status" in said else b""
-        return Answer(started_at=self.clock.now, total_ms=3, response_excerpt=echo, **said)
+        exchange = Exchange(started_at=self.clock.now, peer_ip="192.0.2.9", **said)
+        if exchange.status:  # they repeat what they were sent, as some do
+            exchange.headers = [(name, quote(outgoing.body[:2000]).encode()) for name in (b"Location", b"Retry-After")]
+            exchange.excerpt = bytearray(outgoing.body[:4000])
+        exchange.detail = remark(exchange, outgoing.url)
+        return replace(answer_of(exchange), total_ms=3)
+
+
+def readings(octets: bytes) -> Iterator[bytes]:
+    """All that somebody may make of it: as it is, out of base64 and quoted-printable, percent-encoded, compressed."""
+    yield octets
+    if b"=" in octets:
+        yield quopri.decodestring(octets)
+    if b"%" in octets:
+        yield unquote_to_bytes(octets)
+    for found in BASE64.findall(octets):
+        for start in range(4):
+            piece = found[start : len(found) - (len(found) - start) % 4]
+            yield base64.b64decode(piece, altchars=b"-_" if b"-" in piece or b"_" in piece else None)
+    at = octets.find(GZIP)
+    if at >= 0:
+        with suppress(zlib.error):
+            yield zlib.decompressobj(wbits=31).decompress(octets[at:])
 
 
 def difference(first: Sequence[Told], second: Sequence[Told]) -> str:

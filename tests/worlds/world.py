@@ -57,14 +57,15 @@ class Beginning:
     others: str  # the plaintext of a key for those
     known: list[str]  # ids that the key may know
     foreign: dict[str, list[str]]  # ids, by kind, that it may have guessed
+    host: str  # of the receivers that were there before it
 
 
-def begin(scopes: Sequence[Scope]) -> Beginning:
+def begin(scopes: Sequence[Scope], *, host: str = MINE) -> Beginning:
     with clock_stopped() as clock:
-        return _begin(scopes, clock.now)
+        return _begin(scopes, clock.now, host)
 
 
-def _begin(scopes: Sequence[Scope], at: datetime) -> Beginning:
+def _begin(scopes: Sequence[Scope], at: datetime, host: str) -> Beginning:
     support, team = make_mailbox(), make_mailbox(address="team@example.com")
     sales, box = make_mailbox(address="sales@example.com"), make_mailbox(address="box@example.com")
     vault = make_mailbox(address="vault@example.org")
@@ -78,9 +79,9 @@ def _begin(scopes: Sequence[Scope], at: datetime) -> Beginning:
     their_key, others = make_key(mailboxes=[sales, box, vault, inbox], plan="enterprise")
     ApiKey.objects.filter(pk__in=[my_key.pk, their_key.pk]).update(own_limits=UNLIMITED)
     hooks = [
-        _webhook(f"{MINE}/support", mailbox=support),
-        _webhook(f"{MINE}/help", alias=mine[0], payload="metadata", headers={"X-Tenant": "support"}),
-        _webhook(f"{MINE}/roaming", alias=mine[2], attachments="inline"),
+        _webhook(f"{host}/support", mailbox=support),
+        _webhook(f"{host}/help", alias=mine[0], payload="metadata", headers={"X-Tenant": "support"}),
+        _webhook(f"{host}/roaming", alias=mine[2], attachments="inline"),
         _webhook("", mailbox=team),
     ]
     theirs = [_webhook(f"{THEIRS}/sales", mailbox=sales), _webhook(f"{THEIRS}/domain", domain=support.domain)]
@@ -89,7 +90,7 @@ def _begin(scopes: Sequence[Scope], at: datetime) -> Beginning:
     hidden: dict[str, list[str]] = {}
     for thing in foreign:
         hidden.setdefault(thing.ID_PREFIX, []).append(thing.public_id)
-    return Beginning(at, key, others, [thing.public_id for thing in known], hidden)
+    return Beginning(at, key, others, [thing.public_id for thing in known], hidden, host)
 
 
 def _webhook(url: str, **how: Any) -> Webhook:
@@ -101,6 +102,7 @@ class World(Others):
 
     def __init__(self, beginning: Beginning, clock: Clock, *, has_others: bool) -> None:
         self.told: list[Told] = []
+        self.seen: list[tuple[str, bytes]] = []  # the same as it is, but for what receivers got that were there before
         self.names = Names()
         self.in_vain: list[tuple[Any, ...]] = []  # steps of others that were refused
         self._beginning, self._clock, self._has_others = beginning, clock, has_others
@@ -117,7 +119,7 @@ class World(Others):
     def do(self, name: str, *numbers: int) -> None:
         """A step, with as many of the numbers as it takes. Those of others begin with `their_`."""
         step = getattr(self, name)
-        given = numbers[: STEPS[name]]
+        given = numbers[: len(signature(step).parameters)]
         if not name.startswith("their_"):
             step(*given)
         elif self._has_others:
@@ -218,6 +220,7 @@ class World(Others):
             answer = call(client, method, path, query, body)
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content
         self._learn(path, answer, content)
+        self.seen.append((f"{what} {query} {body}", repr(list(answer.items())).encode() + content))
         self._tell(f"{what} {query} {body}", self._shown(answer, content))
 
     def _shown(self, answer: HttpResponse, content: bytes) -> object:
@@ -225,14 +228,16 @@ class World(Others):
         return answer.status_code, headers, content.decode("latin-1")
 
     def _learn(self, path: str, answer: HttpResponse, content: bytes) -> None:
-        if path.endswith("/attachments") and answer.status_code == 200:
+        if path.endswith("/attachments") and answer.status_code == 200 and content:
             known = [path.split("/")[3]]
             self._pairs += [[*known, part["id"]] for part in json.loads(content)["data"]]
         self._links += LINK.findall(content.decode("latin-1"))
 
     def _hear(self, sent: Outgoing) -> None:
-        self._last = sent
-        self._links += LINK.findall(sent.body.decode())
+        if not (self._beginning.host != MINE and sent.url.startswith(self._beginning.host)):
+            self._last = sent
+            self._links += LINK.findall(sent.body.decode())
+            self.seen.append((f"sent to {sent.url}", repr(dict(sent.headers)).encode() + sent.body))
         headers = {name: "<signature>" if name in SIGNATURES else value for name, value in sent.headers.items()}
         self._tell(f"sent to {sent.url}", (headers, sent.body.decode()))
 
@@ -267,11 +272,28 @@ STEPS = {
 }
 
 
-def run(beginning: Beginning, program: Sequence[tuple[Any, ...]], *, others: bool) -> World:
+def every_call(*, ids: int = 3, is_writing: bool = False) -> list[tuple[Any, ...]]:
+    """Each operation with all that may be sent with it, about several things; mail and time between; ends come last.
+
+    is_writing: only those that may change something.
+    """
+    every = sorted(enumerate(operations()), key=lambda one: one[1].method == "DELETE")
+    program: list[tuple[Any, ...]] = []
+    for place, (which, operation) in enumerate(every):
+        if operation.method == "HEAD" or (is_writing and operation.method == "GET"):
+            continue
+        forms = max(len(operation.queries), len(operation.bodies))
+        things = range(ids if operation.kinds or operation.method != "GET" else 1)
+        program += [("call", which, one, other) for other in range(forms) for one in things]
+        program += [("mail", place, place, place), ("look_after", place)]
+    return program
+
+
+def run(beginning: Beginning, program: Sequence[tuple[Any, ...]], *, others: bool, of: type[World] = World) -> World:
     """The program, and then every question, in a world that is undone afterwards."""
     cache.clear()
     with clock_stopped(beginning.at) as clock, undone():
-        world = World(beginning, clock, has_others=others)
+        world = of(beginning, clock, has_others=others)
         for name, *numbers in program:
             world.do(name, *numbers)
         world.ask_everything()
