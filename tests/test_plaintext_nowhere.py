@@ -103,9 +103,11 @@ def everything_that_redis_gets(running: Installation, used: Used) -> Iterator[No
 
         listener = threading.Thread(target=listen)
         listener.start()
-        yield
-        connection.shutdown(socket.SHUT_RDWR)
-        listener.join(timeout=30)
+        try:
+            yield
+        finally:
+            connection.shutdown(socket.SHUT_RDWR)
+            listener.join(timeout=30)
         used.redis = b"".join(heard)
 
 
@@ -128,7 +130,7 @@ def use(used: Used) -> None:
     made = post(running, "/v1/webhooks", hook, key=made["key"])
     used.secrets |= {"webhook secret of the API": made["secret"], "header value": HEADER_VALUE}
     path = f"/v1/webhooks/{made['id']}"
-    pull = post(running, "/v1/webhooks", {"alias_id": alias}, key=used.secrets["key of the command"])
+    pull = post(running, "/v1/webhooks", {"url": "", "alias_id": alias}, key=used.secrets["key of the command"])
     used.secrets["webhook secret of one to pull from"] = pull["secret"]
     rotated = post(running, f"{path}/rotate-secret", {"overlap_hours": 1}, key=used.secrets["key of the command"])
     used.secrets["rotated webhook secret"] = rotated["secret"]
@@ -153,8 +155,11 @@ def post(running: Installation, path: str, body: Any, *, key: str) -> Any:
     request = urllib.request.Request(f"http://127.0.0.1:{running.http_port}{path}", json.dumps(body).encode())
     request.add_header("Authorization", f"Bearer {key}")
     request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise AssertionError(error.read()) from error
 
 
 def test_no_column_of_any_table_has_it(used: Used) -> None:
