@@ -2,6 +2,8 @@ from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 
+from emailgistics.common.key_uses import PEPPERS, Use, register
+
 
 class ApiKeysConfig(AppConfig):
     name = "apikeys"
@@ -9,8 +11,9 @@ class ApiKeysConfig(AppConfig):
 
     def ready(self) -> None:
         # loading them registers apikeys.E001, before any view is loaded, and apikeys.E002
-        from apikeys import freeze, permissions  # noqa: F401, PLC0415
+        from apikeys import freeze, peppers, permissions  # noqa: F401, PLC0415
 
-        pre_migrate.connect(freeze.before_migrate, sender=self)
-        post_migrate.connect(freeze.after_migrate, sender=self)
-        connection_created.connect(freeze.on_connection)
+        register(Use(PEPPERS, peppers.OF, peppers.keys_by_pepper, peppers.REMEDY))
+        pre_migrate.connect(freeze.LOCK.before_migrate, sender=self)
+        post_migrate.connect(freeze.LOCK.after_migrate, sender=self)
+        connection_created.connect(freeze.LOCK.on_connection)

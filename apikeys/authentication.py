@@ -21,10 +21,12 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from apikeys import failures
 from apikeys.credentials import KEY_PREFIX, MalformedKeyError, new_key, parse_key
 from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
 from apikeys.plans import granted
+from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
@@ -40,6 +42,7 @@ KEY_COLUMNS = (
     "has_expired", "is_revoked",
 )  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
+MISSING = "missing_credentials"
 HOW = "Send it as Authorization: Bearer <key>."
 
 
@@ -52,7 +55,7 @@ class KeyRefusedError(exceptions.AuthenticationFailed):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail, code)
         self.challenge = f'Bearer realm="{REALM}"'
-        if code != "missing_credentials":
+        if code != MISSING:
             self.challenge += f', error="invalid_token", error_description="{detail}"'
 
 
@@ -70,8 +73,17 @@ class FoundKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request that had a whole key shows of itself, let in or not: for who counts."""
+
+    key: FoundKey
+    address: str
+    used: footprint.Footprint
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """What a request that got past the key knows of it; for the headers of its answer, and for who counts."""
+    """What a request that got past the key knows of it; for the headers of its answer."""
 
     key: FoundKey
     address: str
@@ -85,26 +97,40 @@ class ApiKeyAuthentication(BaseAuthentication):
         """In this order for each request: form and checksum (no query), the key (one query), its standing, networks,
         limits.
 
-        What follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within
-        its allowlist (`requests.find`), the body's form, the work.
+        Only what is refused here is counted, and told to wait if that happens too often; see `failures.py`. What
+        follows, in this order, is not about the key alone: its scopes (`HasScope`), whether an object is within its
+        allowlist (`requests.find`), the body's form, the work.
         """
-        address = client_address(request._request)  # noqa: SLF001 - DRF has no public name for it
-        plaintext = credentials(request)
+        http_request = request._request  # noqa: SLF001 - DRF has no public name for it
+        address = client_address(http_request)
+        key = find_key(request)
+        # whether or not it is let in: who counts refusals has to know whose they are
+        http_request.presented = Presented(key, address, footprint.begin())  # type: ignore[attr-defined]
         try:
-            identifier = parse_key(plaintext)
-        except MalformedKeyError as error:
-            raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
-        key = lookup(identifier, plaintext)
-        refuse_unless_it_stands(key)
-        refuse_other_networks(key, address)
+            refuse_unless_it_stands(key)
+            refuse_other_networks(key, address)
+        except KeyRefusedError as refusal:
+            failures.count_refused(http_request, identifier=key.principal.identifier, reason=str(refusal.detail))
+            raise
         verdict = charge(key.principal.key_id, granted(key.plan, key.own_limits), cost_of(request))
-        request._request.admission = Admission(key, address, verdict)  # type: ignore[attr-defined]  # noqa: SLF001
+        http_request.admission = Admission(key, address, verdict)  # type: ignore[attr-defined]
         if not verdict.is_admitted:
             raise limits_reached(verdict)
         return None, key.principal
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         return f'Bearer realm="{REALM}"'
+
+
+def find_key(request: Request) -> FoundKey:
+    """The key that the request carries. Raises KeyRefusedError, TooManyFailuresError."""
+    try:
+        plaintext = credentials(request)
+        return lookup(identifier_of(plaintext), plaintext)
+    except KeyRefusedError as refusal:
+        if refusal.get_codes() != MISSING:
+            failures.count_unknown(request._request)  # noqa: SLF001 - as above
+        raise
 
 
 def credentials(request: Request) -> str:
@@ -116,10 +142,18 @@ def credentials(request: Request) -> str:
     if scheme.lower() == SCHEME:
         given.add(token.strip(BLANK))
     if not given:
-        raise KeyRefusedError("missing_credentials", f"This needs an API key. {HOW}")
+        raise KeyRefusedError(MISSING, f"This needs an API key. {HOW}")
     if len(given) > 1:
         raise KeyRefusedError("malformed_key", f"Authorization and {HEADER} hold different keys; send one.")
     return given.pop()
+
+
+def identifier_of(plaintext: str) -> str:
+    """Raises KeyRefusedError."""
+    try:
+        return parse_key(plaintext)
+    except MalformedKeyError as error:
+        raise KeyRefusedError("malformed_key", "This is not a whole API key; copy it again.") from error
 
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:
@@ -194,9 +228,10 @@ class KeyQuery:
     """
 
     def __init__(self) -> None:
+        self._any_identifier = new_key().identifier  # stands where that of each request will
         found = (
             # not sealed: its allowlist may be incomplete, so it is no key yet
-            ApiKey.objects.filter(identifier=new_key().identifier, sealed=True)
+            ApiKey.objects.filter(identifier=self._any_identifier, sealed=True)
             .annotate(
                 # the database's clock: hosts need not agree on the moment
                 has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
@@ -207,14 +242,13 @@ class KeyQuery:
         )
         compiler = found.query.get_compiler(DEFAULT_DB_ALIAS)
         self._sql, self._parameters = compiler.as_sql()
-        if len(self._parameters) != 1:
-            raise TypeError(f"the identifier is the only parameter, not one of {len(self._parameters)}")
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
 
     def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID]]:
         """KEY_COLUMNS of the key, and those mailboxes that are not deleted."""
+        parameters = [identifier if one == self._any_identifier else one for one in self._parameters]
         with connection.cursor() as cursor:
-            cursor.execute(self._sql, [identifier])
+            cursor.execute(self._sql, parameters)
             rows = cursor.fetchall()
         if not rows:
             return None, []

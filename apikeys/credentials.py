@@ -43,7 +43,7 @@ class NewKey:
 def new_key() -> NewKey:
     identifier = KEY_PREFIX + _random(ID_LENGTH)
     unchecked = f"{identifier}_{_random(SECRET_LENGTH)}"
-    return NewKey(identifier=identifier, plaintext=unchecked + _checksum(unchecked))
+    return NewKey(identifier=identifier, plaintext=unchecked + checksum(unchecked))
 
 
 def parse_key(text: str) -> str:
@@ -51,7 +51,7 @@ def parse_key(text: str) -> str:
     match = KEY_FORM.fullmatch(text)
     if match is None:
         raise MalformedKeyError(f"a key is {KEY_PREFIX}<id>_<secret>")
-    if _checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
+    if checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
         raise MalformedKeyError("the checksum does not fit")
     return match["identifier"]
 
@@ -82,7 +82,8 @@ def _random(length: int) -> str:
     return "".join(secrets.choice(BASE62) for _ in range(length))
 
 
-def _checksum(text: str) -> str:
+def checksum(text: str) -> str:
+    """CRC-32 of a key's text before its checksum, in base 62; docs/keys says it for other programs."""
     number, digits = zlib.crc32(text.encode()), ""
     for _ in range(CHECKSUM_LENGTH):
         number, digit = divmod(number, len(BASE62))

@@ -11,8 +11,11 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apikeys import presets
-from apikeys.services import MAX_NAME_LENGTH
+from apikeys.models import ApiKey
+from apikeys.rotation import OldEnds
+from apikeys.services import MAX_NAME_LENGTH, parse_networks
 from emailgistics.common.access import Scope
+from emailgistics.common.errors import RefusedError
 from mailboxes.addresses import InvalidAddressError, ParsedAddress, shown
 from mailboxes.models import Mailbox
 
@@ -21,6 +24,14 @@ ON_DATE = "date"
 MAX_CHOSEN = 5000  # mailboxes in one allowlist; each request of the key loads all of them
 MAX_REASON_LENGTH = 200
 TOLD = 5  # addresses that an error names
+
+NOW, AT = "now", "at"  # when a key is revoked
+LATER = {
+    "1h": ("1 hour", timedelta(hours=1)),
+    "24h": ("24 hours", timedelta(hours=24)),
+    "7d": ("7 days", timedelta(days=7)),
+}
+MINUTE_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
 class MailboxPicker(forms.Widget):
@@ -43,6 +54,18 @@ class MailboxesField(forms.Field):
 
     def to_python(self, value: Sequence[str] | None) -> list[Mailbox]:
         return find_mailboxes(value or ())
+
+
+class NetworksField(forms.Field):
+    """CIDR or single addresses, one a line."""
+
+    widget = forms.Textarea
+
+    def to_python(self, value: str | None) -> list[str]:
+        try:
+            return parse_networks(line for line in (value or "").splitlines() if line.strip())
+        except RefusedError as refused:
+            raise ValidationError(refused.message) from refused
 
 
 class KeyForm(forms.Form):
@@ -69,8 +92,11 @@ class KeyForm(forms.Form):
         error_messages={"required": "A key needs at least one scope: tick what it may do, or take a preset."},
     )
 
-    def __init__(self, data: Any = None) -> None:
-        super().__init__(data)
+    networks = NetworksField(required=False)
+    preset = forms.CharField(required=False)  # the one that was taken; it may ask for what a key need not have
+
+    def __init__(self, data: Any = None, *, initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=dict(initial or {}))
         offered = [(str(days), f"{days} days") for days in presets.expiry_days()]
         expiry = self.fields["expiry"]
         assert isinstance(expiry, forms.ChoiceField)
@@ -89,6 +115,9 @@ class KeyForm(forms.Form):
             cleaned["mailboxes"] = None
         elif "mailboxes" in cleaned and not cleaned["mailboxes"]:
             self.add_error("mailboxes", "Choose at least one mailbox, or all mailboxes, also future ones.")
+        taken = presets.BY_SLUG.get(cleaned.get("preset", ""))
+        if taken and taken.needs_networks and cleaned.get("networks") == []:
+            self.add_error("networks", f"{taken.name}: name the networks it is used from, or take another preset.")
         return cleaned
 
     def _expires_at(self, expiry: str, expires_on: date | None) -> datetime | None:
@@ -112,21 +141,93 @@ class KeyForm(forms.Form):
             "expires_at": self.cleaned_data["expires_at"],
             "scopes": [Scope(name) for name in self.cleaned_data["scopes"]],
             "mailboxes": self.cleaned_data["mailboxes"],
+            "networks": self.cleaned_data["networks"],
         }
 
     def typed_addresses(self) -> list[str]:
         """As they came, good or not."""
-        value = self["mailboxes"].value()
-        return list(value) if self.is_bound and value else []
+        return list(self["mailboxes"].value() or [])
+
+
+class RotateForm(KeyForm):
+    """A key that takes the place of another."""
+
+    old_ends = forms.ChoiceField(
+        choices=OldEnds.choices,
+        initial=OldEnds.IN_24_HOURS,
+        error_messages={"required": "Choose when the old key ends."},
+    )
+
+    def new_key(self) -> Mapping[str, Any]:
+        """The arguments of `rotate_api_key`, once the form is valid."""
+        return {**super().new_key(), "old_ends": self.cleaned_data["old_ends"]}
 
 
 class RevokeForm(forms.Form):
+    """pausable are the ids of what the key made and goes on without it; those chosen are paused in the same step."""
+
+    when = forms.ChoiceField(
+        choices=[(NOW, "Now"), *((after, f"In {words}") for after, (words, _) in LATER.items()), (AT, "At a time")],
+        initial=NOW,
+        required=False,
+    )
+    at = forms.DateTimeField(
+        required=False,
+        input_formats=MINUTE_FORMATS,
+        error_messages={"invalid": "Write the time like 2030-01-31 18:00."},
+    )
     reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
+    pause = forms.MultipleChoiceField(required=False)
+
+    def __init__(self, data: Any = None, *, pausable: Sequence[str], initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=dict(initial or {}))
+        pause = self.fields["pause"]
+        assert isinstance(pause, forms.MultipleChoiceField)
+        pause.choices = [(one, one) for one in pausable]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = self.cleaned_data
+        if cleaned.get("when") == AT:
+            if "at" in cleaned and cleaned["at"] is None:
+                self.add_error("at", "Give the time at which the key ends, or choose when it does.")
+        elif self.data.get("at") not in (None, "", self.initial.get("at")):
+            # it would end now, and for good, although somebody gave a later time
+            self.add_error("at", "A time is given: choose “At a time”, or clear it.")
+        else:
+            self.errors.pop("at", None)
+        return cleaned
+
+    def ends_at(self, *, now: datetime) -> datetime | None:
+        """None: now, as well when nothing was chosen."""
+        when = self.cleaned_data["when"]
+        if when == AT:
+            at: datetime = self.cleaned_data["at"]
+            return at
+        return now + LATER[when][1] if when in LATER else None
+
+
+class PlanForm(forms.Form):
+    """How much a key may do, which unlike all else about it can change. An empty limit is as the plan has it."""
+
+    plan = forms.ChoiceField(choices=ApiKey.Plan.choices, error_messages={"required": "Choose a plan."})
+    minute = forms.IntegerField(required=False)
+    hour = forms.IntegerField(required=False)
+    day = forms.IntegerField(required=False)
+
+    def own_limits(self) -> dict[str, int | None]:
+        """Of a plan that has none, what was written beside it counts for nothing."""
+        is_enterprise = self.cleaned_data["plan"] == ApiKey.Plan.ENTERPRISE
+        return {window: self.cleaned_data[window] if is_enterprise else None for window in ("minute", "hour", "day")}
 
 
 def start_of(day: date) -> datetime:
     """00:00 of the day in the installation's time zone."""
     return datetime.combine(day, time(), tzinfo=ZoneInfo(settings.TIME_ZONE))
+
+
+def minute_of(at: datetime) -> str:
+    """As fields for a time have it."""
+    return timezone.localtime(at).strftime(MINUTE_FORMATS[0])
 
 
 def find_mailboxes(texts: Sequence[str]) -> list[Mailbox]:

@@ -1,18 +1,22 @@
-"""What every answer to a key tells about it: who it was, until when, and what is left of its limits."""
+"""What every answer to an API request has from the key that asked: who it was, until when, what is left of its limits.
+
+And what is counted of it.
+"""
 
 from collections.abc import Callable
 from datetime import UTC
 
 from django.http import HttpRequest, HttpResponse
 
+from apikeys import usage
 from apikeys.authentication import Admission
 from apikeys.limits import WINDOWS, Quota, Verdict
 
 SHOWN = next(index for index, window in enumerate(WINDOWS) if window.name == "hour")
 
 
-class ApiKeyHeadersMiddleware:
-    """Only requests that got past their key have anything to tell: a 401 has none of this."""
+class KeyMiddleware:
+    """Only requests that got past their key have anything to tell: a 401 has no such header."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -23,6 +27,7 @@ class ApiKeyHeadersMiddleware:
         if admission is not None:
             for name, value in headers(admission).items():
                 response[name] = value
+        usage.note_answer(request, response)
         return response
 
 

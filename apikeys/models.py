@@ -1,6 +1,6 @@
 """API keys: name, expiry, scopes and mailbox allowlist are set at creation and never change.
 
-The database holds to that as well; see `freeze.py`.
+The database holds to that as well; see `freeze/`.
 """
 
 from datetime import datetime, timedelta
@@ -17,6 +17,8 @@ from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
 
 EXPIRES_SOON = timedelta(days=14)
+KEPT_FOR = timedelta(days=30)  # after its end: for as long people may ask what it was
+IDLE = timedelta(days=60)  # not used for so long
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -30,6 +32,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def in_force(self) -> Self:
         """Neither revoked nor expired, by the database's clock."""
         return self.not_revoked().filter(expires_at__gt=Now())
+
+    def ended_long_ago(self) -> Self:
+        """So that nobody asks for them any more, by the database's clock."""
+        long_ago = Now() - KEPT_FOR
+        return self.filter(Q(expires_at__lte=long_ago) | Q(revoked_at__lte=long_ago) | Q(revoke_at__lte=long_ago))
 
     def of_standing(self, standing: "ApiKey.Standing", *, now: datetime) -> Self:
         """`ApiKey.standing`, as a question to the database."""
@@ -139,9 +146,14 @@ class ApiKey(TypedIdModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier})"
 
+    def revoked_since(self, now: datetime) -> datetime | None:
+        if self.revoked_at is None and self.revoke_at is not None and self.revoke_at <= now:
+            return self.revoke_at
+        return self.revoked_at
+
     def standing(self, now: datetime) -> Standing:
         """What people are shown; whether a request passes is decided by the database's clock."""
-        if self.revoked_at is not None or (self.revoke_at is not None and self.revoke_at <= now):
+        if self.revoked_since(now) is not None:
             return self.Standing.REVOKED
         if self.expires_at <= now:
             return self.Standing.EXPIRED
@@ -159,6 +171,16 @@ class ApiKeyMailbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.api_key_id} may {self.mailbox_id}"
+
+
+class IssuedKey(models.Model):
+    """That there is, or was, such a key. Written by the database with each key, and kept for good; see `freeze/`."""
+
+    id = models.UUIDField(primary_key=True)
+    identifier = models.CharField(max_length=15, unique=True)
+
+    def __str__(self) -> str:
+        return self.identifier
 
 
 class KeyCalls(models.Model):
@@ -188,7 +210,9 @@ class KeyRefusals(models.Model):
     api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="refusals")
     day = models.DateField()
     reason = models.CharField(max_length=30, help_text="the code of the answer: key_revoked, rate_limited, …")
-    network = models.CharField(max_length=43, help_text="/24 of IPv4, /64 of IPv6; empty: no address")
+    network = models.CharField(
+        max_length=43, help_text="/24 of IPv4, /64 of IPv6; elsewhere: further ones; empty: no address"
+    )
     count = models.BigIntegerField()
     last_at = models.DateTimeField()
 
@@ -232,16 +256,40 @@ class KeyMailboxUse(models.Model):
         return f"{self.mailbox_id} by {self.api_key_id}"
 
 
+class KeyNoticeQuerySet(models.QuerySet["KeyNotice"]):
+    def standing(self, *, now: datetime) -> Self:
+        """What still holds, of keys in force."""
+        rows = self.filter(api_key__in=ApiKey.objects.in_force()).exclude(kind=KeyNotice.Kind.ENDED)
+        return rows.exclude(kind=KeyNotice.Kind.UNUSED_60, api_key__last_used_at__gt=now - IDLE)
+
+
 class KeyNotice(models.Model):
-    """That somebody was told something about a key; each kind is told once."""
+    """That something was to be told about a key; each kind is told once. See `notices.py`."""
+
+    class Kind(models.TextChoices):
+        EXPIRES_IN_30 = "expires_in_30", "expires within 30 days"
+        EXPIRES_IN_14 = "expires_in_14", "expires within 14 days"
+        EXPIRES_IN_7 = "expires_in_7", "expires within 7 days"
+        EXPIRES_IN_1 = "expires_in_1", "expires within a day"
+        AGED_90 = "aged_90", "is 90 days old"
+        UNUSED_60 = "unused_60", "was not used for 60 days"
+        ENDED = "ended", "has ended by itself"  # for the audit log, not for people
 
     id = models.BigAutoField(primary_key=True)
     api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="notices")
-    kind = models.CharField(max_length=20, help_text="expires_in_30, …, aged_90, unused_60, unused_parts")
-    told_at = models.DateTimeField()
+    kind = models.CharField(max_length=20, choices=Kind)
+    told_at = models.DateTimeField(help_text="shown in the console from then on")
+    # one e-mail tells of many; who sends it holds them for a while
+    claim = models.UUIDField(null=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+    mailed_at = models.DateTimeField(null=True)
+
+    objects = KeyNoticeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "notice about a key"
+        verbose_name_plural = "notices about keys"
         constraints = (models.UniqueConstraint(fields=["api_key", "kind"], name="key_notice_once"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.api_key_id}"
+        return f"{self.get_kind_display()}: {self.api_key}"

@@ -3,7 +3,7 @@
 Everything comes out of the one registry of scopes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -29,6 +29,11 @@ DEEDS = {  # scopes that no pattern covers
 
 ON_DOMAINS = {Scope.DOMAINS_WRITE, Scope.MAILBOXES_WRITE}  # with a list of mailboxes they do less than they say
 
+# names that stand for tests: the first two kinds are reserved, RFC 2606 and RFC 6761
+TEST_TOP_LEVELS = {"test", "example", "invalid", "localhost"}
+TEST_DOMAINS = ("example.com", "example.net", "example.org")
+TEST_LABELS = {"test", "testing", "dev", "staging", "sandbox"}
+
 INTEGRATION = frozenset({
     Scope.DOMAINS_READ, Scope.MAILBOXES_READ, Scope.ALIASES_READ, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE,
     Scope.EMAILS_READ, Scope.EMAILS_CONTENT,
@@ -37,24 +42,58 @@ INTEGRATION = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Scopes that are ticked together; nothing of it is stored."""
+    """What is filled in together; a key does not know from which it came."""
 
+    slug: str
     name: str
     scopes: frozenset[Scope]
     hint: str
+    days: int | None = None  # how long the key lasts; None leaves what is chosen
+    needs_networks: bool = False
+    for_tests: bool = False  # the mailboxes of domains that are for tests
+
+    @property
+    def is_scopes_alone(self) -> bool:
+        return self.days is None and not self.needs_networks
 
 
 PRESETS = (
-    Preset("Full", frozenset(Scope), "All that there is today; what is added later is not in it."),
+    Preset("full", "Full", frozenset(Scope), "All that there is today; what is added later is not in it."),
     Preset(
+        "read-only",
         "Read-only",
         frozenset(scope for scope in Scope if not scope.endswith(f":{WRITE}")) - {Scope.EMAILS_SUBMIT},
         "Sees everything, what emails say too, and changes nothing.",
     ),
-    Preset("Zapier", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Subscribes webhooks, reads emails and hands mail in."),
-    Preset("Make", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Attaches webhooks, reads emails and hands mail in."),
-    Preset("n8n", INTEGRATION | {Scope.ALIASES_WRITE}, "Creates aliases and webhooks, and reads emails."),
+    Preset(
+        "zapier", "Zapier", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Subscribes webhooks, reads emails and hands mail in."
+    ),
+    Preset("make", "Make", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Attaches webhooks, reads emails and hands mail in."),
+    Preset("n8n", "n8n", INTEGRATION | {Scope.ALIASES_WRITE}, "Creates aliases and webhooks, and reads emails."),
+    Preset(
+        "development",
+        "Development",
+        frozenset(Scope) - ON_DOMAINS,
+        "All but domains and mailboxes themselves, for the mailboxes of test domains, for 30 days.",
+        days=30,
+        for_tests=True,
+    ),
+    Preset(
+        "production",
+        "Production",
+        frozenset(Scope),
+        "All that there is today, from named networks only: give them below.",
+        needs_networks=True,
+    ),
+    Preset(
+        "ci-cd",
+        "CI/CD",
+        INTEGRATION | {Scope.ALIASES_WRITE, Scope.EMAILS_SUBMIT},
+        "Sets up aliases and webhooks, hands mail in and looks what came of it; over in 7 days.",
+        days=7,
+    ),
 )
+BY_SLUG = {preset.slug: preset for preset in PRESETS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +125,62 @@ def preselected_days() -> int:
     return max(days for days in expiry_days() if days <= PRESELECTED_DAYS or days == expiry_days()[0])
 
 
+def lifetime_of(preset: Preset) -> int | None:
+    """In days, within APIKEY_MAX_DAYS."""
+    if preset.days is None:
+        return None
+    return max((days for days in expiry_days() if days <= preset.days), default=expiry_days()[0])
+
+
+def is_for_tests(domain: str) -> bool:
+    """Whether the name of a domain says that its mail is for tests: `example.com`, `mail.test`, `staging.acme.org`."""
+    labels = domain.split(".")
+    return (
+        labels[-1] in TEST_TOP_LEVELS
+        or any(f".{domain}".endswith(f".{known}") for known in TEST_DOMAINS)
+        or not TEST_LABELS.isdisjoint(labels[:-1])
+    )
+
+
 def preset_of(scopes: Iterable[str]) -> str:
-    """The name of the preset that these scopes are; empty when they are none."""
+    """The name of the preset that is these scopes and nothing else, `Zapier / Make` if there are two; else empty."""
     chosen = frozenset(scopes)
-    return next((preset.name for preset in PRESETS if preset.scopes == chosen), "")
+    return " / ".join(preset.name for preset in PRESETS if preset.is_scopes_alone and preset.scopes == chosen)
 
 
-def sentence(scopes: Iterable[str], *, mailboxes: int | None, expires_at: datetime, now: datetime) -> str:
+def sentence(
+    scopes: Collection[str],
+    *,
+    mailboxes: int | None,
+    expires_at: datetime,
+    now: datetime,
+    networks: Sequence[str] = (),
+) -> str:
     """What the key will be able to do. mailboxes counts its allowlist; None: all mailboxes, also future ones."""
     ends = f"{instant(expires_at)} ({from_now(expires_at, now)})"
-    refused = mailboxes is not None and not widen(scopes).isdisjoint(ON_DOMAINS)
-    rest = " What concerns a whole domain is refused to it." if refused else ""
-    return f"This key will {deeds(scopes)}, for {reach(mailboxes)}, until {ends}.{rest}"
+    place = f", only from {in_short(networks, named=2)}" if networks else ""
+    refused = cannot(scopes, has_list=mailboxes is not None)
+    rest = f" It {refused}." if refused else ""
+    return f"This key will {deeds(scopes)}, for {reach(mailboxes)}{place}, until {ends}.{rest}"
+
+
+def cannot(scopes: Iterable[str], *, has_list: bool) -> str:
+    """What somebody might expect of these scopes, and they do not do: `cannot read what emails say`; empty if nothing.
+
+    has_list: the key is for named mailboxes.
+    """
+    able = widen(scopes)
+    told = []
+    if Scope.EMAILS_CONTENT not in able:
+        if Scope.EMAILS_READ in able:
+            told.append("read what emails say (bodies, attachments)")
+        if Scope.WEBHOOKS_WRITE in able:
+            told.append("have webhooks that carry it" if told else "have webhooks that carry what emails say")
+    if has_list and not able.isdisjoint(ON_DOMAINS):
+        told.append("do what concerns a whole domain")
+    if not any(scope.endswith((f":{WRITE}", ":submit")) for scope in able):
+        told.append("change anything")
+    return f"cannot {' or '.join(filter(None, (', '.join(told[:-1]), told[-1])))}" if told else ""
 
 
 def deeds(scopes: Iterable[str]) -> str:
@@ -140,8 +223,13 @@ def from_now(at: datetime, now: datetime) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    """`a, b and c`; of nothing, nothing."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def in_short(words: Sequence[str], *, named: int) -> str:
+    """`a, b and 3 more`."""
+    return listed(words) if len(words) <= named else f"{', '.join(words[:named])} and {len(words) - named} more"
 
 
 def _named(name: str) -> Scope | None:

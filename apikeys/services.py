@@ -4,17 +4,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.functions import Now
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
+from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
@@ -31,6 +35,14 @@ MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+REVOCATION = ["revoke_at", "revoked_at", "revoked_by", "revoke_reason"]
+
+
+class KeyEndedError(ConflictError):
+    """It was revoked, or has expired."""
+
+    code = "key_ended"
+
 
 def create_api_key(
     *,
@@ -42,11 +54,13 @@ def create_api_key(
     plan: str = ApiKey.Plan.STANDARD,
     rotated_from: ApiKey | None = None,
     created_by: User | None = None,
+    address: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A key and its plaintext, which exists only in this answer.
 
     mailboxes is the allowlist; None stands for all mailboxes, also future ones. networks are CIDR, or single addresses;
-    none of them: from anywhere. Raises RefusedError, with the field.
+    none of them: from anywhere. address is from where it is made, for the audit log. Raises RefusedError, with the
+    field.
     """
     name = name.strip()
     chosen = sorted(set(scopes))
@@ -78,19 +92,62 @@ def create_api_key(
         ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in distinct.values())
         key.sealed = True
         key.save(update_fields=["sealed"])
+        _record_new(key, mailbox_ids=[mailbox.public_id for mailbox in distinct.values()], address=address)
     return key, fresh.plaintext
 
 
-def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "") -> None:
+def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    ApiKey.objects.not_revoked().filter(pk=key.pk).update(
-        revoked_at=Now(), revoked_by=by, revoke_reason=within(reason, limit=200, field="reason")
-    )
-    key.refresh_from_db(fields=["revoked_at", "revoked_by", "revoke_reason"])
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
+            audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def schedule_revocation(
+    key: ApiKey, *, at: datetime | None, by: User | None = None, reason: str = "", address: str | None = None
+) -> None:
+    """Ends the key for good at an instant ahead, by the database's clock: what is scheduled is done by nobody.
+
+    Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
+    not ahead, KeyEndedError for a key that has ended.
+    """
+    why = within(reason, limit=200, field="reason")
+    with transaction.atomic():
+        locked = lock_in_force(key)
+        if at is None:
+            _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
+        elif ApiKey.objects.filter(LessThan(Now(), Value(at)), pk=key.pk).exists():
+            _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
+        else:
+            raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
+        what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
+        details = {"revoke_at": at.isoformat()} if at else {}
+        audit.record(what, of=key.identifier, person=by, address=address, details=details)
+    key.refresh_from_db(fields=REVOCATION)
+
+
+def lock_in_force(key: ApiKey) -> ApiKey:
+    """The key as it is now, which nobody else changes until the transaction ends. Raises KeyEndedError."""
+    # its own row only: the foreign keys of a row that is locked are left alone
+    locked = ApiKey.objects.select_for_update().in_force().filter(pk=key.pk).first()
+    if locked is None:
+        raise KeyEndedError("This key has ended, and an ended key stays as it is; make a new one.")
+    return locked
+
+
+def _write_end(key: ApiKey, **values: Any) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(**values)
 
 
 def change_plan(
-    key: ApiKey, *, plan: str, own_limits: Mapping[str, int | None] | None = None, by: User | None = None
+    key: ApiKey,
+    *,
+    plan: str,
+    own_limits: Mapping[str, int | None] | None = None,
+    by: User | None = None,
+    address: str | None = None,
 ) -> None:
     """Holds from the next call on, also for what was spent before. own_limits are for an enterprise key: minute, hour,
     day; what is not among them is as the plan has it.
@@ -99,10 +156,29 @@ def change_plan(
     """
     plan = parse_plan(plan)
     values = {"rate_plan": plan, "own_limits": parse_own_limits(plan, own_limits or {})}
-    if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
-        raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+    with transaction.atomic():
+        if not ApiKey.objects.in_force().filter(pk=key.pk).update(**values):
+            raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
+        audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=values)
     key.refresh_from_db(fields=[*values])
     log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
+
+
+def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:
+    details = {
+        "scopes": key.scopes,
+        "mailboxes": "all" if key.all_mailboxes else mailbox_ids,
+        "networks": key.networks,
+        "expires_at": key.expires_at.isoformat(),
+        "plan": key.rate_plan,
+    }
+    if key.rotated_from is not None:
+        old = key.rotated_from.identifier
+        details["rotated_from"] = old
+        audit.record(
+            "apikey.rotated", of=old, person=key.created_by, address=address, details={"successor": key.identifier}
+        )
+    audit.record("apikey.created", of=key.identifier, person=key.created_by, address=address, details=details)
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
@@ -133,7 +209,7 @@ def parse_networks(texts: Iterable[str]) -> list[str]:
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        network = ip_network(text)
+        network = ip_network(text.replace("%", "?"))  # a zone, which Python takes, is a name of one host's own
     except ValueError as error:
         raise RefusedError(
             f"{text[:50]!r} is no network: write 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32.", field="networks"
@@ -144,10 +220,10 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
-def parse_expiry(text: str, *, now: datetime) -> datetime:
+def parse_expiry(text: str, *, now: datetime, field: str = "expires_at") -> datetime:
     """When a key ends: `12h`, `30d`, a date (at its start in TIME_ZONE) or an instant with its offset.
 
-    Raises RefusedError, with field expires_at, for any other text.
+    Raises RefusedError, with the field, for any other text.
     """
     text = text.strip()
     try:
@@ -161,8 +237,8 @@ def parse_expiry(text: str, *, now: datetime) -> datetime:
         instant = None
     if instant is None or instant.tzinfo is None:
         raise RefusedError(
-            "An expiry is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
-            field="expires_at",
+            "An end is written 12h, 30d, 2030-01-31 (ends as that day begins) or 2030-01-31T18:00:00Z.",
+            field=field,
         )
     return instant
 

@@ -12,7 +12,7 @@ from billiard import current_process
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -69,6 +69,19 @@ def refuse_wrong_settings(**_: object) -> None:
         BaseCommand().check()
     except SystemCheckError as error:
         raise SystemExit(str(error)) from None  # any other exception of a receiver is logged and forgotten
+    refuse_wrong_secrets()
+
+
+@beat_init.connect
+def refuse_wrong_secrets(**_: object) -> None:
+    from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 - as below
+
+    from emailgistics.common import selftest  # noqa: PLC0415 - it needs models
+
+    try:
+        selftest.wait_and_refuse()
+    except ImproperlyConfigured as error:
+        raise SystemExit(f"Wrong setting: {error}") from None  # see above
 
 
 @worker_process_init.connect

@@ -8,6 +8,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
@@ -104,9 +105,15 @@ FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
+DOCS_PER_MINUTE = env.number("DOCS_PER_MINUTE", default=120)  # of one address, with the OpenAPI document
 
 # --- keys
 APIKEY_MAX_DAYS = env.number("APIKEY_MAX_DAYS", default=366, at_most=3660)
+# requests that a key is refused for: of one address with keys that there are not, of one key that has ended
+KEY_FAILURES_PER_MINUTE = env.number("KEY_FAILURES_PER_MINUTE", default=30)
+KEY_FORMS_PER_MINUTE = env.number("KEY_FORMS_PER_MINUTE", default=30)  # of one person: Add Key, rotate, revoke
+# wrong passwords: of one address, of one user name, of one browser that its person has signed in with before
+SIGN_IN_FAILURES_PER_MINUTE = env.number("SIGN_IN_FAILURES_PER_MINUTE", default=10)
 # requests of one key with the plan standard; see apikeys/plans.py
 RATE_LIMIT_MINUTE = env.number("RATE_LIMIT_MINUTE", default=100, at_most=10**6)
 RATE_LIMIT_HOUR = env.number("RATE_LIMIT_HOUR", default=1000, at_most=10**7)
@@ -115,6 +122,14 @@ if not RATE_LIMIT_MINUTE <= RATE_LIMIT_HOUR <= RATE_LIMIT_DAY:
     raise ImproperlyConfigured("Of RATE_LIMIT_MINUTE, _HOUR and _DAY a longer time must not have less than a shorter.")
 # whom to ask for more, as a 429 names him: an address or a URL
 SUPPORT_CONTACT = env("SUPPORT_CONTACT", default="")
+# days that it is kept what was counted of keys' use; advice looks at the last 30
+USAGE_DAYS = env.number("USAGE_DAYS", default=400, at_least=90, at_most=3660)
+
+# --- notices to system administrators: without EMAIL_URL they are in the console alone
+EMAIL_URL = env.url("EMAIL_URL", schemes=environment.MAIL_SCHEMES)
+globals().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 10  # seconds; a worker's child has 40 for its task
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default=f"Emailgistics <emailgistics@{urlsplit(BASE_URL).hostname}>")
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the site is ours, see console/apps.py
@@ -137,7 +152,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
-    "apikeys.middleware.ApiKeyHeadersMiddleware",
+    "apikeys.middleware.KeyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -233,7 +248,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 SWEPT_TASKS = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
-CELERY_TASK_ROUTES = SWEPT_TASKS | {"mailboxes.tasks.tidy_up": {"queue": "mail"}}
+TIDYING_TASKS = {name: {"queue": "mail"} for name in ("mailboxes.tasks.tidy_up", "apikeys.tasks.look_after")}
+CELERY_TASK_ROUTES = SWEPT_TASKS | TIDYING_TASKS
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -244,8 +260,10 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # none is: ou
 SWEEP_EVERY = timedelta(seconds=2)
 CELERY_BEAT_SCHEDULER = "emailgistics.beat:Sweeper"
 TIDY_EVERY = timedelta(minutes=1)
-CELERY_BEAT_SCHEDULE = {name: {"task": name, "schedule": SWEEP_EVERY} for name in SWEPT_TASKS} | {
-    "mailboxes.tasks.tidy_up": {"task": "mailboxes.tasks.tidy_up", "schedule": TIDY_EVERY}
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": every}
+    for names, every in ((SWEPT_TASKS, SWEEP_EVERY), (TIDYING_TASKS, TIDY_EVERY))
+    for name in names
 }
 
 # --- cache: counts requests, for all processes together
@@ -308,6 +326,10 @@ CONTENT_SECURITY_POLICY = {
         "form-action": ["'self'"],
     }
 }
+
+# no report is sent unless somebody adds ADMINS; then it has nothing in it that opens anything
+DEFAULT_EXCEPTION_REPORTER = "emailgistics.common.reports.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "emailgistics.common.reports.WithoutValues"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],

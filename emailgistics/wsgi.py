@@ -1,9 +1,10 @@
-"""The web process: Granian loads `application`."""
+"""The web process: Granian calls `served` for what it serves."""
 
 import os
 import re
 from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
@@ -20,6 +21,14 @@ django = get_wsgi_application()
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     environ["CONTENT_TYPE"] = utf8(environ.get("CONTENT_TYPE", ""))
     return django(environ, start_response)
+
+
+def served() -> WSGIApplication:
+    """`application`, in a process that serves it: what is counted there is written down from now on."""
+    from apikeys import usage  # noqa: PLC0415 - it has models, which are there only now
+
+    usage.start_flushing()
+    return application
 
 
 def utf8(content_type: str) -> str:

@@ -86,6 +86,7 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
 
 class Mailbox(TypedIdModel):
     ID_PREFIX: ClassVar = "mbx"
+    MAILBOX_COLUMN: ClassVar = "id"  # see common/footprint.py
 
     domain = models.ForeignKey(Domain, models.PROTECT, related_name="mailboxes")
     local_part = models.CharField(max_length=addresses.MAX_LOCAL_PART_OCTETS)

@@ -17,12 +17,13 @@ from pathlib import Path
 ENVIRONMENT = dict(os.environ)  # before tests.environment changes it, for its own process only
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling all tests takes longer than collecting them
 
+from tests import migrated  # noqa: E402
 from tests.conftest import missing_services  # noqa: E402
 
-# One process more than there are cores, because many tests wait. A file stays in one process: installations and
+# Two processes more than there are cores, because many tests wait. A file stays in one process: installations and
 # browsers are started once for each. Files are begun in the order of tests/conftest.py, not by their number of tests:
 # one with few may take longest, and what comes last is waited for by the other processes.
-PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+PARALLEL = ["-n", str(min(6, (os.cpu_count() or 1) + 2)), "--dist", "loadfile", "--no-loadscope-reorder"]
 NOTHING_COLLECTED = 5  # pytest's exit code: what the arguments select may be in the other run
 
 
@@ -38,10 +39,10 @@ class Tally:
 
 def main(arguments: list[str]) -> int:
     tally = Tally()
-    run("SQLite and the broker of files", arguments, {"TEST_ON": "sqlite"}, tally)
+    run("SQLite and the broker of files", arguments, on_postgres=False, tally=tally)
     missing = missing_services()
     if not missing:
-        run("PostgreSQL and Redis", arguments, {"TEST_ON": "postgres"}, tally)
+        run("PostgreSQL and Redis", arguments, on_postgres=True, tally=tally)
     else:
         print(f"\nSkipped: the second run, on PostgreSQL and Redis: {', '.join(missing)}.")
         if ENVIRONMENT.get("REQUIRE_SERVICES") == "1":
@@ -51,8 +52,12 @@ def main(arguments: list[str]) -> int:
     return 0 if tally.passed and not tally.failed else 1
 
 
-def run(title: str, arguments: list[str], variables: dict[str, str], tally: Tally) -> None:
+def run(title: str, arguments: list[str], *, on_postgres: bool, tally: Tally) -> None:
     print(f"\n=== on {title}", flush=True)
+    variables = {
+        "TEST_ON": "postgres" if on_postgres else "sqlite",
+        migrated.GIVEN: migrated.template(on_postgres=on_postgres),
+    }
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *PARALLEL, *arguments]

@@ -1,15 +1,19 @@
 """What every test can use."""
 
+import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import Phase, settings
 from pytest_django import Settings
 
-from tests import environment
+from tests import environment, migrated
 from tests.installation import Installation
 
 # without Phase.explain, which traces every line of every example on Python 3.11: several times as long. What fails is
@@ -83,9 +87,40 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 
 @pytest.fixture
+def fresh_counts(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has been counted yet, in this run or in those before it on this cache; and no minute ends meanwhile."""
+    now = time.time()
+    settings.RATELIMIT_CACHE_PREFIX = f"tests:{secrets.token_hex(8)}:"
+    monkeypatch.setattr("django_ratelimit.core.time", SimpleNamespace(time=lambda: now))
+
+
+@pytest.fixture
 def real_limits(settings: Settings) -> None:
     """What a key may do where nobody says otherwise; all other tests have more than they can use."""
     settings.RATE_LIMIT_MINUTE, settings.RATE_LIMIT_HOUR, settings.RATE_LIMIT_DAY = 100, 1000, 10_000
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Django takes the test database that is there."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """It is a copy of one that is migrated."""
+    from django.db import connection
+
+    with migrated.test_database(connection.creation._get_test_db_name()):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_looked_for_when_asked_for() -> None:
+    """Otherwise each test client looks at all of them as it begins, which takes longer than most tests."""
+    from django.conf import settings
+
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(scope="session", autouse=True)

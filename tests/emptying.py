@@ -14,6 +14,7 @@ from django.db.backends.sqlite3.base import DatabaseOperations  # through base: 
 from django.test import TransactionTestCase
 
 from apikeys import freeze
+from emailgistics.common.audit import append_only
 
 Flush = Callable[[Any], None]
 MIGRATIONS = "django_migrations"  # which a flush leaves alone
@@ -38,22 +39,26 @@ def empty_or_flush(case: TransactionTestCase, flush: Flush) -> None:
         _left.update({table: rows_of(table) for table in filled() if table != MIGRATIONS})
     else:
         empty([table for table in filled() if table not in _left])
-        freeze.freeze(connection)  # a test may have taken the triggers away
+        # a test may have taken the triggers away
+        freeze.LOCK.make(connection)
+        append_only.make(connection)
 
 
 def thaw_before(sql_flush: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """On SQLite a flush is DELETE, which live keys refuse; Django's post_migrate after it freezes them again."""
+    """On SQLite a flush is DELETE, which keys and the audit log refuse; Django's post_migrate after it guards them."""
 
     def thaw_and_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
         with self.connection.cursor() as cursor:
-            return [*freeze.thawing(cursor), *sql_flush(self, *args, **kwargs)]
+            return [*freeze.LOCK.dropping(cursor), *append_only.dropping(cursor), *sql_flush(self, *args, **kwargs)]
 
     return thaw_and_flush
 
 
 def empty(tables: list[str]) -> None:
-    if {freeze.KEYS, freeze.ALLOWLIST} & set(tables):
-        freeze.thaw(connection)
+    if set(freeze.rules.TABLES) & set(tables):
+        freeze.LOCK.drop(connection)
+    if set(append_only.tables) & set(tables):
+        append_only.drop(connection)
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA defer_foreign_keys=ON")

@@ -57,6 +57,7 @@ class Installation:
             "SINK_PORT": str(self.sink_port),
             "LOG_FORMAT": "json",
             "MAIL_AUTHENTICATION": "0",
+            **environment.NO_THROTTLES,
             **environment.GENEROUS_LIMITS,
         }
         self.on_postgres = on_postgres

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ import pytest
 from tests.installation import FINISH_WITHIN_S, ROOT, Installation, answers, free_ports, wait_for
 
 CALLERS = 20  # more than either process has threads
+REQUESTS = 1000  # that race a revocation
 Answer = tuple[int, str, str]  # status, code, challenge
 
 
@@ -84,33 +85,60 @@ def test_a_revoked_key_is_refused_by_the_next_request_to_any_process(
     assert ask_everywhere(ports, other) == {(200, "", "")}
 
 
-def test_no_request_that_begins_after_the_revocation_succeeds_however_many_there_are(
-    installation: Installation, ports: tuple[int, int]
-) -> None:
-    identifier, key = make_key(installation)
+def race(ports: tuple[int, int], key: str, *, end: Callable[[], float]) -> list[tuple[float, Answer]]:
+    """When each of a thousand requests to two processes began, and what it was told; `end` ends the key meanwhile.
+
+    Of twenty callers each has a connection of its own, kept alive, as clients do. They go on until half of the requests
+    have begun after the instant that `end` answers.
+    """
     seen: list[tuple[float, Answer]] = []
     enough = threading.Event()
 
     def keep_asking(port: int) -> None:
-        # one connection each: kept alive, as clients do
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             while not enough.is_set():
                 began = time.monotonic()
                 seen.append((began, ask(connection, key)))
 
-    with ThreadPoolExecutor(8) as pool:
-        callers = [pool.submit(keep_asking, port) for port in ports * 4]
+    with ThreadPoolExecutor(CALLERS) as pool:
+        callers = [pool.submit(keep_asking, port) for port in ports * (CALLERS // 2)]
         try:
-            wait_for(lambda: len(seen) > 50, within_s=60, what="calls")
-            installation.manage("apikeys", "revoke", identifier)
-            revoked = time.monotonic()
-            wait_for(lambda: sum(began > revoked for began, _ in seen) > 50, within_s=60, what="further calls")
+            wait_for(lambda: len(seen) >= REQUESTS // 2, within_s=60, what="calls")
+            ended = end()
+            wait_for(lambda: sum(began > ended for began, _ in seen) >= REQUESTS // 2, within_s=60, what="later calls")
         finally:
             enough.set()
         for caller in callers:
             caller.result()
-    assert {answer for began, answer in seen if began > revoked} == REVOKED
-    assert {answer for _, answer in seen} == {(200, "", "")} | REVOKED
+    assert {answer for began, answer in seen if began > ended} == REVOKED
+    assert {answer for began, answer in seen} == {(200, "", "")} | REVOKED
+    return seen
+
+
+def test_no_request_that_begins_after_the_revocation_succeeds_however_many_there_are(
+    installation: Installation, ports: tuple[int, int]
+) -> None:
+    identifier, key = make_key(installation)
+
+    def revoke() -> float:
+        installation.manage("apikeys", "revoke", identifier)
+        return time.monotonic()
+
+    assert len(race(ports, key, end=revoke)) >= REQUESTS
+
+
+def test_nor_one_that_begins_after_a_scheduled_revocation_has_come(
+    installation: Installation, ports: tuple[int, int]
+) -> None:
+    identifier, key = make_key(installation)
+
+    def schedule() -> float:
+        at = datetime.now(UTC) + timedelta(seconds=1)
+        installation.manage("apikeys", "revoke", identifier, "--at", at.isoformat())
+        # the database runs on this machine, by the same clock; SQLite's has milliseconds
+        return time.monotonic() + max(0.0, (at - datetime.now(UTC)).total_seconds()) + 0.001
+
+    race(ports, key, end=schedule)
 
 
 def test_an_expired_key_is_refused_by_every_process(installation: Installation, ports: tuple[int, int]) -> None:

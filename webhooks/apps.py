@@ -1,5 +1,13 @@
 from django.apps import AppConfig
 
+from emailgistics.common.sealed import SealedColumn, register_column
+
+SEALED = {
+    "sealed_secret": "webhook secrets",
+    "sealed_previous_secret": "previous webhook secrets",
+    "sealed_headers": "webhook headers",
+}
+
 
 class WebhooksConfig(AppConfig):
     name = "webhooks"
@@ -9,4 +17,6 @@ class WebhooksConfig(AppConfig):
         from webhooks import checks  # noqa: F401, PLC0415 - registers webhooks.E001 to E004
         from webhooks.receivers import on_email_processed  # noqa: PLC0415
 
+        for column, of in SEALED.items():
+            register_column(SealedColumn("webhooks.Webhook", column, of))
         email_processed.connect(on_email_processed, dispatch_uid="webhooks.fan_out")

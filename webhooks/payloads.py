@@ -39,7 +39,8 @@ CONTENT_FIELDS = frozenset(
 BOUNCE_FIELDS = ("action", "status", "diagnostic", "final_recipient", "original_message_id")
 CALENDAR_FIELDS = ("method", "uid", "summary", "start", "end")
 INLINE_FIELDS = frozenset({"content", "content_omitted"})
-# of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID; a digest tells a known file again.
+# of the header, emails:read shows From, To, Cc, Subject, Date and Message-ID; a digest tells a known file again, and
+# whoever guesses the few characters of a mail that he does not know that he is right.
 # Which list it was and what is invited to are what the mail says; that it is one, `kind` says.
 CONTENT_HEADER_FIELDS = frozenset({"sender", "reply_to", "in_reply_to", "references", "list", "calendar"})
 CONTENT_BOUNCE_FIELDS = frozenset({"diagnostic", "final_recipient", "original_message_id"})
@@ -141,7 +142,7 @@ def in_form(payload: Json, form: str) -> Json:
         data = _without(data, CONTENT_FIELDS)
     if form == EventBody.Form.METADATA:
         data = _without(data, CONTENT_HEADER_FIELDS)
-        data["raw"] = _without(data["raw"], {"url"})
+        data["raw"] = _without(data["raw"], {"url", "sha256"})
         if data.get("bounce"):
             data["bounce"] = _without(data["bounce"], CONTENT_BOUNCE_FIELDS)
         if "marks" in data:  # a body of an older release has none

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import TextChoices
+from django.db.models import Q, QuerySet, TextChoices
 
+from emailgistics.common import footprint
 from emailgistics.common.errors import DomainError
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser, AnonymousUser
+    from django.contrib.auth.models import AbstractUser, AnonymousUser, User
     from rest_framework.request import Request
 
 
@@ -47,7 +48,11 @@ class Principal:
     mailbox_ids: frozenset[UUID]
 
     def may(self, *required: Scope) -> bool:
-        return self.scopes.issuperset(required)
+        """Whether it has all of them; then the request has made use of them."""
+        is_allowed = self.scopes.issuperset(required)
+        if is_allowed:
+            footprint.note_scopes(required)
+        return is_allowed
 
 
 class AllowlistRestrictedError(DomainError):
@@ -70,6 +75,14 @@ def is_system_administrator(user: "AbstractUser | AnonymousUser") -> bool:
     if not (user.is_authenticated and user.is_active):
         return False
     return bool(user.is_superuser) or user.groups.filter(name=SYSTEM_ADMINISTRATORS).exists()
+
+
+def system_administrators() -> "QuerySet[User]":
+    """Those who can sign in."""
+    from django.contrib.auth.models import User  # noqa: PLC0415 - settings name this module before models are there
+
+    by_group = Q(groups__name=SYSTEM_ADMINISTRATORS)
+    return User.objects.filter(Q(is_superuser=True) | by_group, is_active=True).distinct()
 
 
 def principal(request: "Request") -> Principal:

@@ -1,8 +1,8 @@
-"""Inserting rows of several tables at once, for where that is most of the work.
+"""Many rows: inserting those of several tables at once, for where that is most of the work, and deleting.
 
-On PostgreSQL all of it goes to the server in one go (a pipeline), row by row in statements that it knows already: a
-fraction of what `bulk_create` costs, most of which is making one long statement of many values for each table, and
-waiting for each table's answer.
+On PostgreSQL all that is inserted goes to the server in one go (a pipeline), row by row in statements that it knows
+already: a fraction of what `bulk_create` costs, most of which is making one long statement of many values for each
+table, and waiting for each table's answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,8 @@ from typing import Any
 
 from django.db import connection, models
 from psycopg.types.json import Jsonb
+
+DELETED_AT_ONCE = 1000
 
 
 def insert(*tables: Sequence[models.Model]) -> None:
@@ -29,6 +31,15 @@ def insert(*tables: Sequence[models.Model]) -> None:
         for rows in filled:
             statement, values = _insert(type(rows[0]))
             cursor.executemany(statement, [values(row) for row in rows])
+
+
+def delete_little_by_little(rows: "models.QuerySet[Any]") -> int:
+    """In transactions of their own, so that nobody waits for long meanwhile. Returns how many went."""
+    gone = 0
+    while some := list(rows.order_by().values_list("pk", flat=True)[:DELETED_AT_ONCE]):
+        rows.filter(pk__in=some).delete()
+        gone += len(some)
+    return gone
 
 
 @cache

@@ -1,11 +1,12 @@
 """Who a request comes from, and whether it comes too often."""
 
 import time
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
@@ -14,6 +15,7 @@ from emailgistics.common.logs import get_logger
 log = get_logger(__name__)
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
+IPV4_PREFIX = 24
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
 WINDOW_S = 60
 
@@ -43,33 +45,57 @@ def client_address(request: HttpRequest) -> str:
     return str(peer)
 
 
-def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: int = 1) -> int:
+def network_of(address: str) -> str:
+    """The network that an address is counted under: /24 of IPv4, /64 of IPv6; empty without an address."""
+    if not address:
+        return ""
+    return str(ip_network((address, IPV6_PREFIX if ":" in address else IPV4_PREFIX), strict=False))
+
+
+def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: int = 1, of: str = "") -> int:
     """Counts the request, as cost of them; 0 if it may go on, else after how many seconds its client may come again.
 
-    While the cache is away each process counts for itself.
+    A cost of 0 counts nothing: it asks whether one more would be let through. What is counted is the client's address,
+    or what `of` says in place of it: a person, a key. While the cache is away each process counts for itself.
     """
+    whose = of or _client(request)
     usage = None
     try:
-        for _ in range(cost):
-            usage = get_usage(request, group=group, key=_key, rate=(per_minute, WINDOW_S), increment=True)
+        for _ in range(max(1, cost)):
+            rate = (per_minute, WINDOW_S)
+            usage = get_usage(request, group=group, key=lambda *_: whose, rate=rate, increment=cost > 0)
     except (RedisError, OSError) as error:
         log.warning("cache.away", error=type(error).__name__)
-        return _seconds_to_wait_here(_key(group, request), group=group, per_minute=per_minute, cost=cost)
-    return max(1, usage["time_left"]) if usage and usage["should_limit"] else 0
+        return _seconds_to_wait_here(whose, group=group, per_minute=per_minute, cost=cost)
+    if usage is None or not _is_over(usage["count"], per_minute=per_minute, cost=cost):
+        return 0
+    return int(usage["time_left"]) + 1  # the second in which a window of django-ratelimit ends still belongs to it
 
 
-def _seconds_to_wait_here(client: str, *, group: str, per_minute: int, cost: int) -> int:
+def too_often(wait_s: int) -> HttpResponse:
+    """Where neither a problem nor a page of the console is what the client looks at."""
+    text = f"Too many requests from your address: try again in {wait_s} seconds.\n"
+    headers = {"Retry-After": str(wait_s)}
+    content_type = "text/plain; charset=utf-8"
+    return HttpResponse(text, status=HTTPStatus.TOO_MANY_REQUESTS, content_type=content_type, headers=headers)
+
+
+def _seconds_to_wait_here(whose: str, *, group: str, per_minute: int, cost: int) -> int:
     window, passed_s = divmod(int(time.time()), WINDOW_S)
-    key = f"{group}/{client}/{window}"
+    key = f"{group}/{whose}/{window}"
     _here.add(key, 0, WINDOW_S)
     try:
         count = _here.incr(key, cost)
     except ValueError:  # forgotten between the two
         count = cost
-    return WINDOW_S - passed_s if count > per_minute else 0
+    return WINDOW_S - passed_s if _is_over(count, per_minute=per_minute, cost=cost) else 0
 
 
-def _key(group: str, request: HttpRequest) -> str:  # noqa: ARG001 - as it is called
+def _is_over(count: int, *, per_minute: int, cost: int) -> bool:
+    return count > per_minute if cost else count >= per_minute
+
+
+def _client(request: HttpRequest) -> str:
     address = client_address(request)
     if ":" not in address:
         return address or "local"

@@ -15,6 +15,7 @@ from django.db import OperationalError, ProgrammingError
 from django.db.models import Model
 from rest_framework.serializers import BaseSerializer
 
+from emailgistics.common import selftest
 from emailgistics.common.errors import DomainError
 
 Row = TypeVar("Row", bound=Model)
@@ -31,6 +32,7 @@ class RecordCommand(BaseCommand, Generic[Row]):
     noun: ClassVar[str]  # "domain", in help and messages
     handle_help: ClassVar[str]  # what show and delete take: "an id or a name"
     serializer: ClassVar[type[BaseSerializer[Any]]]
+    makes_secrets: ClassVar[bool] = False  # so wrong peppers and encryption keys stop it, as they stop the parts
     columns: ClassVar[Sequence[str]]  # of the list for people: names out of the JSON
 
     def rows(self, options: Json) -> Iterable[Row]:
@@ -56,6 +58,8 @@ class RecordCommand(BaseCommand, Generic[Row]):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         run: Callable[[Json], None] = options["run"]
         try:
+            if self.makes_secrets:
+                selftest.refuse_wrong_secrets()
             run(options)
         except DomainError as error:
             raise CommandError(error.message) from error

@@ -70,13 +70,18 @@ def decrypt(sealed: bytes, *, context: str) -> bytes:
     """Raises DecryptionError when the text was altered, moved to another row, or its key is not configured."""
     ring: KeyRing = settings.ENCRYPTION_KEYS
     head, nonce, body = sealed[:3], sealed[3 : 3 + NONCE_BYTES], sealed[3 + NONCE_BYTES :]
-    key = ring.keys.get(int.from_bytes(head[1:], "big"))
+    key = ring.keys.get(number_of(sealed))
     if key is None or head[:1] != bytes([FORMAT]):
         raise DecryptionError("no configured key opens this; is ENCRYPTION_KEYS complete?")
     try:
         return AESGCM(key).decrypt(nonce, body, head + context.encode())
     except (InvalidTag, ValueError) as error:
         raise DecryptionError("this does not open here: altered, or moved from another row") from error
+
+
+def number_of(sealed: bytes) -> int:
+    """Of the key that sealed it, in ENCRYPTION_KEYS."""
+    return int.from_bytes(sealed[1:3], "big")
 
 
 def peppered_digest(secret: str, *, pepper: int | None = None) -> tuple[int, bytes]:

@@ -21,6 +21,8 @@ from emailgistics.common.crypto import KEY_BYTES
 GENERATED = "env"
 MAX_DURATION_DIGITS = 6
 MAX_PORT = 65_535
+# +tls is STARTTLS, +ssl TLS from the first octet on; consolemail prints it
+MAIL_SCHEMES: tuple[str, ...] = ("smtp", "smtp+tls", "smtp+ssl", "consolemail")
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 

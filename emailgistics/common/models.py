@@ -1,5 +1,5 @@
-"""The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted, and who
-did what.
+"""The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted, who did
+what, and by what the installation's secrets are known again.
 """
 
 from uuid import UUID
@@ -93,3 +93,33 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.of}"
+
+
+class SecretCheck(models.Model):
+    """By what a secret of the environment is known again; see `selftest.py`. Kept, so that no number is used twice."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=40, help_text="the variable: SECRET_KEY, API_KEY_PEPPERS or ENCRYPTION_KEYS")
+    number = models.PositiveIntegerField(help_text="in the variable; 0: its only one")
+    value = models.BinaryField(max_length=32, help_text="derived from the secret, and tells nothing of it")
+    was_primary = models.BooleanField(default=False, help_text="something may have been written with it")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    dropped_at = models.DateTimeField(null=True, help_text="not configured since, and no row used it")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["name", "number"], name="secret_check_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.number}"
+
+
+class KeptKey(models.Model):
+    """What was derived from an encryption key and outlives it; see `derived_keys.py`."""
+
+    id = models.CharField(
+        max_length=40, primary_key=True, help_text="purpose and number of the encryption key: links:1"
+    )
+    sealed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return self.id

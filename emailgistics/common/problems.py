@@ -27,6 +27,7 @@ REALM = "Emailgistics API"
 # of draft-ietf-httpapi-ratelimit-headers-10, section 5.1
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 RETRY_AFTER_S = 5  # a database that is restarted is back by then
+ROOM_AFTER_S = 300  # somebody has to make it: what is full is not asked every second
 # one text for what does not exist, what the key may not see and what is no id at all
 NOT_FOUND = "There is nothing here, or nothing that this key may see."
 
@@ -95,7 +96,8 @@ RATE_LIMITED = "`rate_limited`: the key has used up `violated_policies`; Retry-A
 ACCESS_PROBLEMS = (
     described(
         401,
-        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired` or `key_revoked`, with WWW-Authenticate.",
+        "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, "
+        "with WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
     )
     | described(
         403,
@@ -104,6 +106,14 @@ ACCESS_PROBLEMS = (
     )
     | described(429, RATE_LIMITED)
 )
+
+
+class Problem(JsonResponse):
+    """A problem as it is answered. `code` is that of its body, for who counts answers."""
+
+    def __init__(self, body: Mapping[str, Any], status: int) -> None:
+        super().__init__(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+        self.code = str(body["code"])
 
 
 class BadRequestError(exceptions.APIException):
@@ -144,7 +154,7 @@ def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
         "message": detail,
         **more,
     }
-    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False})
+    return Problem(body, status)
 
 
 def not_found() -> HttpResponse:
@@ -198,6 +208,8 @@ def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
         found: list[FieldProblem] = [{"pointer": pointer, "code": exc.code, "detail": exc.message}]
         return problem(status, "validation_error", exc.message, errors=found)
     answer = problem(status, exc.code, exc.message)
+    if isinstance(exc, errors.LimitReachedError):
+        answer["Retry-After"] = str(ROOM_AFTER_S)
     if isinstance(exc, AllowlistRestrictedError):
         # RFC 6750 section 3: the key does not enable access. No scope attribute: none would help
         description = f'error="insufficient_scope", error_description="{exc.message}"'

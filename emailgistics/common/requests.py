@@ -14,7 +14,7 @@ from django.urls import Resolver404, resolve
 from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
-from emailgistics.common import problems
+from emailgistics.common import footprint, problems
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import TypedIdModel, decode_id, encode_id, uuid7
 
@@ -81,9 +81,11 @@ def find(rows: QuerySet[Row], public_id: str) -> Row:
     """
     pk = decode_id(rows.model.ID_PREFIX, public_id) or NOBODY
     try:
-        return rows.get(pk=pk)
+        row = rows.get(pk=pk)
     except rows.model.DoesNotExist as error:
         raise NotFoundError(problems.NOT_FOUND) from error
+    footprint.note_rows([row])
+    return row
 
 
 def find_many(rows: QuerySet[Row], public_ids: Sequence[str]) -> list[Row]:
@@ -95,6 +97,7 @@ def find_many(rows: QuerySet[Row], public_ids: Sequence[str]) -> list[Row]:
     found = {row.pk: row for row in rows.filter(pk__in=wanted)} if wanted else {}
     if len(found) < len(wanted):
         raise NotFoundError(problems.NOT_FOUND)
+    footprint.note_rows(found.values())
     return [found[pk] for pk in wanted]
 
 

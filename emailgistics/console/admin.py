@@ -1,4 +1,4 @@
-"""People, groups, workers. (SpentFormToken has no page: its rows say that a form was sent, and are swept away.)"""
+"""People, groups, workers, the audit log. (SpentFormToken has no page: its rows are swept away.)"""
 
 from typing import Any, ClassVar
 
@@ -17,15 +17,18 @@ from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from apikeys.admin.ending import Outlivings, outlivings
 from emailgistics.common import leases
-from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display, ids_of
-from emailgistics.common.models import Lease
+from emailgistics.common.commands import readable
+from emailgistics.common.models import AuditEntry, Lease
 from emailgistics.console import consequences
-from emailgistics.console.people import is_on_record, system_administrators, why_not_without
+from emailgistics.console.people import is_on_record, why_not_without
 from mailboxes.admin.deletion import also_stops
 
 also_stops.append(consequences.of_deleting)
+outlivings.append(Outlivings(of_key=consequences.webhooks_of_key, pause=consequences.pause_webhooks_of_key))
 
 DEACTIVATE = "{name} made or ended keys or changed something here, and stays on record: deactivate instead."
 
@@ -215,3 +218,24 @@ class WorkerAdmin(HistoryAdmin):
     @display(description="State", label={"alive": "success", "gone": "danger"})
     def standing(self, lease: Any) -> str:
         return "alive" if lease.is_alive else "gone"
+
+
+@admin.register(AuditEntry)
+class AuditLogAdmin(HistoryAdmin):
+    """What was done, by whom, from where. Newest first."""
+
+    list_display = ("at", "action", "of", "who", "address", "shown_details")
+    list_filter = ("action",)
+    search_fields = ("of__exact", "by__exact")
+    search_help_text = "Identifier of a key, or who did it"
+    fields = readonly_fields = ("at", "action", "of", "who", "address", "shown_details")
+    ordering = ("-id",)
+    list_select_related = ("person",)
+
+    @display(description="By")
+    def who(self, entry: AuditEntry) -> str:
+        return entry.by
+
+    @display(description="Details")
+    def shown_details(self, entry: AuditEntry) -> str:
+        return "; ".join(f"{name}: {readable(value)}" for name, value in entry.details.items())

@@ -1,13 +1,16 @@
-"""What goes with an address that is deleted, in the apps above it."""
+"""What goes with an address that is deleted, and what stays when a key ends, in the apps above them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from django.db.models import Q
+from django.urls import reverse
 
-from apikeys.models import ApiKeyMailbox
+from apikeys.admin.ending import Outliving
+from apikeys.models import ApiKey, ApiKeyMailbox
 from mailboxes.admin.deletion import NAMED, Owner
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks.models import Webhook
+from webhooks.services.webhooks import pause_webhook
 
 
 def of_deleting(row: Owner) -> Iterator[str]:
@@ -21,6 +24,28 @@ def of_deleting(row: Owner) -> Iterator[str]:
         named = ApiKeyMailbox.objects.filter(mailboxes, api_key__revoked_at=None).values("api_key").distinct()
         if count := named.count():
             yield f"{_many(count, 'API key')} name{'s' if count == 1 else ''} it: there it opens nothing any more."
+
+
+def webhooks_of_key(key: ApiKey) -> list[Outliving]:
+    return [
+        Outliving(
+            id=webhook.public_id,
+            name=webhook.url or "one that is pulled",
+            url=reverse("admin:webhooks_webhook_change", args=[webhook.pk]),
+            state=webhook.get_state_display().lower(),
+            can_pause=webhook.state == Webhook.State.ACTIVE,
+        )
+        for webhook in Webhook.objects.live().filter(created_by=key)
+    ]
+
+
+def pause_webhooks_of_key(key: ApiKey, ids: Collection[str]) -> int:
+    """Those of the ids that run and that the key created; how many."""
+    running = Webhook.objects.live().filter(created_by=key, state=Webhook.State.ACTIVE)
+    chosen = [webhook for webhook in running if webhook.public_id in ids]
+    for webhook in chosen:
+        pause_webhook(webhook, reason=f"{key.identifier}, which created it, was deleted")
+    return len(chosen)
 
 
 def _bound_to(row: Owner) -> Q:

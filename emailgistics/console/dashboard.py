@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
-from apikeys.models import EXPIRES_SOON, ApiKey
+from apikeys.models import EXPIRES_SOON, ApiKey, KeyNotice
 from emailgistics.common.admin import MAX_COUNTED, by_system_administrator
 from mailboxes.models import Alias, Domain, Email, Mailbox
 from webhooks.admin.filters import FAILING
@@ -63,7 +63,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     groups = [
         ("Mail", mail),
         ("Deliveries", [*sent, *_waiting(now)]),
-        ("Webhooks and keys", [*webhooks, _expiring_keys(now)]),
+        ("Webhooks and keys", [*webhooks, _expiring_keys(now), *_noticed_keys(now)]),
     ]
     return context | {
         "may_see": True,
@@ -184,6 +184,26 @@ def _expiring_keys(now: datetime) -> Figure:
     href = _list("apikeys_apikey", status=ApiKey.Standing.EXPIRES_SOON.value)
     worry = _if(count, "Make new ones before, and change the programs that use them.")
     return Figure(f"API keys that expire in {EXPIRES_SOON.days} days", _shown(count), href, worry=worry)
+
+
+def _noticed_keys(now: datetime) -> list[Figure]:
+    kinds = KeyNotice.Kind
+    labels = {
+        kinds.AGED_90: ("API keys of 90 days and more", "Rotate them, so that an old copy of one is worth nothing."),
+        kinds.UNUSED_60: ("API keys unused for 60 days", "If nothing needs them any more, delete them."),
+    }
+    found = _some(KeyNotice.objects.standing(now=now).filter(kind__in=labels)).aggregate(
+        **{kind.value: Count("pk", filter=Q(kind=kind)) for kind in labels}
+    )
+    return [
+        Figure(
+            label,
+            _shown(found[kind]),
+            _list("apikeys_keynotice", kind__exact=kind.value),
+            worry=_if(found[kind], worry),
+        )
+        for kind, (label, worry) in labels.items()
+    ]
 
 
 def _steps(*, has_webhook: bool, has_mail: bool) -> list[Step]:

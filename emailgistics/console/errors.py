@@ -27,7 +27,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
     return _page(HTTPStatus.FORBIDDEN, template="403_csrf.html")
 
 
-def _page(status: HTTPStatus, *, template: str = "") -> HttpResponse:
-    response = HttpResponse(render_to_string(template or f"{status}.html"), status=status)
+def too_many(*, wait_s: int) -> HttpResponse:
+    response = _page(HTTPStatus.TOO_MANY_REQUESTS, wait_s=wait_s)
+    response["Retry-After"] = str(wait_s)
+    return response
+
+
+def _page(status: HTTPStatus, *, template: str = "", **context: object) -> HttpResponse:
+    response = HttpResponse(render_to_string(template or f"{status}.html", context), status=status)
     add_never_cache_headers(response)
     return response

@@ -45,6 +45,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("People", "person", "auth_user_changelist"),
             ("Groups", "group", "auth_group_changelist"),
             ("Workers", "memory", "common_lease_changelist"),
+            ("Audit log", "history", "common_auditentry_changelist"),
         ),
     ),
 )

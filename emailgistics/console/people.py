@@ -2,16 +2,11 @@
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from apikeys.models import ApiKey
-from emailgistics.common.access import SYSTEM_ADMINISTRATORS
-
-
-def system_administrators() -> QuerySet[User]:
-    """Of those who can sign in; see `access.is_system_administrator`."""
-    by_group = Q(groups__name=SYSTEM_ADMINISTRATORS)
-    return User.objects.filter(Q(is_superuser=True) | by_group, is_active=True).distinct()
+from emailgistics.common.access import system_administrators
+from emailgistics.common.models import AuditEntry
 
 
 def why_not_without(user: User, *, by: object) -> str:
@@ -30,8 +25,9 @@ def why_not_without(user: User, *, by: object) -> str:
 
 
 def is_on_record(user: User) -> bool:
-    """Whether a key or the history of changes names the person."""
+    """Whether a key, the audit log or the history of changes names the person."""
     return (
         LogEntry.objects.filter(user=user).exists()
         or ApiKey.objects.filter(Q(created_by=user) | Q(revoked_by=user)).exists()
+        or AuditEntry.objects.filter(person=user).exists()
     )

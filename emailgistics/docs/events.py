@@ -143,7 +143,7 @@ class EventQuarantineSerializer(serializers.Serializer[Any]):
 
 class EventRawSerializer(serializers.Serializer[Any]):
     size = serializers.IntegerField()
-    sha256 = serializers.CharField()
+    sha256 = serializers.CharField(required=False, help_text=NOT_IN_METADATA)
     url = serializers.URLField(
         required=False, help_text=f"the octets as they came, without a key, for a while; {NOT_IN_METADATA}"
     )

@@ -16,9 +16,11 @@ from django.views.decorators.http import require_safe
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
+from emailgistics.common.clients import seconds_to_wait, too_often
 from emailgistics.common.problems import ACCESS_PROBLEMS, NOT_FOUND_PROBLEM, not_found
 from emailgistics.docs.schema import document, event_schema
 from mailboxes.api.views.emails import AnyTypeNegotiation
@@ -41,6 +43,8 @@ def for_readers(view: View) -> View:
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if wait_s := _seconds_to_wait(request):
+            return too_often(wait_s)
         if settings.DOCS_PUBLIC or request.user.is_authenticated:
             response = view(request, *args, **kwargs)
         else:
@@ -50,6 +54,10 @@ def for_readers(view: View) -> View:
         return response
 
     return checked
+
+
+def _seconds_to_wait(request: HttpRequest) -> int:
+    return seconds_to_wait(request, group="docs", per_minute=settings.DOCS_PER_MINUTE)
 
 
 @method_decorator([for_readers, csp_replace(CONTENT_SECURITY_POLICY)], name="dispatch")
@@ -81,7 +89,10 @@ class SchemaViewSet(ViewSet):
 
     @extend_schema(exclude=True)
     def retrieve(self, request: Request) -> HttpResponseBase:
-        response = _answer(request._request, document(settings.BASE_URL))  # noqa: SLF001 - DRF has no public name for it
+        http_request = request._request  # noqa: SLF001 - DRF has no public name for it
+        if wait_s := _seconds_to_wait(http_request):
+            raise Throttled(wait_s, f"Too many requests for this document; try again in {wait_s} seconds.")
+        response = _answer(http_request, document(settings.BASE_URL))
         response["Cache-Control"] = "private, no-cache"
         return response
 

@@ -201,8 +201,9 @@ class EmailAdmin(HistoryAdmin):
         def release() -> str:
             was_held = email.status == Email.Status.QUARANTINED
             quarantine.release_email(email, by=request.user.get_username())
-            if was_held:
-                self.log_changes(request, [email], "Released from quarantine.")
+            if not was_held:
+                return "It was released before; its webhooks are not told again."
+            self.log_changes(request, [email], "Released from quarantine.")
             return "It is released: its webhooks are told of it."
 
         return asked(

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Model
 from rest_framework import serializers
 
-from emailgistics.common.access import Principal
+from emailgistics.common.access import Principal, Scope
 from emailgistics.common.ids import encode_id
 from mailboxes.api.auth import AuthenticationSerializer
 from mailboxes.mime import Mark
@@ -235,7 +235,13 @@ class ParseSerializer(serializers.Serializer[Message]):
 
 class RawSerializer(serializers.Serializer[Message]):
     size = serializers.IntegerField()
-    sha256 = serializers.CharField()
+    sha256 = serializers.SerializerMethodField(
+        help_text="null without emails:content: whoever guesses what the mail says would know by it that he is right"
+    )
+
+    def get_sha256(self, message: Message) -> str | None:
+        caller: Principal | None = self.context.get("principal")
+        return message.sha256 if caller is None or caller.may(Scope.EMAILS_CONTENT) else None
 
 
 class EmailDetailSerializer(EmailSerializer):

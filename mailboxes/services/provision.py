@@ -5,7 +5,7 @@ In a change, None leaves a thing as it is. What several of them lock, they lock 
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
@@ -22,7 +22,7 @@ from emailgistics.common.text import within
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
 from mailboxes.models import ADDRESS_RESTS_FOR, Address, Alias, AliasCopy, Domain, Email, Mailbox, Rule
-from mailboxes.patterns import Pattern, is_pattern
+from mailboxes.patterns import InvalidPatternError, Pattern, is_pattern
 from mailboxes.services import quota
 
 DEFAULT_MAILBOX = "inbox"
@@ -142,14 +142,16 @@ def create_alias(
     description: str = "",
     is_active: bool = True,
     may_take_reserved: bool = True,
+    among: QuerySet[Mailbox] | None = None,
 ) -> Alias:
     """An address that leads to a mailbox, and to an email of its own in each of the further ones.
 
     `*@domain` takes whatever no other address of the domain takes; before that, patterns of it are tried (see
     `patterns`), those of low priority first. may_take_reserved is False for those who do not speak for the whole
-    domain: whoever has its postmaster can prove to others that it is his; nor do they take others' mail. Raises
-    InvalidAddressError, InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError,
-    AllowlistRestrictedError, RefusedError.
+    domain: whoever has its postmaster can prove to others that it is his; nor do they take others' mail. among are the
+    mailboxes that the caller may know of: what a pattern of another one takes is taken. Raises InvalidAddressError,
+    InvalidPatternError, UnknownDomainError, AddressUnavailableError, TooManyPatternsError, AllowlistRestrictedError,
+    RefusedError.
     """
     with _about("name"):
         name, domain_name = split_alias(address)
@@ -162,6 +164,8 @@ def create_alias(
     domain = _hold_domain(domain_name)
     _hold_mailboxes(mailbox, further_mailboxes)
     if not may_take_reserved and addresses.local_key(name) in addresses.RESERVED_LOCAL_KEYS:
+        raise _unavailable(domain, name)
+    if among is not None and _is_taken_by_pattern(domain, name, of_others_than=among):
         raise _unavailable(domain, name)
     values = {"name": name, "kind": kind, "mailbox": mailbox, "priority": priority}
     alias = Alias(domain=domain, description=description, is_active=is_active, **values)
@@ -359,7 +363,7 @@ def _check_mailbox(*, name: str, time_zone: str, retention: Retention | None, qu
             raise RefusedError(f"{what} is a number from 1 to {MAX_RETENTION_DAYS}, or nothing.", field="retention")
     if quota_bytes is not None and not MIN_QUOTA_BYTES <= quota_bytes <= MAX_QUOTA_BYTES:
         raise RefusedError(
-            f"A quota is a number of octets from {MIN_QUOTA_BYTES} to {MAX_QUOTA_BYTES}, or nothing.",
+            f"A quota is from {MIN_QUOTA_BYTES} to {MAX_QUOTA_BYTES} octets; to have no limit, give none.",
             field="quota_bytes",
         )
 
@@ -391,6 +395,17 @@ def _add_pattern(alias: Alias) -> None:
             alias.save(force_insert=True)
     except IntegrityError as error:
         raise AddressUnavailableError(f"There is a pattern {alias.address} already.") from error
+
+
+def _is_taken_by_pattern(domain: Domain, name: str, *, of_others_than: QuerySet[Mailbox]) -> bool:
+    """Whether mail to that name is for one of theirs now, or would be if its pattern were not disabled."""
+    patterns = Alias.objects.live().filter(domain=domain, kind=Alias.Kind.PATTERN)
+    names = patterns.exclude(mailbox__in=of_others_than).values_list("name", flat=True)
+    for pattern in names:
+        with suppress(InvalidPatternError):  # what it was made with took it; mail passes it over as well
+            if Pattern.compile(pattern).captures(name) is not None:
+                return True
+    return False
 
 
 def _set_copies(alias: Alias, mailboxes: Sequence[Mailbox], *, among: QuerySet[Mailbox] | None = None) -> None:

@@ -25,6 +25,7 @@ from mailboxes.raw import new_raw
 from mailboxes.services import quota
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
+from mailboxes.services.route import Route
 from mailboxes.services.rules import Verdict
 
 PROCESS = "mailboxes.tasks.process"  # by name: importing the task would pull the parser into the listener
@@ -153,9 +154,7 @@ class Incoming:
             )
         if entry.recipients and self._is_recognisable:
             email = entry.recipients[0].email
-            entry.guard = ResendGuard(
-                key=self._guard_key(route.address), email=email, accepted_at=self.message.received_at
-            )
+            entry.guard = ResendGuard(key=self._guard_key(route), email=email, accepted_at=self.message.received_at)
         return entry
 
     def _email(self, mailbox_id: UUID, verdict: Verdict) -> Email:
@@ -192,8 +191,10 @@ class Incoming:
             transcript=list(self.transcript),
         )
 
-    def _guard_key(self, address: str) -> UUID:
-        said = "\0".join((self.message.sha256, self.message.mail_from, address_key(address)))
+    def _guard_key(self, route: Route) -> UUID:
+        # whose it is, too: what came before the address was another's is no word to whoever has it now
+        owner = route.own_mailbox_id or route.mailbox_id
+        said = "\0".join((self.message.sha256, self.message.mail_from, address_key(route.address), owner.hex))
         return UUID(bytes=hashlib.sha256(said.encode()).digest()[:16])
 
 

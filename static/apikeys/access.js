@@ -6,17 +6,23 @@ import { prepareKeyForm } from "./key_form.js";
 
 const WHOLE_KEY = /(emgk_[0-9A-Za-z]{10})_\w*/g;
 
-// a search is in the address, which browsers and servers remember: a pasted key is cut down to its identifier
+// what is searched for ends up in an address, which browsers and servers remember: a pasted key is cut down to its
+// identifier, and never sent
 function cutKeysInSearch() {
   const field = document.querySelector("#changelist-search input[name=q]");
   if (!field) return;
   const cut = () => {
     const cleaned = field.value.replace(WHOLE_KEY, "$1");
-    if (cleaned !== field.value) field.value = cleaned;
+    if (cleaned === field.value) return;
+    field.value = cleaned;
+    field.form.querySelector("[data-cut]").textContent = "You pasted a whole key: only its identifier is searched for.";
+    if (field.form.querySelector("[name=cut]")) return;
+    const flag = document.createElement("input");
+    Object.assign(flag, { type: "hidden", name: "cut", value: "1" });
+    field.form.append(flag);
   };
   field.addEventListener("input", cut);
   field.form.addEventListener("submit", cut, { capture: true });
-  field.autocomplete = "off";
 }
 
 // the page of the link is the dialog, too; whatever goes wrong, the link leads there
@@ -72,6 +78,14 @@ function showKeyInDialog() {
   });
 }
 
+// a time that somebody gives is meant
+function timeIsChosen() {
+  const field = document.querySelector("[data-at]");
+  field?.addEventListener("input", () => {
+    if (field.value) field.form.querySelector("[name=when][value=at]").checked = true;
+  });
+}
+
 // a page that the browser kept has a form that may be spent; a fresh one has not
 window.addEventListener("pageshow", (event) => {
   if (event.persisted && document.querySelector("[data-key-form]")) location.reload();
@@ -80,6 +94,7 @@ window.addEventListener("pageshow", (event) => {
 cutKeysInSearch();
 addKeyOpensDialog();
 showKeyInDialog();
+timeIsChosen();
 for (const form of document.querySelectorAll("[data-key-form]")) {
   prepareKeyForm(form);
   form.querySelector("[data-form-errors]")?.focus();

@@ -10,7 +10,8 @@ export function prepareKeyForm(form) {
   const preview = previewOf(form, picker);
   prepareExpiry(form);
   prepareReach(form);
-  prepareScopes(form, preview);
+  prepareScopes(form);
+  preparePresets(form, picker, preview);
   sendOnce(form);
   form.addEventListener("input", preview);
   picker.onChange(preview);
@@ -26,7 +27,7 @@ function previewOf(form, picker) {
     latest = new AbortController();
     const query = new URLSearchParams({ count: picker.count() });
     for (const [name, value] of new FormData(form)) {
-      if (["expiry", "expires_on", "reach", "scopes"].includes(name)) query.append(name, value);
+      if (["expiry", "expires_on", "reach", "scopes", "networks"].includes(name)) query.append(name, value);
     }
     try {
       const answer = await fetch(`${form.dataset.preview}?${query}`, { signal: latest.signal });
@@ -76,28 +77,8 @@ function prepareReach(form) {
   show();
 }
 
-function prepareScopes(form, preview) {
+function prepareScopes(form) {
   const boxes = [...form.querySelectorAll("[name=scopes]")];
-  const buttons = [...form.querySelectorAll("[data-scopes]")];
-  const namesOf = (button) => button.dataset.scopes.trim().split(" ");
-  const show = () => {
-    const chosen = boxes.filter((box) => box.checked).map((box) => box.value).sort().join();
-    const matching = buttons.filter((button) => namesOf(button).sort().join() === chosen);
-    // two presets may be the same scopes: the one that was pressed is meant
-    const pressed = matching.find((button) => button.dataset.pressed) ?? matching[0];
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button === pressed));
-    form.querySelector("[data-preset-hint]").textContent = pressed?.title ?? "";
-  };
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      const names = namesOf(button);
-      for (const other of buttons) delete other.dataset.pressed;
-      button.dataset.pressed = "1";
-      for (const box of boxes) box.checked = names.includes(box.value);
-      show();
-      preview();
-    });
-  }
   form.addEventListener("change", (event) => {
     const box = event.target;
     if (box.name !== "scopes") return;
@@ -106,9 +87,55 @@ function prepareScopes(form, preview) {
     // write includes read
     if (action === "write" && box.checked && other("read")) other("read").checked = true;
     if (action === "read" && !box.checked && other("write")) other("write").checked = false;
-    show();
   });
-  form.querySelector("[data-presets]").hidden = false;
+}
+
+// a preset fills in the form once; it stays pressed for as long as its scopes do
+function preparePresets(form, picker, preview) {
+  const field = form.querySelector("[name=preset]");
+  if (!field) return;
+  const boxes = [...form.querySelectorAll("[name=scopes]")];
+  const buttons = [...form.querySelectorAll("[data-presets] button")];
+  const namesOf = (button) => button.dataset.scopes.trim().split(" ");
+  const isAlone = (button) => !("days" in button.dataset || "needsNetworks" in button.dataset);
+  const isMatching = (button) => namesOf(button).sort().join() === boxes.filter((box) => box.checked).map((box) => box.value).sort().join();
+
+  function show(hint) {
+    const taken = buttons.find((button) => button.value === field.value && isMatching(button));
+    // two presets may be the same scopes: the one that was pressed is meant
+    const pressed = taken ?? buttons.find((button) => isAlone(button) && isMatching(button));
+    field.value = pressed?.value ?? "";
+    for (const button of buttons) button.setAttribute("aria-pressed", String(button === pressed));
+    form.querySelector("[data-preset-hint]").textContent = hint ?? pressed?.title ?? "";
+    form.querySelector("[data-networks-need]").textContent = pressed && "needsNetworks" in pressed.dataset ? "required" : "optional";
+  }
+
+  async function take(button) {
+    field.value = button.value;
+    for (const box of boxes) box.checked = namesOf(button).includes(box.value);
+    const lifetime = button.dataset.days && form.querySelector(`[name=expiry][value="${button.dataset.days}"]`);
+    if (lifetime) lifetime.click();
+    show();
+    if ("forTests" in button.dataset) show(await chooseTests(button));
+    preview();
+  }
+
+  async function chooseTests(button) {
+    form.querySelector("[name=reach][value=chosen]").click();
+    try {
+      return (await picker.chooseTests()) ? button.title : `${button.title} There is no domain for tests here: choose mailboxes.`;
+    } catch {
+      return "The list of mailboxes did not answer; choose them below.";
+    }
+  }
+
+  for (const button of buttons) {
+    button.type = "button";
+    button.addEventListener("click", () => take(button));
+  }
+  form.addEventListener("change", (event) => {
+    if (event.target.name === "scopes") show();
+  });
   show();
 }
 
@@ -122,6 +149,6 @@ function sendOnce(form) {
     form.dataset.sent = "1";
     const button = form.querySelector("[data-generate]");
     button.disabled = true;
-    button.textContent = "Generating…";
+    button.textContent = "One moment…";
   });
 }

@@ -67,9 +67,8 @@ export function preparePicker(picker, url) {
     return label;
   }
 
-  async function ask(whole) {
-    const query = new URLSearchParams({ q: search.value });
-    if (whole) query.set("whole", "1");
+  async function ask(which = {}) {
+    const query = new URLSearchParams({ q: search.value, ...which });
     const answer = await fetch(`${url}?${query}`);
     if (!answer.ok || answer.redirected) throw new Error("not answered");
     return answer.json();
@@ -79,7 +78,7 @@ export function preparePicker(picker, url) {
   async function showFound() {
     const mine = ++asked;
     try {
-      const told = await ask(false);
+      const told = await ask();
       if (mine !== asked) return;
       rows.replaceChildren(...told.mailboxes.map(row));
       tellFound(told.mailboxes.length, told.count);
@@ -98,12 +97,21 @@ export function preparePicker(picker, url) {
 
   async function selectAll() {
     try {
-      const told = await ask(true);
+      const told = await ask({ whole: "1" });
       for (const { address } of told.mailboxes) chosen.add(address);
       changed();
     } catch {
       found.textContent = "The list did not answer; try again.";
     }
+  }
+
+  // those of the domains that are for tests, and no others; whether there are any
+  async function chooseTests() {
+    const told = await ask({ q: "", whole: "1", for_tests: "1" });
+    chosen.clear();
+    for (const { address } of told.mailboxes) chosen.add(address);
+    changed();
+    return told.count > 0;
   }
 
   let timer = null;
@@ -143,6 +151,7 @@ export function preparePicker(picker, url) {
   changed();
   return {
     count: () => chosen.size,
+    chooseTests,
     onChange: (listener) => listeners.push(listener),
   };
 }

@@ -13,6 +13,13 @@ function select(field) {
   field.setSelectionRange(0, field.value.length);
 }
 
+// who copied it in any of the forms that are shown has it
+function taken(text) {
+  for (const panel of document.querySelectorAll("[data-shown-once][data-ask-before-leaving]")) {
+    if (text.includes(fieldOf(panel).value)) panel.removeAttribute("data-ask-before-leaving");
+  }
+}
+
 // navigator.clipboard exists on https and localhost only; installations on plain http need the old way
 async function copied(field) {
   if (navigator.clipboard) {
@@ -32,7 +39,7 @@ async function copy(panel, button) {
   if (!field.value) return;
   if (await copied(field)) {
     button.focus();
-    panel.removeAttribute("data-ask-before-leaving");
+    taken(field.value);
     say(panel, "Copied.");
   } else {
     select(field);
@@ -45,7 +52,7 @@ function onCopyByHand(event) {
   const panel = event.target.closest?.("[data-shown-once]");
   if (!panel) return;
   const field = fieldOf(panel);
-  if (field.selectionEnd - field.selectionStart === field.value.length) panel.removeAttribute("data-ask-before-leaving");
+  if (field.selectionEnd - field.selectionStart === field.value.length) taken(field.value);
 }
 
 // browsers keep whole pages for the way back

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
+from typing import Any
 from unittest import mock
 
 from django.test import Client
 from django.utils import timezone
 
 from apikeys.credentials import new_key
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.services import create_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
@@ -25,6 +26,8 @@ def make_key(
     expires_at: datetime | None = None,
     name: str = "CI",
     plan: str = "standard",
+    networks: Iterable[str] = (),
+    rotated_from: ApiKey | None = None,
     born: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """A key for all mailboxes and scopes, unless told otherwise, and its plaintext.
@@ -33,12 +36,39 @@ def make_key(
     """
     with mock.patch.object(timezone, "now", return_value=born) if born else nullcontext():
         return create_api_key(
-            name=name, expires_at=expires_at or in_days(30), scopes=scopes, mailboxes=mailboxes, plan=plan
+            name=name,
+            expires_at=expires_at or in_days(30),
+            scopes=scopes,
+            mailboxes=mailboxes,
+            plan=plan,
+            networks=networks,
+            rotated_from=rotated_from,
         )
 
 
 def make_expired_key(*, mailboxes: Sequence[Mailbox] | None = None) -> tuple[ApiKey, str]:
     return make_key(mailboxes=mailboxes, born=in_days(-60), expires_at=in_days(-30))
+
+
+def make_ended_key(*, mailboxes: Sequence[Mailbox] | None = None, **ends: datetime) -> tuple[ApiKey, str]:
+    """As long ago as expires_at, revoked_at or revoke_at say, which no change could write down."""
+    fresh = new_key()
+    pepper, digest = peppered_digest(fresh.plaintext)
+    values: dict[str, Any] = {"expires_at": in_days(60)} | ends
+    with mock.patch.object(timezone, "now", return_value=in_days(-300)):
+        key = ApiKey.objects.create(
+            identifier=fresh.identifier,
+            digest=digest,
+            pepper=pepper,
+            name="CI",
+            scopes=Scope.values,
+            all_mailboxes=mailboxes is None,
+            **values,
+        )
+    ApiKeyMailbox.objects.bulk_create(ApiKeyMailbox(api_key=key, mailbox=mailbox) for mailbox in mailboxes or ())
+    key.sealed = True
+    key.save(update_fields=["sealed"])
+    return key, fresh.plaintext
 
 
 def client_of(plaintext: str) -> Client:

@@ -4,17 +4,19 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import authentication
 from apikeys.authentication import KeyRefusedError, lookup, widen
-from apikeys.credentials import _checksum, new_key, new_webhook_secret, parse_key
+from apikeys.credentials import checksum, new_key, new_webhook_secret, parse_key
 from apikeys.models import ApiKey
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
@@ -250,7 +252,7 @@ def revoked(made: Made) -> Made:
 def with_identifier(identifier: str) -> str:
     """A well-formed key with that identifier and another secret."""
     unchecked = f"{identifier}_{'0' * 32}"
-    return unchecked + _checksum(unchecked)
+    return unchecked + checksum(unchecked)
 
 
 @pytest.mark.parametrize("hours", [-48, 48])
@@ -272,6 +274,116 @@ def test_the_zone_of_the_session_does_not_move_an_expiry(session_zone: str, hour
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL TIME ZONE '{session_zone}'")
     assert lookup(key.identifier, plaintext).has_expired is (hours < 0)
+
+
+# --- from where
+
+
+def told_from(plaintext: str, peer: str, forwarded: str | None = None) -> tuple[int, str]:
+    headers = bearer(plaintext) | ({} if forwarded is None else {"X-Forwarded-For": forwarded})
+    answer = Client(REMOTE_ADDR=peer).get(ME, headers=headers)
+    return answer.status_code, answer.json().get("code", "")
+
+
+GOOD, ELSEWHERE = (200, ""), (401, "network_not_allowed")
+
+
+@pytest.mark.parametrize(("networks", "inside", "outside"), [
+    (["192.0.2.0/24"], ["192.0.2.0", "192.0.2.255", "::ffff:192.0.2.7"], ["192.0.1.255", "192.0.3.0", "2001:db8::1"]),
+    (["192.0.2.7"], ["192.0.2.7"], ["192.0.2.6", "192.0.2.8"]),
+    (["::ffff:192.0.2.0/120"], ["192.0.2.1", "::ffff:192.0.2.1"], ["192.0.3.1", "::ffff:192.0.3.1", "::192.0.2.1"]),
+    (["2001:db8::/32"], ["2001:db8::1", "2001:db8:ffff:ffff::"], ["2001:db9::", "192.0.2.1", "::ffff:192.0.2.1"]),
+    (["192.0.2.0/24", "2001:db8::7"], ["192.0.2.1", "2001:db8::7"], ["2001:db8::8", "198.51.100.1"]),
+    ([], ["192.0.2.1", "2001:db8::1", ""], []),
+])  # fmt: skip
+def test_a_key_is_used_from_its_networks_only(networks: list[str], inside: list[str], outside: list[str]) -> None:
+    _, plaintext = make_key(networks=networks)
+    assert {told_from(plaintext, peer) for peer in inside} == {GOOD}
+    assert {told_from(plaintext, peer) for peer in outside} <= {ELSEWHERE}
+
+
+def test_the_refusal_says_from_where_the_call_came_and_not_from_where_it_may() -> None:
+    _, plaintext = make_key(networks=["192.0.2.0/24"])
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    description = "This API key may not be used from 198.51.100.7."
+    assert challenge_of(client, **bearer(plaintext)) == (401, "network_not_allowed", challenge(description))
+
+
+def test_a_call_without_an_address_is_in_no_network() -> None:
+    _, plaintext = make_key(networks=["0.0.0.0/0", "::/0"])
+    assert told_from(plaintext, "192.0.2.1") == told_from(plaintext, "2001:db8::1") == GOOD
+    assert told_from(plaintext, "") == told_from(plaintext, "", forwarded="192.0.2.1") == ELSEWHERE  # a Unix socket
+
+
+def test_a_forwarded_address_counts_behind_a_trusted_proxy_only(settings: Settings) -> None:
+    _, plaintext = make_key(networks=["192.0.2.0/24"])
+    assert told_from(plaintext, "198.51.100.1", forwarded="192.0.2.7") == ELSEWHERE
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    for peer, forwarded, told in (
+        ("198.51.100.1", "192.0.2.7", ELSEWHERE),
+        ("10.0.0.1", "192.0.2.7", GOOD),
+        ("::ffff:10.0.0.1", "::ffff:192.0.2.7", GOOD),
+        # what a client wrote in front of the proxy's word
+        ("10.0.0.1", "192.0.2.7, 198.51.100.1", ELSEWHERE),
+        ("10.0.0.1", "192.0.2.7, 198.51.100.1, 10.0.0.2", ELSEWHERE),
+        ("10.0.0.1", "198.51.100.1, 192.0.2.7", GOOD),
+        ("10.0.0.1", None, ELSEWHERE),
+        ("10.0.0.1", "unknown", ELSEWHERE),
+    ):
+        assert told_from(plaintext, peer, forwarded) == told, (peer, forwarded)
+    # the proxy itself is not let in by its client's address, nor the client by the proxy's
+    _, of_the_proxy = make_key(networks=["10.0.0.0/8"])
+    assert told_from(of_the_proxy, "10.0.0.1", "198.51.100.1") == ELSEWHERE
+
+
+# --- scheduled
+
+
+def test_a_scheduled_revocation_comes_by_itself(client: Client) -> None:
+    key, plaintext = make_key()
+    ApiKey.objects.filter(pk=key.pk).update(revoke_at=Now() + timedelta(seconds=1))
+    assert client.get(ME, headers=bearer(plaintext)).status_code == 200
+    wait_for(lambda: not ApiKey.objects.in_force().exists(), within_s=60, what="its end")
+    assert challenge_of(client, **bearer(plaintext)) == (401, "key_revoked", challenge("This API key was revoked."))
+
+
+@pytest.mark.parametrize("hours", [-48, 48])
+def test_the_databases_clock_decides_about_a_scheduled_revocation_not_ours(
+    hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (later, its_plaintext), (ended, ended_plaintext) = make_key(), make_key()
+    ApiKey.objects.filter(pk=later.pk).update(revoke_at=in_days(1))
+    ApiKey.objects.filter(pk=ended.pk).update(revoke_at=in_days(-1))
+    skewed = timezone.now() + timedelta(hours=hours)
+    monkeypatch.setattr(timezone, "now", lambda: skewed)
+    assert not lookup(later.identifier, its_plaintext).is_revoked
+    assert lookup(ended.identifier, ended_plaintext).is_revoked
+
+
+def test_refusals_come_in_one_order_whatever_else_is_wrong() -> None:
+    """The key itself, then its end (revoked before expired), then from where; what it lacks is asked of a good one."""
+    key, plaintext = make_key(
+        networks=["192.0.2.0/24"], scopes=[Scope.STATISTICS_READ], born=in_days(-60), expires_at=in_days(-30)
+    )
+    unknown = with_identifier(key.identifier)
+    path = "/v1/emails/email_00000000000000000000000000"
+    client = Client(REMOTE_ADDR="198.51.100.1")
+
+    def told(value: str) -> str:
+        code: str = client.get(path, headers=bearer(value)).json()["code"]
+        return code
+
+    assert [told(value) for value in (plaintext[:-1], unknown, plaintext)] == [
+        "malformed_key", "invalid_key", "key_expired",
+    ]  # fmt: skip
+    revoke_api_key(key)
+    assert told(plaintext) == "key_revoked"
+    _, narrow = make_key(networks=["192.0.2.0/24"], scopes=[Scope.STATISTICS_READ])
+    assert told(narrow) == "network_not_allowed"
+    _, narrow = make_key(networks=["198.51.100.0/24"], scopes=[Scope.STATISTICS_READ])
+    assert told(narrow) == "insufficient_scope"
+    _, good = make_key(networks=["198.51.100.0/24"])
+    assert told(good) == "not_found"
 
 
 @pytest.mark.parametrize("mailboxes", [0, 1, 3])

@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from apikeys.models import ApiKey
-from apikeys.services import revoke_api_key
+from apikeys.services import revoke_api_key, schedule_revocation
 from emailgistics.common.access import Scope
 from mailboxes.services import provision
-from tests.apikeys.factories import client_of, make_expired_key, make_key
+from tests.apikeys.factories import client_of, make_ended_key, make_expired_key, make_key
 from tests.apikeys.test_api import instant
 from tests.factories import in_days, make_mailbox
 
@@ -84,7 +84,8 @@ def test_a_revoked_key_ends_leaves_the_list_and_can_still_be_shown() -> None:
 @pytest.mark.django_db
 def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() -> None:
     support, sales = make_mailbox(), make_mailbox(address="sales@example.com")
-    active, _ = make_key(name="Zapier", mailboxes=[support, sales], scopes=[Scope.EMAILS_READ])
+    networks = ["192.0.2.0/24", "2001:db8::/32"]
+    active, _ = make_key(name="Zapier", mailboxes=[support, sales], scopes=[Scope.EMAILS_READ], networks=networks)
     soon, _ = make_key(name="CI", expires_at=in_days(13.9), scopes=[Scope.EMAILS_READ, Scope.STATISTICS_READ])
     emptied, _ = make_key(name="Old", mailboxes=[make_mailbox(address="gone@example.com")], scopes=[Scope.EMAILS_READ])
     provision.delete_mailbox(emptied.mailboxes.get())
@@ -92,13 +93,47 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
     revoked, _ = make_key(name="Leaked")
     revoke_api_key(revoked)
 
+    schedule_revocation(soon, at=in_days(7))
+    ApiKey.objects.filter(pk=soon.pk).update(last_used_at="2030-01-31T18:00:00Z")
+    assert soon.revoke_at is not None
+    at = soon.revoke_at.isoformat(timespec="seconds")
     shown = [re.split(r"  +", line) for line in run("list").splitlines()]
     ends = {key: instant(key.expires_at) for key in (active, soon, emptied)}
     assert shown == [
-        ["id", "name", "status", "expires_at", "mailboxes", "scopes"],
-        [active.identifier, "Zapier", "active", ends[active], "support@example.com, sales@example.com", "emails:read"],
-        [soon.identifier, "CI", "expires soon", ends[soon], "all, also future ones", "emails:read, statistics:read"],
-        [emptied.identifier, "Old", "active", ends[emptied], "none any more: all of them were deleted", "emails:read"],
+        ["id", "name", "status", "expires_at", "revoked", "last_used", "networks", "mailboxes", "scopes"],
+        [
+            active.identifier,
+            "Zapier",
+            "active",
+            ends[active],
+            "-",
+            "never",
+            "192.0.2.0/24, 2001:db8::/32",
+            "support@example.com, sales@example.com",
+            "emails:read",
+        ],
+        [
+            soon.identifier,
+            "CI",
+            "expires soon",
+            ends[soon],
+            f"from {at} on",
+            "2030-01-31T18:00:00+00:00",
+            "any",
+            "all, also future ones",
+            "emails:read, statistics:read",
+        ],
+        [
+            emptied.identifier,
+            "Old",
+            "active",
+            ends[emptied],
+            "-",
+            "never",
+            "any",
+            "none any more: all of them were deleted",
+            "emails:read",
+        ],
     ]
     further = [line.split("  ") for line in run("list", "--all").splitlines() if line.split("  ")[0] not in str(shown)]
     assert [[cell.strip() for cell in row if cell][:3] for row in further] == [
@@ -114,7 +149,7 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
 @pytest.mark.django_db
 def test_a_revocation_says_why_when_and_by_whom() -> None:
     key, plaintext = make_key()
-    assert "revoked" not in run("show", key.identifier)
+    assert "revoked      -\n" in run("show", key.identifier)
     assert run("revoke", key.identifier, "--reason", "left in a chat") == f"revoked {key.identifier}\n"
     key.refresh_from_db()
     assert key.revoked_at is not None
@@ -171,6 +206,8 @@ def test_a_whole_key_names_its_row_and_is_not_printed_again() -> None:
     (("revoke", "nothing"), "no API key"),
     ((*MINIMAL, "--scope", "emails:all"), "no scope 'emails:all'"),
     (("create", "--name", "CI", "--expires", "soon", "--all-mailboxes"), "12h, 30d"),
+    ((*MINIMAL, "--network", "192.0.2.7/24"), "is no network"),
+    (("rotate", "emgk_unknown000", "--expires", "30d", "--old-ends", "now"), "no API key"),
     (("create", "--name", "CI", "--expires", "367d", "--all-mailboxes"), "at most 366 days"),
     (("create", "--name", " ", "--expires", "30d", "--all-mailboxes"), "needs a name"),
     (("create", "--name", "CI", "--expires", "30d", "--mailbox", "nobody@example.com"), "no mailbox"),
@@ -185,6 +222,7 @@ def test_what_is_refused_says_why_and_exits_with_1(args: tuple[str, ...], messag
 @pytest.mark.parametrize("args", [
     (), ("rename",), ("show",), ("create", "--name", "CI", "--expires", "30d"),
     (*MINIMAL, "--mailbox", "support@example.com"), (*MINIMAL, "--plan", "gold"),
+    ("rotate", "emgk_unknown000", "--expires", "30d"),
 ])  # fmt: skip
 def test_wrong_usage_exits_with_2_and_prints_nothing_on_stdout(args: tuple[str, ...]) -> None:
     # a process: within one, Django turns a usage error into an exception
@@ -197,3 +235,66 @@ def test_wrong_usage_exits_with_2_and_prints_nothing_on_stdout(args: tuple[str, 
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: manage.py apikeys")
+
+
+@pytest.mark.django_db
+def test_rotate_prints_the_new_key_once_and_says_when_the_old_one_ends() -> None:
+    support, sales = make_mailbox(), make_mailbox(address="sales@example.com")
+    old, _ = make_key(name="Zapier", mailboxes=[support], scopes=[Scope.EMAILS_READ], networks=["192.0.2.0/24"])
+    made = run_json("rotate", old.identifier, "--expires", "90d", "--old-ends", "24h")
+    plaintext = made.pop("key")
+    assert plaintext.startswith(made["id"])
+    assert (made["name"], made["scopes"]) == ("Zapier", ["emails:read"])
+    assert [mailbox["address"] for mailbox in made["mailboxes"]] == ["support@example.com"]
+    old.refresh_from_db()
+    assert old.revoke_at is not None
+    new = ApiKey.objects.get(identifier=made["id"])
+    assert (new.rotated_from, new.networks) == (old, ["192.0.2.0/24"])
+    out = run("show", made["id"])
+    assert f"replaces     {old.identifier}\n" in out
+    assert plaintext not in out
+    at = old.revoke_at.isoformat(timespec="seconds")
+    assert f"revoked      from {at} on by a command: replaced by {made['id']}\n" in run("show", old.identifier)
+
+    further = run(
+        "rotate", made["id"], "--expires", "90d", "--old-ends", "now", "--name", "Make", "--scope", "statistics:read",
+        "--mailbox", "sales@example.com", "--all-networks",
+    )  # fmt: skip
+    newest = ApiKey.objects.get(name="Make")
+    assert (newest.scopes, newest.networks, list(newest.mailboxes.all())) == (["statistics:read"], [], [sales])
+    assert further.count(f"{newest.identifier}_") == 1
+    assert further.endswith(f"\nThe old one, {made['id']}, is revoked.\n")
+    assert run("rotate", newest.identifier, "--expires", "90d", "--old-ends", "1h").splitlines()[-1].startswith(
+        f"The old one, {newest.identifier}, ends 20"
+    )  # fmt: skip
+    with pytest.raises(CommandError, match="has ended"):
+        run("rotate", made["id"], "--expires", "90d", "--old-ends", "now")
+
+
+@pytest.mark.django_db
+def test_a_revocation_is_scheduled_moved_and_called_off() -> None:
+    key, plaintext = make_key()
+    assert run("revoke", key.identifier, "--at", "2h", "--reason", "leaves").startswith(f"{key.identifier} ends 20")
+    key.refresh_from_db()
+    assert key.revoke_at is not None
+    at = key.revoke_at.isoformat(timespec="seconds")
+    assert f"revoked      from {at} on by a command: leaves\n" in run("show", key.identifier)
+    assert "stays until it expires" in run("revoke", key.identifier, "--at", "never")
+    assert client_of(plaintext).get("/v1/me").status_code == 200
+    for when, message in (("soon", "An end is written"), ("2020-01-01", "not ahead")):
+        with pytest.raises(CommandError, match=message):
+            run("revoke", key.identifier, "--at", when)
+    assert run_json("revoke", key.identifier, "--at", "2h")["id"] == key.identifier
+    assert run("revoke", key.identifier) == f"revoked {key.identifier}\n"
+    with pytest.raises(CommandError, match="has ended"):
+        run("revoke", key.identifier, "--at", "never")
+
+
+@pytest.mark.django_db
+def test_purge_says_what_went() -> None:
+    assert run("purge") == "No key ended 30 days ago or earlier.\n"
+    old, _ = make_ended_key(revoked_at=in_days(-31))
+    older, _ = make_ended_key(expires_at=in_days(-90))
+    assert run("purge") == f"purged {old.identifier}\npurged {older.identifier}\n"
+    last, _ = make_ended_key(revoke_at=in_days(-40))
+    assert run_json("purge") == {"purged": [last.identifier], "kept": []}

@@ -26,63 +26,25 @@ from emailgistics.common.one_use import LASTS
 from mailboxes.models import Mailbox
 from mailboxes.services import provision
 from tests.apikeys.factories import client_of, make_expired_key, make_key
+from tests.apikeys.pages import (
+    ADD,
+    LIST,
+    WHOLE_KEY,
+    address_of,
+    client_for,
+    errors_in,
+    filled_in,
+    form_token,
+    made,
+    make_user,
+    token_in,
+)
 from tests.factories import in_days, make_alias, make_mailbox
 
-LIST = "/admin/apikeys/apikey/"
-ADD = f"{LIST}add/"
 PREVIEW = f"{ADD}preview/"
 MAILBOXES = f"{LIST}mailboxes/"
-WHOLE_KEY = re.compile(r"emgk_[0-9A-Za-z]{10}_[0-9A-Za-z]{38}")
 
 pytestmark = pytest.mark.django_db
-
-
-def make_user(name: str, **fields: Any) -> User:
-    user, _ = User.objects.get_or_create(username=name, defaults=fields)
-    return user
-
-
-def client_for(user: User, **options: Any) -> Client:
-    client = Client(**options)
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
-def admin() -> Client:
-    return client_for(make_user("ada", is_superuser=True, is_staff=True))
-
-
-def token_in(client: Client) -> str:
-    return form_token(client.get(ADD).content.decode())
-
-
-def form_token(page: str) -> str:
-    match = re.search(r'name="form_token" value="([^"]+)"', page)
-    assert match, page
-    return match[1]
-
-
-def filled_in(token: str, **changes: Any) -> dict[str, Any]:
-    """A form that makes a key; None leaves a field out."""
-    values = {
-        "form_token": token, "name": "Zapier", "expiry": "90", "reach": "chosen", "mailboxes": ["support@example.com"],
-        "scopes": ["emails:read", "emails:content"],
-    } | changes  # fmt: skip
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def made(answer: Any) -> tuple[ApiKey, str]:
-    page = answer.content.decode()
-    assert answer.status_code == 200
-    keys = set(WHOLE_KEY.findall(page))
-    assert len(keys) == 1, page
-    (plaintext,) = keys
-    return ApiKey.objects.get(identifier=plaintext[:15]), plaintext
-
-
-def address_of(key: ApiKey, verb: str) -> str:
-    return reverse(f"admin:apikeys_apikey_{verb}", args=[key.pk])
 
 
 # --- making a key
@@ -171,8 +133,8 @@ def test_full_and_90_days_are_preselected_and_no_mailbox_is(admin: Client) -> No
     assert re.findall(r'name="mailboxes" value="([^"]+)"', page) == ["inbox@example.com", "support@example.com"]
     assert not re.search(r'name="mailboxes" value="[^"]+" checked', page)
     for preset in PRESETS:
-        (button,) = re.findall(rf'data-scopes="([^"]*)"[^>]*>{preset.name}<', page)
-        assert set(button.split()) == {scope.value for scope in preset.scopes}
+        (scopes,) = re.findall(rf'data-scopes="([^"]*)"[^>]*>{preset.name}<', page)
+        assert set(scopes.split()) == {scope.value for scope in preset.scopes}
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland"])
@@ -201,11 +163,6 @@ def test_a_date_is_good_from_tomorrow_to_the_longest_life(admin: Client, setting
             assert errors_in(answer) == {"expires_on"}
             assert b"within 60 days" in answer.content
     assert errors_in(admin.post(ADD, filled_in(token_in(admin), expiry="90"))) == {"expiry"}  # too long, not offered
-
-
-def errors_in(answer: Any) -> set[str]:
-    assert answer.status_code == 200
-    return set(answer.context["form"].errors)
 
 
 @pytest.mark.parametrize(("change", "field", "told"), [
@@ -261,7 +218,7 @@ def test_all_mailboxes_are_chosen_on_purpose_and_boxes_beside_it_count_for_nothi
     key, _ = made(admin.post(ADD, filled_in(token_in(admin), **typed)))
     assert key.all_mailboxes
     assert not key.mailboxes.exists()
-    assert "all mailboxes, also future ones" in admin.get(address_of(key, "change")).content.decode()
+    assert "All mailboxes, also future ones" in admin.get(address_of(key, "change")).content.decode()
 
 
 def test_a_mailbox_is_found_however_its_address_is_written_and_counts_once(admin: Client) -> None:
@@ -314,7 +271,11 @@ def test_more_mailboxes_than_a_list_may_have_are_refused(admin: Client, monkeypa
 
 @pytest.mark.parametrize(("query", "sentence"), [
     ({"expiry": "90", "reach": "chosen", "count": "2", "scopes": ["emails:read"]},
-     r"This key will read the email log, for 2 mailboxes, until \d+ \w+ \d+, 00:00 UTC \(in 89 days\)\."),
+     r"This key will read the email log, for 2 mailboxes, until .*, 00:00 UTC \(in 89 days\)\. It cannot read .*"),
+    ({"expiry": "90", "reach": "all", "scopes": ["emails:submit"], "networks": "192.0.2.7\n2001:db8::/32\n10.0.0.0/8"},
+     r".* for all mailboxes, also future ones, only from 10\.0\.0\.0/8, 192\.0\.2\.7/32 and 1 more, until .*"),
+    ({"expiry": "90", "reach": "all", "scopes": ["emails:read"], "networks": "here"},
+     r"Still to choose: the networks, one a line\."),
     ({"expiry": "7", "reach": "all", "count": "0", "scopes": Scope.values},
      r"This key will do everything .* for all mailboxes, also future ones, until .* \(in 6 days\)\."),
     ({"expiry": "90", "reach": "chosen", "count": "0", "scopes": []},
@@ -435,6 +396,7 @@ def test_of_many_posts_at_once_one_makes_the_key_and_the_others_name_it() -> Non
 # --- the list and the page of a key
 
 
+@pytest.mark.usefixtures("real_limits")
 def test_the_list_says_what_each_key_is(admin: Client) -> None:
     support, sales, billing = (make_mailbox(address=f"{name}@example.com") for name in ("support", "sales", "billing"))
     make_key(name="Zapier <i>", mailboxes=[support, sales, billing], scopes=[Scope.EMAILS_READ, Scope.EMAILS_SUBMIT],
@@ -444,12 +406,11 @@ def test_the_list_says_what_each_key_is(admin: Client) -> None:
     for text in (
         "Zapier &lt;i&gt;", "emails:read and emails:submit", "support@example.com, sales@example.com and 1 more",
         "in 89 days", "Pro", "200/min, 2,000/h, 20,000/day", "Full (13)", "all mailboxes, also future ones",
-        "a command", "API Access",
+        "API Access", "never", "no calls",
     ):  # fmt: skip
         assert text in page, text
     for key in ApiKey.objects.all():
         assert key.identifier in page
-    assert "last used" not in page.lower()
     provision.delete_mailbox(support)
     assert "sales@example.com and billing@example.com" in admin.get(LIST).content.decode()
 
@@ -481,20 +442,40 @@ def test_a_key_is_found_by_name_and_identifier_revoked_ones_too(admin: Client) -
 
 
 @pytest.mark.parametrize("text", ["{key}", "  {key} ", "Bearer {key}", "{key}{key}", "{cut}"])
+@pytest.mark.parametrize("method", ["post", "get"])
 def test_a_whole_key_in_the_search_is_cut_down_and_goes_no_further(
-    admin: Client, text: str, caplog: pytest.LogCaptureFixture
+    admin: Client, method: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, plaintext = make_key(name="Pasted")
     secret = plaintext[16:]
     pasted = text.format(key=plaintext, cut=plaintext[:-3])
     with caplog.at_level(logging.DEBUG):
-        answer = admin.get(LIST, {"q": pasted, "status": "all"})
+        answer = getattr(admin, method)(LIST, {"q": pasted, "status": "all"})
     assert answer.status_code == 302
     assert secret[:12] not in answer["Location"] + answer.content.decode() + repr([vars(one) for one in caplog.records])
     assert key.identifier in answer["Location"]
     assert "status=all" in answer["Location"]
+    found = admin.get(answer["Location"])
+    assert "You pasted a whole key: treat it as leaked" in found.content.decode()
     if text.strip() in ("{key}", "{cut}"):
-        assert names_in(admin.get(answer["Location"])) == ["Pasted"]
+        assert names_in(found) == ["Pasted"]
+
+
+def test_a_search_is_sent_as_a_form_and_keeps_the_filter(admin: Client) -> None:
+    make_key(name="Nightly export")
+    form = re.search(
+        r'<form id="changelist-search".*?</form>', admin.get(LIST, {"status": "active"}).content.decode(), re.DOTALL
+    )
+    assert form
+    assert 'method="post"' in form[0]
+    assert '<input type="hidden" name="status" value="active">' in form[0]
+    answer = admin.post(LIST, {"q": "nightly", "status": "active"}, follow=True)
+    assert answer.redirect_chain == [(f"{LIST}?q=nightly&status=active", 302)]
+    assert names_in(answer) == ["Nightly export"]
+    assert "You pasted a whole key" not in answer.content.decode()
+    cut_by_script = admin.post(LIST, {"q": "nightly", "cut": "1"}, follow=True)
+    assert cut_by_script.redirect_chain == [(f"{LIST}?q=nightly", 302)]
+    assert "You pasted a whole key" in cut_by_script.content.decode()
 
 
 def test_the_list_needs_as_many_queries_for_many_keys_as_for_one(
@@ -520,6 +501,7 @@ class Counting:
         return execute(*arguments)
 
 
+@pytest.mark.usefixtures("real_limits")
 def test_the_page_of_a_key_says_all_that_is_fixed_and_has_no_form(admin: Client, settings: Settings) -> None:
     settings.BASE_URL = "https://mail.example.com"
     support, gone = make_mailbox(), make_mailbox(address="gone@example.com")
@@ -619,7 +601,13 @@ STRANGERS = {
 
 
 def every_address(key: ApiKey) -> list[str]:
-    own = [LIST, ADD, PREVIEW, MAILBOXES, *(address_of(key, verb) for verb in ("change", "delete", "history"))]
+    own = [
+        LIST,
+        ADD,
+        PREVIEW,
+        MAILBOXES,
+        *(address_of(key, verb) for verb in ("change", "rotate", "plan", "delete", "history")),
+    ]
     return [*own, f"{LIST}{key.pk}/", f"{LIST}00000000-0000-7000-8000-000000000000/delete/"]
 
 
@@ -671,7 +659,12 @@ def test_a_member_of_the_group_may_everything_that_a_superuser_may() -> None:
     user.groups.add(Group.objects.get_or_create(name=SYSTEM_ADMINISTRATORS)[0])
     client = client_for(user)
     key, plaintext = made(client.post(ADD, filled_in(token_in(client))))
-    for url in (LIST, PREVIEW, MAILBOXES, *(address_of(key, verb) for verb in ("change", "delete", "history"))):
+    for url in (
+        LIST,
+        PREVIEW,
+        MAILBOXES,
+        *(address_of(key, verb) for verb in ("change", "rotate", "plan", "delete", "history")),
+    ):
         assert client.get(url).status_code == 200
     client.post(address_of(key, "delete"))
     assert client_of(plaintext).get("/v1/me").status_code == 401

@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.on_sqlite, pytest.mark.django_db(transaction=True)]
 
 COLUMNS = (
     "identifier", "digest", "pepper", "name", "scopes", "all_mailboxes", "expires_at", "created_at", "rate_plan",
-    "sealed", "revoke_reason",
+    "sealed", "revoke_reason", "networks", "rotated_from_id", "last_used_agent", "revoke_at",
 )  # fmt: skip
-REVIVED = "digest, pepper, 'Another', scopes, 1, '2099-01-01 00:00:00', created_at, 'pro', 1, ''"
+REVIVED = "digest, pepper, 'Another', scopes, 1, '2099-01-01 00:00:00', created_at, 'pro', 1, '', '[]', id, '', NULL"
 WORDS = {
     "KEYS": "apikeys_apikey",
     "ALLOWLIST": "apikeys_apikeymailbox",
@@ -43,11 +43,13 @@ REFUSED = [
     "UPDATE OR FAIL KEYS SET expires_at = '2099-01-01 00:00:00'",
     "UPDATE KEYS SET name = lower(name)",
     "UPDATE KEYS SET digest = CAST(digest AS TEXT)",
+    "UPDATE OR IGNORE KEYS SET networks = '[]', rotated_from_id = id",
     "UPDATE KEYS SET sealed = 2 WHERE id = :id",
     "UPDATE KEYS SET sealed = 0 WHERE id = :id",
     "UPDATE KEYS SET sealed = 'no' WHERE id = :id",
     "DELETE FROM KEYS",
     "DELETE FROM KEYS WHERE id = :id",
+    "DELETE FROM KEYS WHERE rotated_from_id IS NULL",
     # the allowlist
     "REPLACE INTO ALLOWLIST (id, api_key_id, mailbox_id) SELECT id, :unsealed, mailbox_id FROM ALLOWLIST",
     "REPLACE INTO ALLOWLIST (rowid, api_key_id, mailbox_id) SELECT id, :unsealed, mailbox_id FROM ALLOWLIST",
@@ -117,11 +119,23 @@ def test_a_key_can_be_revoked_once(plain: sqlite3.Connection) -> None:
     assert rows() == before
 
 
+def test_a_scheduled_revocation_that_has_come_is_neither_moved_nor_cleared(plain: sqlite3.Connection) -> None:
+    live, *_ = make_keys()
+    set_end = "UPDATE OR REPLACE apikeys_apikey SET revoke_at = {} WHERE id = ?"
+    for ahead in ("'2099-01-01 00:00:00'", "NULL", "strftime('%Y-%m-%d %H:%M:%f', 'now')"):
+        plain.execute(set_end.format(ahead), [live.pk.hex])
+    before = rows()
+    for moment in ("NULL", "'2099-01-01 00:00:00'", "'9'", "1e18", "x'00'"):
+        with pytest.raises(sqlite3.IntegrityError, match="revoked for good"):
+            plain.execute(set_end.format(moment), [live.pk.hex])
+    assert rows() == before
+
+
 def test_a_key_is_made_and_sealed_by_plain_sql_too(plain: sqlite3.Connection) -> None:
     make_keys()
     allow = "INSERT INTO apikeys_apikeymailbox (api_key_id, mailbox_id) SELECT 'new', id FROM mailboxes_mailbox LIMIT 1"
     make = sql("INSERT INTO KEYS (id, COLUMNS) SELECT 'new', REVIVED FROM KEYS LIMIT 1")
-    plain.execute(make.replace("1, ''", "0, ''"))  # not sealed
+    plain.execute(make.replace("1, '',", "0, '',"))  # not sealed
     plain.execute(allow)
     plain.execute(allow + " OFFSET 1")
     plain.execute("UPDATE apikeys_apikey SET sealed = 1 WHERE id = 'new'")

@@ -7,7 +7,14 @@ from pytest_django import Settings
 
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.plans import Limits, limits_of
-from apikeys.services import change_plan, create_api_key, parse_expiry, parse_scopes, revoke_api_key
+from apikeys.services import (
+    change_plan,
+    create_api_key,
+    parse_expiry,
+    parse_networks,
+    parse_scopes,
+    revoke_api_key,
+)
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
@@ -152,6 +159,39 @@ def test_any_other_expiry_is_refused_with_examples(text: str) -> None:
     with pytest.raises(RefusedError, match="12h, 30d") as refusal:
         parse_expiry(text, now=NOW.replace(year=9999))
     assert refusal.value.field == "expires_at"
+
+
+@pytest.mark.parametrize(("texts", "networks"), [
+    ([], []),
+    (["192.0.2.7"], ["192.0.2.7/32"]),
+    ([" 192.0.2.0/24 ", "192.0.2.0/24"], ["192.0.2.0/24"]),
+    (["2001:DB8:0::/32", "192.0.2.9", "192.0.2.0/24"], ["192.0.2.0/24", "192.0.2.9/32", "2001:db8::/32"]),
+    (["2001:db8::1"], ["2001:db8::1/128"]),
+    (["::ffff:192.0.2.7", "::ffff:198.51.100.0/120"], ["192.0.2.7/32", "198.51.100.0/24"]),
+    (["::ffff:0:0/96"], ["0.0.0.0/0"]),
+    (["::/0", "0.0.0.0/0"], ["0.0.0.0/0", "::/0"]),
+])  # fmt: skip
+def test_networks_are_cidr_each_once_in_order(texts: list[str], networks: list[str]) -> None:
+    assert parse_networks(texts) == networks
+    assert make_key(networks=texts)[0].networks == networks
+
+
+@pytest.mark.parametrize("text", [
+    "", "office", "192.0.2.7/24", "192.0.2.0/33", "192.0.2", "2001:db8::1/32", "192.0.2.0/24, 198.51.100.0/24",
+    "192.0.2.0-192.0.2.9", "0300.0.2.1", "fe80::1%eth0/10", "192.0.2.0/24\0",
+])  # fmt: skip
+def test_what_is_no_network_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(RefusedError, match=r"192\.0\.2\.0/24, 192\.0\.2\.7 or 2001:db8::/32") as refusal:
+        parse_networks(["192.0.2.0/24", text])
+    assert refusal.value.field == "networks"
+
+
+def test_a_key_has_at_most_fifty_networks() -> None:
+    many = [f"192.0.2.{n}" for n in range(50)]
+    assert len(parse_networks([*many, "192.0.2.0"])) == 50
+    with pytest.raises(RefusedError, match="at most 50") as refusal:
+        parse_networks([*many, "198.51.100.1"])
+    assert refusal.value.field == "networks"
 
 
 @pytest.mark.parametrize(("plan", "limits"), [

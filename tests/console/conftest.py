@@ -8,8 +8,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from apikeys.models import KeyNotice
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
-from emailgistics.common.models import Lease
+from emailgistics.common.models import AuditEntry, Lease
 from mailboxes.models import Address, Refusal
 from mailboxes.services import rule_book
 from tests.apikeys.factories import make_key
@@ -91,5 +92,13 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
         delivery.body,
         attempt,
     ]
-    rows += [key, lease, Address.objects.all()[0], User.objects.create(username="somebody"), Group.objects.get()]
+    rows += [
+        key,
+        KeyNotice.objects.create(api_key=key, kind=KeyNotice.Kind.AGED_90, told_at=timezone.now()),
+        AuditEntry.objects.all()[0],
+        lease,
+        Address.objects.all()[0],
+        User.objects.create(username="somebody"),
+        Group.objects.get(),
+    ]
     return {row._meta.label: row for row in rows}

@@ -117,6 +117,8 @@ def test_numbers_are_right_and_each_leads_to_its_rows(administrator: Client, loo
         "Webhooks failing": ("1", True),
         "Circuit breakers open": ("1", True),
         "API keys that expire in 14 days": ("2", True),
+        "API keys of 90 days and more": ("0", False),
+        "API keys unused for 60 days": ("0", False),
     }
     for _, row in seen_by(administrator)["groups"]:
         for figure in row:
@@ -186,9 +188,9 @@ def test_the_price_is_the_same_whatever_there_is(administrator: Client, loopback
     for _ in range(3):
         make_delivery(webhook)
     full = queries()
-    assert len(full) == len(empty) == 13  # session, person, six of numbers, four of steps, whether all is stopped
+    assert len(full) == len(empty) == 14  # session, person, seven of numbers, four of steps, whether all is stopped
     counting = [sql for sql in full if "COUNT(" in sql]
-    assert len(counting) == 6
+    assert len(counting) == 7
     assert all("LIMIT" in sql for sql in counting), counting
 
 

@@ -143,6 +143,14 @@ def test_an_email_that_waits_is_seen_waiting() -> None:
     }
 
 
+def test_the_digest_of_a_mail_is_for_who_may_read_it() -> None:
+    """Whoever knows all but a few characters of what it says would try until the digest fits."""
+    email = make_processed(make_mailbox())
+    url = f"/v1/emails/{email.public_id}"
+    shown = [make_client(scopes=scopes).get(url).json()["raw"] for scopes in (READ, [*READ, *CONTENT])]
+    assert shown == [{"size": len(RAW), "sha256": digest} for digest in (None, hashlib.sha256(RAW).hexdigest())]
+
+
 def test_one_email_shows_more_of_the_log_and_content_only_if_asked_for() -> None:
     email = make_processed(make_mailbox())
     client = make_client()
@@ -185,6 +193,7 @@ def test_what_kind_of_mail_it_is_needs_no_content_and_what_it_reports_does() -> 
         "bounce": bounce | {"original_message_id": None},
         "list": {"id": None, "unsubscribe": ["https://example.org/secret"], "one_click": True},
         "calendar": event | {"end": None},
+        "raw": {"size": len(RAW), "sha256": hashlib.sha256(RAW).hexdigest()},
     }
 
 

@@ -486,3 +486,29 @@ def test_a_further_mailbox_that_the_key_may_not_open_is_not_there() -> None:
                 assert answered(send(client, method, url, {**more, **body})) == (404, NOT_FOUND_BODY)
     assert len(answers) == 6
     assert route("help@example.com").mailbox_ids == (own.pk,)
+
+
+@pytest.mark.parametrize("pattern", ["order-*", "/ORDER-([0-9]+)/", "order-7?"])
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_a_pattern_of_others_takes_is_not_to_be_had_by_a_key_that_may_not_see_them(
+    pattern: str, is_active: bool
+) -> None:
+    support, sales = make_mailbox(), make_mailbox(address="sales@example.com")
+    alias = make_alias(address=f"{pattern}@example.com", mailbox=sales)
+    provision.update_alias(alias, is_active=is_active)
+    narrow, wide, everywhere = (make_client(mailboxes=some) for some in ([support], [support, sales], None))
+    # like any address that is taken: it does not say by what
+    expected = problem(409, "address_unavailable", "The address Order-77@example.com is not available.")
+    assert answered(post(narrow, support.domain, name="Order-77", mailbox_id=support.public_id)) == (409, expected)
+    assert post(narrow, support.domain, name="orders", mailbox_id=support.public_id).status_code == 201
+    for number, client in enumerate((wide, everywhere)):
+        name = ("order-77", "order-78")[number]
+        assert post(client, support.domain, name=name, mailbox_id=support.public_id).status_code == 201
+
+
+def test_what_the_catch_all_of_others_would_take_is_free() -> None:
+    """It takes what nobody has; a name that somebody has is none of its mail."""
+    support = make_mailbox()
+    make_alias(address="*@example.com", mailbox=make_mailbox(address="sales@example.com"))
+    client = make_client(mailboxes=[support])
+    assert post(client, support.domain, name="orders", mailbox_id=support.public_id).status_code == 201

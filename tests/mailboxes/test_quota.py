@@ -224,7 +224,7 @@ def test_a_quota_counts_what_nobody_counted(mailbox: Mailbox) -> None:
     assert tallies.total(tally_of(sales.pk)) == 300, "only where it is given"
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.on_postgres  # SQLite has one writer at a time
 def test_mail_that_comes_while_a_quota_is_given_is_counted_once(mailbox: Mailbox) -> None:
     from django.db import transaction
 
@@ -481,7 +481,13 @@ def test_by_command(mailbox: Mailbox) -> None:
         "inbox@example.com": 0, TO: 1234, SALES: 0,
     }  # fmt: skip
     assert run("update", TO, "--quota-bytes", "none")["quota_bytes"] is None
-    for text, said in (("2G", "or none"), ("-1", "or none"), ("9" * 30, "or none"), ("5", "from 1048576 to")):
+    for text, octets in (("2G", 2 << 30), ("5m", 5 << 20), ("1024K", MIB)):
+        assert run("update", TO, "--quota-bytes", text)["quota_bytes"] == octets
+    assert run("update", TO, "--quota-bytes", "none")["quota_bytes"] is None
+    for text, said in (
+        ("2X", "or none"), ("G", "or none"), ("2.5G", "or none"), ("-1", "or none"), ("9" * 30, "or none"),
+        ("5", "from 1048576 to"), ("5K", "from 1048576 to"),
+    ):  # fmt: skip
         with pytest.raises(CommandError, match=said):
             run("update", TO, f"--quota-bytes={text}")
 

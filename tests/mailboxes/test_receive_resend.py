@@ -9,13 +9,13 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from emailgistics.common import tallies
-from mailboxes.models import Email, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule
-from mailboxes.services import erase, receive
+from mailboxes.models import Email, Mailbox, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule
+from mailboxes.services import erase, provision, receive
 from mailboxes.services.admit import Admission, admit
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Incoming, Receipt, receive_group, receive_message
 from mailboxes.services.rules import Verdict
-from tests.factories import make_mailbox
+from tests.factories import make_alias, make_mailbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,6 +75,29 @@ def test_what_differs_in_anything_is_another_mail(other: dict[str, str]) -> None
     to = other.pop("to", SUPPORT)
     assert not send(to, **other).is_resend  # type: ignore[arg-type]  # of the case above
     assert Message.objects.count() == 2
+
+
+def test_what_another_mailbox_got_before_the_alias_moved_is_no_reason_to_turn_it_away() -> None:
+    """Nor is it told: whoever has the mailbox now would hear what came to the one before."""
+    support, sales = (Mailbox.objects.get(local_part=name) for name in ("support", "sales"))
+    alias = make_alias(address="help@example.com", mailbox=sales)
+    first = send("help@example.com")
+    provision.update_alias(alias, mailbox=support)
+    second = send("help@example.com")
+    assert not second.is_resend
+    assert list(Email.objects.order_by("id").values_list("mailbox", flat=True)) == [sales.pk, support.pk]
+    assert send("help@example.com").public_id == second.public_id
+    provision.update_alias(alias, mailbox=sales)
+    assert send("help@example.com").public_id == first.public_id
+
+
+def test_further_mailboxes_that_come_and_go_make_no_new_mail_of_it() -> None:
+    support, sales = (Mailbox.objects.get(local_part=name) for name in ("support", "sales"))
+    alias = make_alias(address="help@example.com", mailbox=support)
+    provision.update_alias(alias, further_mailboxes=[sales])
+    first = send("help@example.com")
+    provision.update_alias(alias, further_mailboxes=[])
+    assert send("help@example.com").public_id == first.public_id
 
 
 def test_octets_without_a_mark_of_their_own_are_a_new_mail_each_time() -> None:

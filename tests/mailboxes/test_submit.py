@@ -419,6 +419,14 @@ def test_other_paths_take_no_more_for_that() -> None:
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large"), url
 
 
+def test_a_mailbox_without_room_is_429_and_says_when_to_come_again() -> None:
+    mailbox = make_mailbox()
+    Mailbox.objects.filter(pk=mailbox.pk).update(quota_bytes=10)
+    answer = submit_to(make_client(), TO)
+    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "mailbox_full", "300")
+    assert Email.objects.count() == 0
+
+
 def test_a_mail_that_goes_round_in_a_circle_is_not_taken() -> None:
     make_mailbox()
     answer = submit_to(make_client(), TO, raw=b"Received: by a.example\r\n" * 51 + RAW)

@@ -344,6 +344,7 @@ def test_who_asks_too_often_waits(paths: dict[str, str], settings: Any, address:
     assert Client(REMOTE_ADDR="198.51.100.10").get(paths["raw"]).status_code == 200
 
 
+@pytest.mark.usefixtures("fresh_counts")
 def test_reading_is_counted_by_size_and_any_mail_can_be_read(
     paths: dict[str, str], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ def test_what_each_form_leaves_out() -> None:
     }  # fmt: skip
     same = metadata.keys() - {"attachments", "raw"}
     assert {name: metadata[name] for name in same} == {name: thin[name] for name in same}
-    assert metadata["raw"].keys() == {"size", "sha256"}
+    assert metadata["raw"].keys() == {"size"}
     for attachment in metadata["attachments"]:
         assert attachment.keys() == {"id", "content_type", "detected_type", "size", "inline"}
     told = json.dumps(metadata)

@@ -16,13 +16,12 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from emailgistics.common.crypto import KeyRing, derived
+from emailgistics.common import derived_keys
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Attachment, Email, RawMessage
 from webhooks.models import Delivery, Event
 
 RAW = "raw"  # the part that is the whole mail; every other part is an attachment's id
-PURPOSE = b"emailgistics files 1"  # keeps these keys apart from all others that come from the same secret
 
 # emailgistics.common.logs masks what looks like it
 _TOKEN = re.compile(r"k(0|[1-9]\d{0,4})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -30,17 +29,21 @@ _TOKEN = re.compile(r"k(0|[1-9]\d{0,4})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 def url(event: Event, part: str) -> str:
     """The part is RAW or an attachment's public id."""
-    ring: KeyRing = settings.ENCRYPTION_KEYS
-    token = f"k{ring.primary}_{_mac(ring.keys[ring.primary], event.pk, part)}"
+    number, key = derived_keys.primary_key(derived_keys.LINKS)
+    token = f"k{number}_{_mac(key, event.pk, part)}"
     return f"{settings.BASE_URL}/files/{event.public_id}/{part}/{token}"
 
 
 def verified(event: str, part: str, token: str) -> UUID | None:
-    """The event's key if we made this link; None for any other text. It asks nothing of the database."""
-    ring: KeyRing = settings.ENCRYPTION_KEYS
+    """The event's key if we made this link; None for any other text.
+
+    It asks the database for the keys of links whose encryption key was dropped, and for nothing else.
+    """
     event_id, match = decode_id(Event.ID_PREFIX, event), _TOKEN.fullmatch(token)
-    key = ring.keys.get(int(match[1])) if match else None
-    if event_id is None or match is None or key is None or not part.isascii():
+    if event_id is None or match is None or not part.isascii():
+        return None
+    key = derived_keys.key_of(derived_keys.LINKS, int(match[1]))
+    if key is None:
         return None
     return event_id if hmac.compare_digest(match[2], _mac(key, event_id, part)) else None
 
@@ -87,5 +90,5 @@ def revoked_at(email: Email) -> datetime | None:
 
 
 def _mac(key: bytes, event_id: UUID, part: str) -> str:
-    digest = hmac.digest(derived(key, purpose=PURPOSE), event_id.bytes + part.encode(), sha256)
+    digest = hmac.digest(key, event_id.bytes + part.encode(), sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")

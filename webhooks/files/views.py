@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from emailgistics.common.clients import client_address, seconds_to_wait
+from emailgistics.common.clients import client_address, seconds_to_wait, too_often
 from emailgistics.common.downloads import OCTET_STREAM, File, download
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
@@ -47,14 +47,14 @@ def open_link(request: HttpRequest, event: str = "", part: str = "", token: str 
 
 def _answer(request: HttpRequest, event: str, part: str, token: str) -> HttpResponseBase:
     if wait := seconds_to_wait(request, group="files", per_minute=settings.FILES_PER_MINUTE):
-        return _too_often(wait)
+        return too_often(wait)
     event_id = links.verified(event, part, token) if request.method in ("GET", "HEAD") else None
     email = links.opened(event_id, now=timezone.now()) if event_id else None
     file = _file(email, part) if email else None
     if event_id is None or email is None or file is None:
         return _text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
     if request.method == "GET" and (wait := _seconds_to_wait_to_read(request, email)):
-        return _too_often(wait)
+        return too_often(wait)
     log.info(
         "files.read",
         event_id=encode_id(Event.ID_PREFIX, event_id),
@@ -102,9 +102,5 @@ def _file(email: Email, part: str) -> File | None:
     )
 
 
-def _too_often(wait_s: int) -> HttpResponse:
-    return _text("Too many requests.\n", HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait_s)})
-
-
-def _text(text: str, status: HTTPStatus, headers: dict[str, str] | None = None) -> HttpResponse:
-    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8", headers=headers)
+def _text(text: str, status: HTTPStatus) -> HttpResponse:
+    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")

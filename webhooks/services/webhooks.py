@@ -17,6 +17,7 @@ from emailgistics.common.errors import ConflictError, NotFoundError, RefusedErro
 from emailgistics.common.ids import uuid7
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
+from emailgistics.common.sealed import context
 from emailgistics.common.text import within
 from mailboxes.addresses import shown
 from mailboxes.models import Alias, Domain, Mailbox
@@ -361,4 +362,4 @@ def _opened(webhook: Webhook, column: str) -> str:
 
 
 def _context(column: str, pk: object) -> str:
-    return f"webhooks_webhook.{column}:{pk}"
+    return context(Webhook, column, pk)

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from emailgistics import lifeline
+from emailgistics.common import selftest
 from emailgistics.management.commands.quickstart import allow_receiver, reachable, receiver_url
 from emailgistics.supervisor import Output, Part, Supervisor
 
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             with supervisor.stopped_by_signals(), _lifeline() as variables:
                 _refuse_taken_ports()
                 _migrate()
+                selftest.refuse_wrong_secrets()
                 if settings.EMBEDDED:
                     allow_receiver()
                     call_command("quickstart", stdout=self.stdout)

@@ -6,6 +6,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
+from emailgistics.common import selftest
+
 # One process, because SQLite has one writer and a supervisor can restart it; more of them is `web` on more machines.
 THREADS = min(8, 2 * (os.cpu_count() or 1) + 1)  # requests at once: a database connection each
 WAITING = 256  # further ones are kept, then connections wait in the backlog
@@ -16,8 +18,10 @@ class Command(BaseCommand):
     requires_system_checks = "__all__"
 
     def handle(self, *args: object, **options: object) -> None:
+        selftest.wait_and_refuse()
         Server(
-            "emailgistics.wsgi:application",
+            "emailgistics.wsgi:served",
+            factory=True,
             address=settings.HTTP_HOST,
             port=settings.HTTP_PORT,
             interface=Interfaces.WSGI,

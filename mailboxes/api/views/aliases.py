@@ -112,6 +112,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
             address=f"{name}@{domain.name}",
             mailbox=mailbox or provision.mailbox_for_alias(domain, among=self._mailboxes),
             may_take_reserved=self.caller.all_mailboxes,
+            among=None if self.caller.all_mailboxes else self._mailboxes,
             **values,
         )
         return self.created(alias)

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from emailgistics.common import footprint
 from emailgistics.common.access import Scope, principal
 from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
 from emailgistics.common.logs import get_logger
@@ -89,6 +90,7 @@ class EmailViewSet(EmailViews):
     def list(self, request: Request) -> Response:
         rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
         page = self.paginate_queryset(rows)
+        footprint.note_rows(page or ())
         return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
 
     @extend_schema(
@@ -115,11 +117,14 @@ class EmailViewSet(EmailViews):
             raise submission.BlockedError from error
         log.info("api.mail_taken", id=receipt.public_id, key=caller.identifier, resent=receipt.is_resend)
         is_discarded = receipt.message_id is None
+        stored = self.get_queryset().filter(message=receipt.message_id).order_by("id")
+        emails = [] if is_discarded else list(stored)
+        footprint.note_rows(emails)
         taken = {
             "id": receipt.public_id,
             "resent": receipt.is_resend,
             "discarded": is_discarded,
-            "emails": [] if is_discarded else self.get_queryset().filter(message=receipt.message_id).order_by("id"),
+            "emails": emails,
         }
         status = HTTPStatus.OK if is_discarded or receipt.is_resend else HTTPStatus.CREATED
         return Response(submission.SubmittedSerializer(taken).data, status=status)

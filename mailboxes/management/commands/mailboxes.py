@@ -14,6 +14,7 @@ from mailboxes.services.provision import Retention
 
 KEEP = "keep"
 NO_QUOTA = "none"
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 KEPT = {"raw_days": "the raw mail", "content_days": "texts and attachments", "log_days": "that there was an email"}
 
 
@@ -56,8 +57,8 @@ class Command(ChangeableCommand[Mailbox]):
             )
         parser.add_argument(
             "--quota-bytes",
-            metavar="OCTETS",
-            help=f"of mail that it may hold, such as 2147483648 for 2 GiB, or {NO_QUOTA}",
+            metavar="SIZE",
+            help=f"of mail that it may hold: 500M, 2G or a number of octets, 1M at least; or {NO_QUOTA}",
         )
 
     def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +97,10 @@ def quota_of(text: str) -> int | None:
     """Raises RefusedError."""
     if text == NO_QUOTA:
         return None
-    if not _is_number(text, at_most=provision.MAX_QUOTA_BYTES):
-        raise RefusedError(f"quota_bytes is a number of octets, or {NO_QUOTA}.", field="quota_bytes")
-    return int(text)
+    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    if unit not in UNITS or not _is_number(number, at_most=provision.MAX_QUOTA_BYTES):
+        raise RefusedError(f"A quota is written 500M, 2G, as a number of octets, or {NO_QUOTA}.", field="quota_bytes")
+    return int(number) * UNITS[unit]
 
 
 def _is_number(text: str, *, at_most: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from emailgistics.common import selftest
 from mailboxes.smtp.server import Listener, run_until_told
 from mailboxes.smtp.tls import Certificate
 
@@ -54,6 +55,7 @@ class Command(BaseCommand):
             certificate=_certificate(),
             requires_tls=settings.SMTP_REQUIRE_TLS and not lmtp,
         )
+        selftest.wait_and_refuse()
         if not asyncio.run(_serve(listener, protocol="LMTP" if lmtp else "SMTP")):
             # A call to the database hangs, and Python would wait for its thread. No 250 was said for what it holds.
             sys.stderr.flush()

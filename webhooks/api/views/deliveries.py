@@ -8,6 +8,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
@@ -56,6 +57,11 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
     def get_queryset(self) -> QuerySet[Delivery]:
         return with_what_keeps_back(Delivery.objects.visible_to(self.caller))
 
+    def found(self, public_id: str) -> Delivery:
+        delivery = super().found(public_id)
+        footprint.note_rows([delivery.webhook])  # which has the mailbox, or leads there
+        return delivery
+
     @extend_schema(
         operation_id="webhooks_deliveries_list",
         summary="List a webhook's deliveries, newest first",
@@ -85,6 +91,7 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
     )
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
         delivery = find(self.get_queryset().prefetch_related(_attempts_for(self.caller)), id)
+        footprint.note_rows([delivery.webhook])
         return Response(DeliveryDetailSerializer(delivery, context={"principal": self.caller}).data)
 
     @extend_schema(

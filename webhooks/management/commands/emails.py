@@ -37,6 +37,7 @@ class Command(Reparsing, RecordCommand[Email]):
         "Example: manage.py emails reparse --older-than-version"
     )
     noun = "email"
+    makes_secrets = True
     handle_help = "its id"
     serializer = EmailDetailSerializer
     columns: ClassVar = ("received_at", "id", "mailbox_id", "status", "mail_from", "subject")

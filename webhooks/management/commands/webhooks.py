@@ -86,6 +86,7 @@ class Command(ResourceCommand[Webhook]):
         "Example: manage.py webhooks create --url https://hooks.example.net/mail --alias help@example.com"
     )
     noun = "webhook"
+    makes_secrets = True
     handle_help = "its id"
     serializer = WebhookSerializer
     columns: ClassVar = ("id", "state", "url", "alias_id", "mailbox_id", "domain_id")
