@@ -139,7 +139,7 @@ class ApiKey(TypedIdModel):
                 condition=Q(rate_plan__in=["standard", "pro", "enterprise"]), name="apikey_rate_plan"
             ),
             models.CheckConstraint(
-                condition=Q(own_limits=None) | Q(rate_plan="enterprise"), name="apikey_own_limits_of_enterprise"
+                condition=Q(own_limits__isnull=True) | Q(rate_plan="enterprise"), name="apikey_own_limits_of_enterprise"
             ),
         )
 
