@@ -25,6 +25,8 @@ from tests import environment, migrated
 from tests.apikeys.pages import ADD, LIST, WHOLE_KEY, filled_in, form_token
 from tests.installation import ROOT, Installation
 
+pytestmark = [pytest.mark.on_both, pytest.mark.long]
+
 PASSWORD = "a password that is only for this test"
 HEADER_VALUE = "hunter2-is-for-the-receiver-alone"
 MAIL = b"From: ada@example.net\r\nTo: help@example.com\r\nSubject: Once\r\nMessage-ID: <1@example.net>\r\n\r\nHello\r\n"
@@ -130,7 +132,7 @@ def use(used: Used) -> None:
     made = post(running, "/v1/webhooks", hook, key=made["key"])
     used.secrets |= {"webhook secret of the API": made["secret"], "header value": HEADER_VALUE}
     path = f"/v1/webhooks/{made['id']}"
-    pull = post(running, "/v1/webhooks", {"url": "", "alias_id": alias}, key=used.secrets["key of the command"])
+    pull = post(running, "/v1/webhooks", {"url": None, "alias_id": alias}, key=used.secrets["key of the command"])
     used.secrets["webhook secret of one to pull from"] = pull["secret"]
     rotated = post(running, f"{path}/rotate-secret", {"overlap_hours": 1}, key=used.secrets["key of the command"])
     used.secrets["rotated webhook secret"] = rotated["secret"]
