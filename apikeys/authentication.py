@@ -39,7 +39,7 @@ SCHEME = "bearer"
 HEADER = "X-API-KEY"
 KEY_COLUMNS = (
     "pk", "digest", "pepper", "scopes", "all_mailboxes", "networks", "rate_plan", "own_limits", "expires_at",
-    "has_expired", "is_revoked",
+    "revoke_at", "has_expired", "is_revoked",
 )  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
 MISSING = "missing_credentials"
@@ -67,7 +67,7 @@ class FoundKey:
     networks: Sequence[str]
     plan: str
     own_limits: dict[str, int] | None
-    expires_at: datetime
+    ends_at: datetime
     has_expired: bool
     is_revoked: bool
 
@@ -161,7 +161,7 @@ def lookup(identifier: str, plaintext: str) -> FoundKey:
     key, allowlist = _key_query().ask(identifier)
     if key is None or not _is_the_key(plaintext, digest=bytes(key[1]), pepper=key[2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
-    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked = key
+    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, revoke_at, has_expired, revoked = key
     caller = Principal(
         key_id=pk,
         identifier=identifier,
@@ -169,7 +169,8 @@ def lookup(identifier: str, plaintext: str) -> FoundKey:
         all_mailboxes=all_mailboxes,
         mailbox_ids=frozenset(allowlist),
     )
-    return FoundKey(caller, networks, plan, own_limits, expires_at, has_expired=has_expired, is_revoked=revoked)
+    ends_at = min(expires_at, revoke_at or expires_at)
+    return FoundKey(caller, networks, plan, own_limits, ends_at, has_expired=has_expired, is_revoked=revoked)
 
 
 def refuse_unless_it_stands(key: FoundKey) -> None:
@@ -228,9 +229,10 @@ class KeyQuery:
     """
 
     def __init__(self) -> None:
+        self._any_identifier = new_key().identifier  # stands where that of each request will
         found = (
             # not sealed: its allowlist may be incomplete, so it is no key yet
-            ApiKey.objects.filter(identifier=new_key().identifier, sealed=True)
+            ApiKey.objects.filter(identifier=self._any_identifier, sealed=True)
             .annotate(
                 # the database's clock: hosts need not agree on the moment
                 has_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()),
@@ -241,14 +243,13 @@ class KeyQuery:
         )
         compiler = found.query.get_compiler(DEFAULT_DB_ALIAS)
         self._sql, self._parameters = compiler.as_sql()
-        if len(self._parameters) != 1:
-            raise TypeError(f"the identifier is the only parameter, not one of {len(self._parameters)}")
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
 
     def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID]]:
         """KEY_COLUMNS of the key, and those mailboxes that are not deleted."""
+        parameters = [identifier if one == self._any_identifier else one for one in self._parameters]
         with connection.cursor() as cursor:
-            cursor.execute(self._sql, [identifier])
+            cursor.execute(self._sql, parameters)
             rows = cursor.fetchall()
         if not rows:
             return None, []

@@ -327,6 +327,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# no report is sent unless somebody adds ADMINS; then it has nothing in it that opens anything
+DEFAULT_EXCEPTION_REPORTER = "emailgistics.common.reports.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "emailgistics.common.reports.WithoutValues"
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.HasScope"],

@@ -29,9 +29,18 @@ LINK = re.compile(
 )
 
 
-def without_links(_logger: Any, _method: str, line: str) -> str:
+# keys and webhook secrets, wherever somebody put them: in a path, a query, the text of an exception
+SECRET = re.compile(r"(emgk_[0-9A-Za-z]{10}_|whsec_)[0-9A-Za-z+/=%_-]{8,}", re.ASCII)
+
+
+def masked(text: str) -> str:
+    """Without the secret part of links, keys and webhook secrets."""
+    return SECRET.sub(r"\1***", LINK.sub(lambda match: f"{match[1] or match[2]}***", text))
+
+
+def without_secrets(_logger: Any, _method: str, line: str) -> str:
     """A whole line as it is written, traceback and all."""
-    return LINK.sub(lambda match: f"{match[1] or match[2]}***", line)
+    return masked(line)
 
 
 def logging_config(*, style: str, level: str) -> None:
@@ -66,7 +75,7 @@ def logging_config(*, style: str, level: str) -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         *renderer,
-                        without_links,
+                        without_secrets,
                     ],
                 }
             },

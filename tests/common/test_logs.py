@@ -100,10 +100,41 @@ def test_a_log_has_all_else_of_a_path(style: str) -> None:
 
 
 def test_masking_is_linear() -> None:
-    for line in ("/files/" * 40_000, "%2Ffiles%2F" * 25_000, "/files/" + "a" * 300_000, "k1_" * 100_000):
+    for line in ("/files/" * 40_000, "%2Ffiles%2F" * 25_000, "/files/" + "a" * 300_000, "k1_" * 100_000,
+                 "emgk_aaaaaaaaaa_" * 20_000, "whsec_" * 50_000):  # fmt: skip
         started = time.perf_counter()
-        logs.without_links(None, "", line)
+        logs.masked(line)
         assert time.perf_counter() - started < 5, line[:20]
+
+
+KEY = "emgk_EXAMPLE000_ThisIsAnExampleAndOpensNothing0002xmK9"
+WEBHOOK_SECRET = "whsec_VGhpc0lzQW5FeGFtcGxlQW5kT3BlbnNOb3RoaW5nMDA="
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/v1/me?api_key={KEY}",
+        f"/v1/emails/{KEY}/raw",
+        f"Authorization: Bearer {KEY}",
+        f"{{'secret': '{WEBHOOK_SECRET}'}}",
+        f"?secret={WEBHOOK_SECRET.replace('=', '%3D')}",
+        f"{WEBHOOK_SECRET} {KEY}",
+    ],
+)
+def test_no_log_has_a_key_or_a_webhook_secret(style: str, text: str) -> None:
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("django.request").warning("Not Found: %s", text, extra={"status_code": 404})
+        logs.get_logger("test").info("seen", path=text, of=[text])
+        try:
+            int(text)
+        except ValueError:
+            logs.get_logger("test").exception("failed", where=text)
+    lines = written.getvalue()
+    assert "OpensNothing" not in lines
+    assert "VGhpc0lz" not in lines
+    assert ("emgk_EXAMPLE000_***" if KEY in text else "whsec_***") in lines
 
 
 @pytest.mark.on_both

@@ -21,6 +21,7 @@ from pytest_django import Settings
 
 from emailgistics.common import sealed, tombstones
 from emailgistics.common.crypto import DecryptionError, KeyRing, number_of
+from emailgistics.common.ids import uuid7
 from emailgistics.common.models import KeptKey
 from emailgistics.common.selftest import refuse_wrong_secrets
 from tests.apikeys.factories import client_of, make_key
@@ -225,6 +226,16 @@ def test_a_ciphertext_opens_in_its_row_and_column_alone() -> None:
         for moved in (others[column], *(sealed_text for name, sealed_text in mine.items() if name != column)):
             with pytest.raises(DecryptionError):
                 reads(**{column: moved})
+
+
+def test_a_webhook_that_is_put_back_under_another_id_signs_nothing() -> None:
+    webhook, _ = make_webhook()
+    webhook.pk = uuid7()
+    webhook.save(force_insert=True)
+    with pytest.raises(DecryptionError):
+        secrets_of(webhook, now=timezone.now())
+    with pytest.raises(DecryptionError):
+        headers_of(webhook)
 
 
 def test_a_kept_key_opens_in_its_row_alone(settings: Settings) -> None:
