@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apikeys.authentication import widen
-from apikeys.credentials import CHECKSUM_LENGTH, KEY_PREFIX, _checksum, new_key, new_webhook_secret
+from apikeys.credentials import CHECKSUM_LENGTH, KEY_PREFIX, checksum, new_key, new_webhook_secret
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key, revoke_api_key
 from emailgistics.common.access import Scope
@@ -96,7 +96,7 @@ def _ended_by_schedule() -> str:
 
 
 def _checked(text: str) -> str:
-    return text + _checksum(text)
+    return text + checksum(text)
 
 
 Made = tuple[frozenset[Scope], bool]

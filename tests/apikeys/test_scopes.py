@@ -125,7 +125,8 @@ def insert_like(key: ApiKey, scopes: str | None) -> None:
         "digest": secrets.token_bytes(32),
         "scopes": scopes,
     }
-    columns = [*own, *(field.column for field in ApiKey._meta.concrete_fields if field.column not in own)]
+    others = [field.column for field in ApiKey._meta.concrete_fields if field.column and field.column not in own]
+    columns = [*own, *others]
     taken = ["%s" if column in own else column for column in columns]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """No service ever made a key that is against it; it is for those who write SQL."""
 
-    dependencies = [("apikeys", "0004_usage_networks_schedule")]
+    dependencies = [("apikeys", "0006_mailed_notices")]
 
     operations = [
         migrations.RemoveConstraint("apikey", "apikey_has_scope"),
