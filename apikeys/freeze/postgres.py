@@ -25,7 +25,7 @@ DECLARE
   changed text;
 BEGIN
   IF TG_OP = 'DELETE' THEN
-    IF LEAST({ends}) <= statement_timestamp() - interval '{kept_days} days'
+    IF LEAST({ends}) <= clock_timestamp() - interval '{kept_days} days'
         AND EXISTS (SELECT FROM {issued} WHERE id = OLD.id AND identifier = OLD.identifier) THEN
       RETURN OLD;
     END IF;
@@ -44,7 +44,7 @@ BEGIN
   IF OLD.sealed AND NOT NEW.sealed THEN
     {seal}
   END IF;
-  IF (OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= statement_timestamp())
+  IF (OLD.revoked_at IS NOT NULL OR OLD.revoke_at <= clock_timestamp())
       AND ({new_revocation}) IS DISTINCT FROM ({old_revocation}) THEN
     {revoked}
   END IF;
@@ -106,7 +106,7 @@ TRIGGERS = (
             backdated=postgres_refusal(*BACKDATED),
             backdated_when=" OR ".join(
                 f"(NEW.{column} IS DISTINCT FROM OLD.{column} "
-                f"AND NEW.{column} < statement_timestamp() - interval '{BACKDATED_BY_DAYS} days')"
+                f"AND NEW.{column} < clock_timestamp() - interval '{BACKDATED_BY_DAYS} days')"
                 for column in ENDS
             ),
             new_revocation=", ".join(f"NEW.{column}" for column in REVOCATION),

@@ -88,7 +88,7 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict, help_text="ids and numbers: no address of mail, and no secret")
 
     class Meta:
-        verbose_name_plural = "audit log"
+        verbose_name_plural = "audit entries"
         indexes = (models.Index(fields=["of", "at"], name="audit_of_at"),)
 
     def __str__(self) -> str:
@@ -104,7 +104,8 @@ class SecretCheck(models.Model):
     value = models.BinaryField(max_length=32, help_text="derived from the secret, and tells nothing of it")
     was_primary = models.BooleanField(default=False, help_text="something may have been written with it")
     recorded_at = models.DateTimeField(auto_now_add=True)
-    dropped_at = models.DateTimeField(null=True, help_text="not configured since, and no row used it")
+    dropped_at = models.DateTimeField(null=True, help_text="not configured since")
+    given_up_at = models.DateTimeField(null=True, help_text="lost for good, so not waited for")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["name", "number"], name="secret_check_once"),)
