@@ -14,6 +14,6 @@ class ApiKeysConfig(AppConfig):
         from apikeys import freeze, peppers, permissions  # noqa: F401, PLC0415
 
         register(Use(PEPPERS, peppers.OF, peppers.keys_by_pepper, peppers.REMEDY))
-        pre_migrate.connect(freeze.before_migrate, sender=self)
-        post_migrate.connect(freeze.after_migrate, sender=self)
-        connection_created.connect(freeze.on_connection)
+        pre_migrate.connect(freeze.LOCK.before_migrate, sender=self)
+        post_migrate.connect(freeze.LOCK.after_migrate, sender=self)
+        connection_created.connect(freeze.LOCK.on_connection)

@@ -16,6 +16,8 @@ from apikeys.models import ApiKey
 from apikeys.plans import Limits, granted, limits_of
 from emailgistics.common import one_use
 from emailgistics.common.access import Scope
+from emailgistics.common.commands import readable
+from emailgistics.common.models import AuditEntry
 from emailgistics.common.secret import Secret
 from mailboxes.models import Domain, Mailbox
 
@@ -98,7 +100,7 @@ def page_of(key: ApiKey, *, days: int, now: datetime) -> dict[str, Any]:
         "chart_days": use.CHART_DAYS,
         "refusals": use.refusals(key, now=now),
         "notices": notices.shown_for(key, now=now),
-        "entries": [(presets.instant(entry.at), _done(entry.action), entry) for entry in use.history(key)],
+        "entries": [_recorded(entry) for entry in use.history(key)],
         "successors": key.successors.order_by("-id"),
         "cut_over": is_in_force(key, now=now) and _cut_over(key, now=now),
         "unused": is_in_force(key, now=now) and advice.unused_parts(key, now=now),
@@ -272,9 +274,15 @@ def find_for_picker(text: str, *, whole: bool = False, for_tests: bool = False) 
     }
 
 
-def _done(action: str) -> str:
-    """`apikey.first_used` as words."""
-    return action.removeprefix("apikey.").replace("_", " ")
+def _recorded(entry: AuditEntry) -> dict[str, Any]:
+    """`apikey.first_used`, and what goes with it, as words."""
+    return {
+        "at": presets.instant(entry.at),
+        "done": entry.action.removeprefix("apikey.").replace("_", " "),
+        "details": [(name.replace("_", " "), readable(value)) for name, value in entry.details.items()],
+        "by": entry.by,
+        "address": entry.address or "",
+    }
 
 
 def _when(at: datetime, now: datetime) -> str:

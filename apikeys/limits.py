@@ -23,13 +23,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from apikeys.plans import Limits
-from emailgistics.common.logs import get_logger
-
-log = get_logger(__name__)
+from emailgistics.common.away import Away
 
 TIMEOUT_S = 0.5
-ASK_AGAIN_AFTER_S = 5  # a Redis that is away: one request in this time waits for it
-LOG_EVERY_S = 60
 MAX_LOCAL_KEYS = 10_000  # that a process counts for; beyond, the one that came least recently begins anew
 SCRIPT = Path(__file__).with_name("limits.lua")
 
@@ -176,13 +172,10 @@ class SharedCounter:
         self._script = self._client.register_script(SCRIPT.read_text(encoding="ascii"))
         self._clock = clock
         self._local = LocalCounter()
-        self._lock = threading.Lock()
-        self._ask_at = 0.0  # while it is away
-        self._is_away = False
-        self._logged_at = float("-inf")
+        self._away = Away(away="limits.redis_away", back="limits.redis_back")
 
     def charge(self, key_id: UUID, limits: Limits, cost: int) -> Verdict:
-        if not self._is_to_be_asked():
+        if not self._away.is_to_be_asked():
             return self._local.charge(key_id, limits, cost)
         # one hash slot, should it be a cluster
         keys = [f"emailgistics:limits:{{{key_id.hex}}}:{window.name}" for window in WINDOWS]
@@ -192,37 +185,13 @@ class SharedCounter:
         try:
             answer: Answer = self._script(keys=keys, args=arguments)
         except (RedisError, OSError) as error:
-            self._note_away(error)
+            self._away.note_away(error)
             return self._local.charge(key_id, limits, cost)
-        self._note_back()
+        self._away.note_back()
         return verdict(limits, cost, answer)
 
     def close(self) -> None:
         self._client.close()
-
-    def _is_to_be_asked(self) -> bool:
-        if not self._is_away:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._ask_at:
-                return False
-            self._ask_at = now + ASK_AGAIN_AFTER_S  # before the asking: no other request waits meanwhile
-            return True
-
-    def _note_away(self, error: Exception) -> None:
-        with self._lock:
-            now = time.monotonic()
-            self._is_away, self._ask_at = True, now + ASK_AGAIN_AFTER_S
-            if now < self._logged_at + LOG_EVERY_S:
-                return
-            self._logged_at = now
-        log.warning("limits.redis_away", error=type(error).__name__)
-
-    def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            log.info("limits.redis_back")
 
 
 def verdict(limits: Limits, cost: int, answer: Answer) -> Verdict:

@@ -4,12 +4,14 @@ The database holds to that as well; see `freeze/`.
 """
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.db.models.sql.compiler import SQLCompiler
 
 from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
@@ -52,6 +54,25 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 def is_revoked(now: datetime | Now) -> Q:
     """Never NULL, so that it can be negated."""
     return Q(revoked_at__isnull=False) | Q(revoke_at__isnull=False, revoke_at__lte=now)
+
+
+class ListsText(models.Func):
+    """Whether a JSON value is a list that begins with text, so one that is not empty. Never NULL: a CHECK passes that.
+
+    To compare with `[]` is not enough: SQLite compares the octets, and `[ ]`, `{}` and `null` are others.
+    """
+
+    arity = 1
+    output_field = models.BooleanField()
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="JSON_TYPE(%(expressions)s, '$[0]') IS 'text'", **context)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        # a text, too, is asked for its first entry as if it were a list
+        is_list, first = "JSONB_TYPEOF(%(expressions)s) = 'array'", "JSONB_TYPEOF(%(expressions)s -> 0)"
+        template = f"({is_list} AND {first} IS NOT DISTINCT FROM 'string')"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 class ApiKey(TypedIdModel):
@@ -112,13 +133,13 @@ class ApiKey(TypedIdModel):
         verbose_name = "API key"
         constraints = (
             models.CheckConstraint(condition=~Q(name=""), name="apikey_has_name"),
-            models.CheckConstraint(condition=~Q(scopes=[]), name="apikey_has_scope"),
+            models.CheckConstraint(condition=ListsText("scopes"), name="apikey_has_scope"),
             models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="apikey_expires_after_creation"),
             models.CheckConstraint(
                 condition=Q(rate_plan__in=["standard", "pro", "enterprise"]), name="apikey_rate_plan"
             ),
             models.CheckConstraint(
-                condition=Q(own_limits=None) | Q(rate_plan="enterprise"), name="apikey_own_limits_of_enterprise"
+                condition=Q(own_limits__isnull=True) | Q(rate_plan="enterprise"), name="apikey_own_limits_of_enterprise"
             ),
         )
 

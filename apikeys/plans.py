@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeGuard
 
 from django.conf import settings
 
@@ -22,12 +23,21 @@ class Limits:
 
 
 def granted(plan: str, own_limits: Mapping[str, int] | None) -> Limits:
-    if own_limits is not None:
-        return Limits(**own_limits)
+    """own_limits is as it is stored, which SQL may have done: what is no limit in it is as the plan has it."""
     factor = FACTORS[ApiKey.Plan(plan)]
-    return Limits(
+    limits = Limits(
         factor * settings.RATE_LIMIT_MINUTE, factor * settings.RATE_LIMIT_HOUR, factor * settings.RATE_LIMIT_DAY
     )
+    if own_limits is None:
+        return limits
+    windows = asdict(limits)
+    return Limits(
+        **{window: own if is_limit(own := own_limits.get(window)) else limit for window, limit in windows.items()}
+    )
+
+
+def is_limit(value: object) -> TypeGuard[int]:
+    return type(value) is int and 1 <= value <= MAX_LIMIT
 
 
 def limits_of(key: ApiKey) -> Limits:
@@ -55,7 +65,7 @@ def parse_own_limits(plan: str, given: Mapping[str, int | None]) -> dict[str, in
     for window, limit in named.items():
         if window not in windows:
             raise RefusedError(f"There is no limit a {window}; there are {', '.join(windows)}.", field="own_limits")
-        if not (isinstance(limit, int) and 1 <= limit <= MAX_LIMIT):
+        if not is_limit(limit):
             raise RefusedError(f"A limit is a whole number from 1 to {MAX_LIMIT:,}.", field=window)
     own = windows | named
     if not own["minute"] <= own["hour"] <= own["day"]:

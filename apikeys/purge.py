@@ -1,4 +1,5 @@
-"""Keys that ended long ago go, with what was counted of them. That there was such a key stays, for good.
+"""Keys that ended long ago go, with what was counted of them. That there was such a key stays for good, and so does
+what the audit log says of it.
 
 The database lets no other row of a key go, whoever asks (see `freeze/`): it looks at the end, by its own clock, and
 what was issued once is not issued again, so that a row that was copied cannot be put back with other rights.
@@ -11,6 +12,7 @@ from typing import Any
 from django.db import models, transaction
 
 from apikeys.models import ApiKey, ApiKeyMailbox
+from emailgistics.common import audit
 from emailgistics.common.logs import get_logger
 
 log = get_logger(__name__)
@@ -35,7 +37,7 @@ def purge() -> Purge:
 
 def _purge(key: ApiKey) -> bool:
     with transaction.atomic():
-        # nobody refers to it meanwhile: a foreign key would have to share the row
+        # nobody refers to it meanwhile: a foreign key, and who counts its use, would have to share the row
         if not ApiKey.objects.select_for_update().filter(pk=key.pk).exists():
             return True  # somebody else's purge was faster
         if any(_rows(relation, key).exists() for relation in _relations(models.PROTECT)):
@@ -47,6 +49,7 @@ def _purge(key: ApiKey) -> bool:
         ApiKey.objects.filter(pk=key.pk)._raw_delete("default")  # noqa: SLF001
         ApiKeyMailbox.objects.filter(api_key_id=key.pk).delete()
         ApiKey.objects.filter(rotated_from_id=key.pk).update(rotated_from=None)
+        audit.record("apikey.purged", of=key.identifier)
     return True
 
 

@@ -1,7 +1,8 @@
 """Making keys, ending them, and giving them another plan. Nothing else about a key ever changes."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -9,13 +10,14 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Value
 from django.db.models.functions import Now
 from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from apikeys.credentials import new_key
+from apikeys.freeze.rules import REVOKED
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
 from emailgistics.common import audit
@@ -35,6 +37,7 @@ MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+ENDED = "This key has ended, and an ended key stays as it is; make a new one."
 REVOCATION = ["revoke_at", "revoked_at", "revoked_by", "revoke_reason"]
 
 
@@ -99,7 +102,8 @@ def create_api_key(
 def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
     why = within(reason, limit=200, field="reason")
-    with transaction.atomic():
+    # one whose scheduled end comes in this moment is revoked, which is all that is wanted
+    with suppress(KeyEndedError), _told_of_an_end(), transaction.atomic():
         if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
             audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
     key.refresh_from_db(fields=REVOCATION)
@@ -114,7 +118,7 @@ def schedule_revocation(
     not ahead, KeyEndedError for a key that has ended.
     """
     why = within(reason, limit=200, field="reason")
-    with transaction.atomic():
+    with _told_of_an_end(), transaction.atomic():
         locked = lock_in_force(key)
         if at is None:
             _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
@@ -133,8 +137,19 @@ def lock_in_force(key: ApiKey) -> ApiKey:
     # its own row only: the foreign keys of a row that is locked are left alone
     locked = ApiKey.objects.select_for_update().in_force().filter(pk=key.pk).first()
     if locked is None:
-        raise KeyEndedError("This key has ended, and an ended key stays as it is; make a new one.")
+        raise KeyEndedError(ENDED)
     return locked
+
+
+@contextmanager
+def _told_of_an_end() -> Iterator[None]:
+    """Around a transaction: a key whose end came meanwhile is one that had ended. Raises KeyEndedError."""
+    try:
+        yield
+    except IntegrityError as error:
+        if REVOKED[1] not in str(error):  # what the database says
+            raise
+        raise KeyEndedError(ENDED) from error
 
 
 def _write_end(key: ApiKey, **values: Any) -> None:

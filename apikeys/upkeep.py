@@ -10,16 +10,20 @@ from django.utils import timezone
 from apikeys import notices, usage_store
 from apikeys.models import ApiKey, KeyNotice
 from emailgistics.common import audit
+from emailgistics.common.logs import get_logger
+
+log = get_logger(__name__)
 
 AT_ONCE = 1000
 
 
 def look_after(*, now: datetime | None = None) -> None:
     now = now or timezone.now()
-    record_ends(now=now)
-    notices.notice(now=now)
-    notices.mail(now=now)
-    usage_store.prune(now=now)
+    for step in (record_ends, notices.notice, notices.mail, usage_store.prune):
+        try:
+            step(now=now)
+        except Exception:  # what one of them meets does not keep the others
+            log.exception("apikeys.not_looked_after", step=step.__name__)
 
 
 def record_ends(*, now: datetime) -> int:

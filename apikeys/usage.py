@@ -12,7 +12,7 @@ from multiprocessing.util import Finalize
 from os import getpid
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -94,7 +94,7 @@ def one_line(agent: str) -> str:
 
 
 def flush() -> bool:
-    """Writes down what was counted; False if it could not be, and is kept."""
+    """Writes down what was counted; False if it could not be: kept while the database is away, otherwise lost."""
     with _flushing:  # the thread's and the last one, as the process ends
         counts = collector.take()
         if not counts:
@@ -103,9 +103,12 @@ def flush() -> bool:
             log.warning("apikeys.usage_lost", entries=lost, at_most=AT_MOST)
         try:
             usage_store.write(counts)
-        except DatabaseError as error:
+        except (OperationalError, InterfaceError) as error:  # it is away, or busy
             log.warning("apikeys.usage_not_written", error=type(error).__name__)
             collector.put_back(counts)
+            return False
+        except DatabaseError:  # it would not take them the next time either, nor what came with them
+            log.exception("apikeys.usage_dropped")
             return False
         return True
 

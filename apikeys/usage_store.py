@@ -18,7 +18,7 @@ from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyRefusals, KeyScop
 from apikeys.usage_counts import Counts, LastUse, Refused
 from emailgistics.common import audit
 from emailgistics.common.bulk import delete_little_by_little
-from mailboxes.models import Alias
+from mailboxes.models import Alias, Mailbox
 
 ROWS = 200  # of one statement: databases bound its parameters
 MAX_NETWORKS = 50  # of one key, day and reason: a stolen key may be tried from anywhere
@@ -116,13 +116,14 @@ def _from_few_networks(refusals: Refusals) -> Refusals:
 
 
 def _mailboxes(counts: Counts) -> dict[tuple[UUID, UUID], date]:
-    """With those that the aliases lead to by now."""
+    """With those that the aliases lead to by now, and without those whose rows are gone."""
     led_to = dict(Alias.objects.filter(pk__in={alias for _, alias in counts.aliases}).values_list("pk", "mailbox"))
     used: dict[tuple[UUID, UUID], date] = dict(counts.mailboxes)
     for (key, alias), day in counts.aliases.items():
         if mailbox := led_to.get(alias):
             used[key, mailbox] = max(day, used.get((key, mailbox), day))
-    return used
+    there = set(Mailbox.objects.filter(pk__in={mailbox for _, mailbox in used}).values_list("pk", flat=True))
+    return {pair: day for pair, day in used.items() if pair[1] in there}
 
 
 def _upsert(rows: Sequence[Model], *, once: str, add: Sequence[str] = (), later: Sequence[str] = ()) -> None:

@@ -2,10 +2,11 @@
 
     python -m benchmarks.authenticate [--count 2000] [--runs 5]
 
-The key has an allowlist of 20 mailboxes; each request finds it, looks at its standing, spends of three limits in Redis,
-checks its scope, counts its use. Beside it, in turns and behind the same server with one thread as well: a DRF view
-that anybody may ask, which reads and shows the same rows, and one that shows them without reading; and on the first of
-them the permission of djangorestframework-api-key, django-rest-knox, and three windows of django-ratelimit.
+The key has an allowlist of 20 mailboxes; each request finds it, looks at its standing, spends of three limits in Redis
+and checks its scope. Beside it, in turns and behind the same server with one thread as well: a DRF view that anybody
+may ask, the same with the permission of djangorestframework-api-key, with django-rest-knox, and with three windows of
+django-ratelimit. Each of these twice: as a view that reads and shows the same 20 rows, as ours does, and as one that
+shows the same JSON and reads nothing.
 """
 
 import argparse
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rig import ROOT, database, environment, report
-from benchmarks.rig.key_peers import one_worker, served
+from benchmarks.rig.key_peers import Server, one_worker, served
 
 DOMAINS = 20
 CONNECTIONS = 4
@@ -39,12 +41,12 @@ def main() -> int:
         os.environ.update(env)
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=env, check=True)
         header = f"Authorization: Bearer {make_key()}"
-        with one_worker(sys.executable, "emailgistics.wsgi:application", cwd=ROOT, env=env) as port:
-            body = shown(port, header)
-            with served(Path(folder), body) as (peer_port, peers):
-                targets = {"ours": (port, PATH, header)}
-                targets |= {name: (peer_port, f"/{name}", opens) for name, opens in peers.items()}
-                report("authenticate", compared(targets, options.count, options.runs))
+        ours = one_worker(sys.executable, "emailgistics.wsgi:application", cwd=ROOT, env=env)
+        with ours as server, served(Path(folder), shown(server.port, header)) as (peer_server, peers):
+            targets = {"ours": Target(server, PATH, header)}
+            for view in ("rows", "constant"):
+                targets |= {f"{name}/{view}": Target(peer_server, f"/{name}/{view}", peers[name]) for name in peers}
+            report("authenticate", compared(targets, options.count, options.runs))
     return 0
 
 
@@ -82,34 +84,40 @@ def shown(port: int, header: str) -> dict[str, Any]:
     return body
 
 
-def compared(targets: dict[str, tuple[int, str, str]], count: int, runs: int) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {name: [] for name in targets}
-    octets: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class Target:
+    server: Server
+    path: str
+    header: str
+
+    def load(self, count: int) -> tuple[float, float]:
+        """Requests a second, and the server's seconds of the processor for one."""
+        before = self.server.cpu_seconds()
+        arguments = [str(self.server.port), str(count), str(CONNECTIONS), self.path, self.header]
+        command = [sys.executable, "-m", "benchmarks.rig.http_load", *arguments]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        return count / json.loads(done.stdout)["seconds"], (self.server.cpu_seconds() - before) / count
+
+
+def compared(targets: dict[str, Target], count: int, runs: int) -> dict[str, Any]:
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
     for target in targets.values():
-        load(*target, WARM_UP)
+        target.load(WARM_UP)
     for _ in range(runs):
         for name, target in targets.items():
-            done = load(*target, count)
-            rates[name].append(count / done["seconds"])
-            octets[name] = done["octets"]
-    medians = {name: statistics.median(found) for name, found in rates.items()}
+            found[name].append(target.load(count))
+    rates = {name: statistics.median(rate for rate, _ in each) for name, each in found.items()}
     return {
         "requests": count,
         "runs": runs,
-        "load_average": os.getloadavg()[0],
-        "per_second": {name: round(found) for name, found in medians.items()},
-        "ours_is_times": {name: round(medians["ours"] / found, 2) for name, found in medians.items() if name != "ours"},
-        "octets": octets,
-        "all_runs": {name: [round(rate) for rate in found] for name, found in rates.items()},
+        "load_average": round(os.getloadavg()[0], 1),
+        "per_second": {name: round(rate) for name, rate in rates.items()},
+        "ours_is_times": {name: round(rates["ours"] / rate, 2) for name, rate in rates.items() if name != "ours"},
+        "cpu_us_of_the_server": {
+            name: round(statistics.median(cpu for _, cpu in each) * 1e6) for name, each in found.items()
+        },
+        "all_runs_per_second": {name: [round(rate) for rate, _ in each] for name, each in found.items()},
     }
-
-
-def load(port: int, path: str, header: str, count: int) -> dict[str, Any]:
-    arguments = [str(port), str(count), str(CONNECTIONS), path, header]
-    command = [sys.executable, "-m", "benchmarks.rig.http_load", *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 if __name__ == "__main__":

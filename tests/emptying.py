@@ -40,7 +40,7 @@ def empty_or_flush(case: TransactionTestCase, flush: Flush) -> None:
     else:
         empty([table for table in filled() if table not in _left])
         # a test may have taken the triggers away
-        freeze.freeze(connection)
+        freeze.LOCK.make(connection)
         append_only.make(connection)
 
 
@@ -49,14 +49,14 @@ def thaw_before(sql_flush: Callable[..., list[str]]) -> Callable[..., list[str]]
 
     def thaw_and_flush(self: DatabaseOperations, *args: Any, **kwargs: Any) -> list[str]:
         with self.connection.cursor() as cursor:
-            return [*freeze.thawing(cursor), *append_only.dropping(cursor), *sql_flush(self, *args, **kwargs)]
+            return [*freeze.LOCK.dropping(cursor), *append_only.dropping(cursor), *sql_flush(self, *args, **kwargs)]
 
     return thaw_and_flush
 
 
 def empty(tables: list[str]) -> None:
     if set(freeze.rules.TABLES) & set(tables):
-        freeze.thaw(connection)
+        freeze.LOCK.drop(connection)
     if set(append_only.tables) & set(tables):
         append_only.drop(connection)
     with transaction.atomic(), connection.cursor() as cursor:

@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(('own_limits', None), ('rate_plan', 'enterprise'), _connector='OR'), name='apikey_own_limits_of_enterprise'),
+            constraint=models.CheckConstraint(condition=models.Q(('own_limits__isnull', True), ('rate_plan', 'enterprise'), _connector='OR'), name='apikey_own_limits_of_enterprise'),
         ),
         migrations.AddField(
             model_name='keycalls',

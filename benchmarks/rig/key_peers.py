@@ -1,4 +1,5 @@
-"""What people put in front of a DRF view today, each on the same view of the same rows, in a project of their own.
+"""What people put in front of a DRF view today, each on two views, in a project of their own: `rows` reads and shows
+the same rows as ours, `constant` shows the same JSON and reads nothing.
 
 Installed from the package index into an environment of its own; settings are what `startproject` writes, with JSON as
 the only renderer and connections to the database that stay.
@@ -10,13 +11,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rig import REDIS_URL, database, free_port
 from benchmarks.rig.django_webhook import parts_of
-from benchmarks.rig.processes import wait_for
+from benchmarks.rig.processes import cpu_seconds, descendants, wait_for
 
 PACKAGES = (
     "djangorestframework-api-key==3.1.0",
@@ -101,7 +103,7 @@ class Pages(PageNumberPagination):
             "has_more": page.has_next(), "next": self.get_next_link(), "previous": self.get_previous_link(),
             "next_cursor": None}})
 
-class Anonymous(ListAPIView):
+class Rows(ListAPIView):
     queryset = Domain.objects.order_by("-pk")
     serializer_class = DomainSerializer
     pagination_class = Pages
@@ -110,23 +112,31 @@ class Constant(APIView):
     def get(self, request):
         return Response(CONSTANT)
 
-class ApiKey(Anonymous):
+class ApiKey:
     permission_classes = [HasAPIKey]
 
-class Knox(Anonymous):
+class Knox:
     authentication_classes = [TokenAuthentication]
     permission_classes = [IsAuthenticated]
 
 def limited(rate):
-    return ratelimit(key="header:authorization", rate=rate, block=True)
+    return method_decorator(ratelimit(key="header:authorization", rate=rate, block=True))
 
-@method_decorator([limited("1000000/m"), limited("10000000/h"), limited("100000000/d")], name="dispatch")
-class Limited(Anonymous):
+class Limited:
+    @limited("1000000/m")
+    @limited("10000000/h")
+    @limited("100000000/d")
+    def dispatch(self, *args, **kwargs):
+        return super().dispatch(*args, **kwargs)
+
+class Open:
     pass
 
-VIEWS = {"anonymous": Anonymous, "anonymous_constant": Constant, "drf_api_key": ApiKey, "knox": Knox,
-         "three_django_ratelimit": Limited}
-urlpatterns = [path(name, view.as_view()) for name, view in VIEWS.items()]
+urlpatterns = [
+    path(f"{peer}/{base}", type(f"{peer}_{base}", (guard, view), {}).as_view())
+    for peer, guard in {"anonymous": Open, "drf_api_key": ApiKey, "knox": Knox, "three_ratelimits": Limited}.items()
+    for base, view in {"rows": Rows, "constant": Constant}.items()
+]
 """
 WSGI = """
 from django.core.wsgi import get_wsgi_application
@@ -143,14 +153,23 @@ from shop.models import Domain
 Domain.objects.bulk_create(Domain(**row) for row in json.load(open(os.environ["PEER_JSON"]))["data"])
 _, api_key = APIKey.objects.create_key(name="bench")
 _, token = get_token_model().objects.create(user=User.objects.create_user("ada"))
-print(json.dumps({"anonymous": "", "anonymous_constant": "", "drf_api_key": f"Authorization: Api-Key {api_key}",
-                  "knox": f"Authorization: Token {token}", "three_django_ratelimit": "Authorization: Bearer x"}))
+print(json.dumps({"anonymous": "", "drf_api_key": f"Authorization: Api-Key {api_key}",
+                  "knox": f"Authorization: Token {token}", "three_ratelimits": "Authorization: Bearer x"}))
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        return sum(map(cpu_seconds, descendants(self.pid)))
+
+
 @contextlib.contextmanager
-def served(folder: Path, body: dict[str, Any]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The port of the project with one worker thread, and for each of its views the header that opens it."""
+def served(folder: Path, body: dict[str, Any]) -> Iterator[tuple[Server, dict[str, str]]]:
+    """The project with one worker thread, and for each peer the header that opens its views."""
     home = folder / "peers"
     (home / "shop").mkdir(parents=True)
     for name, text in (
@@ -173,19 +192,19 @@ def served(folder: Path, body: dict[str, Any]) -> Iterator[tuple[int, dict[str, 
         subprocess.run([python, "-m", "django", "makemigrations", "shop", "-v0"], cwd=home, env=env, check=True)
         subprocess.run([python, "-m", "django", "migrate", "-v0"], cwd=home, env=env, check=True)
         filled = subprocess.run([python, "peer_fill.py"], cwd=home, env=env, check=True, capture_output=True, text=True)
-        with one_worker(python, "peer_wsgi:application", cwd=home, env=env) as port:
-            yield port, json.loads(filled.stdout)
+        with one_worker(python, "peer_wsgi:application", cwd=home, env=env) as server:
+            yield server, json.loads(filled.stdout)
 
 
 @contextlib.contextmanager
-def one_worker(python: Path | str, application: str, *, cwd: Path, env: dict[str, str]) -> Iterator[int]:
-    """The port of a Granian with one process and one thread that serves the application."""
+def one_worker(python: Path | str, application: str, *, cwd: Path, env: dict[str, str]) -> Iterator[Server]:
+    """A Granian that serves the application with one process and one thread."""
     port = free_port()
     options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws"]
     command = [str(python), "-m", "granian", *options, "--blocking-threads", "1", "--log-level", "error", application]
-    with subprocess.Popen(command, cwd=cwd, env=env) as server:
+    with subprocess.Popen(command, cwd=cwd, env=env) as process:
         try:
             wait_for(port)
-            yield port
+            yield Server(port, process.pid)
         finally:
-            server.terminate()
+            process.terminate()

@@ -10,15 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
-from emailgistics.common.logs import get_logger
-
-log = get_logger(__name__)
+from emailgistics.common.away import Away
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
 IPV4_PREFIX = 24
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
 WINDOW_S = 60
 
+_cache = Away(away="cache.away", back="cache.back")
 # this process's own counts, for while the shared cache is away; full, it forgets whom it has not seen for longest
 _here = LocMemCache(__name__, {"OPTIONS": {"MAX_ENTRIES": 10_000}})
 
@@ -60,13 +59,16 @@ def seconds_to_wait(request: HttpRequest, *, group: str, per_minute: int, cost: 
     """
     whose = of or _client(request)
     usage = None
+    if not _cache.is_to_be_asked():
+        return _seconds_to_wait_here(whose, group=group, per_minute=per_minute, cost=cost)
     try:
         for _ in range(max(1, cost)):
             rate = (per_minute, WINDOW_S)
             usage = get_usage(request, group=group, key=lambda *_: whose, rate=rate, increment=cost > 0)
     except (RedisError, OSError) as error:
-        log.warning("cache.away", error=type(error).__name__)
+        _cache.note_away(error)
         return _seconds_to_wait_here(whose, group=group, per_minute=per_minute, cost=cost)
+    _cache.note_back()
     if usage is None or not _is_over(usage["count"], per_minute=per_minute, cost=cost):
         return 0
     return int(usage["time_left"]) + 1  # the second in which a window of django-ratelimit ends still belongs to it

@@ -104,7 +104,8 @@ class SecretCheck(models.Model):
     value = models.BinaryField(max_length=32, help_text="derived from the secret, and tells nothing of it")
     was_primary = models.BooleanField(default=False, help_text="something may have been written with it")
     recorded_at = models.DateTimeField(auto_now_add=True)
-    dropped_at = models.DateTimeField(null=True, help_text="not configured since, and no row used it")
+    dropped_at = models.DateTimeField(null=True, help_text="not configured since")
+    given_up_at = models.DateTimeField(null=True, help_text="lost for good, so not waited for")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["name", "number"], name="secret_check_once"),)

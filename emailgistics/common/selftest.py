@@ -30,7 +30,8 @@ Secret = tuple[str, int]  # variable and number
 
 
 def refuse_wrong_secrets() -> None:
-    """One query, when all is as it was. A number that is new is recorded; a database without tables says nothing.
+    """One query, when all is as it was and no number was ever dropped. A number that is new is recorded; a database
+    without tables says nothing.
 
     Raises ImproperlyConfigured, which names variable and number and quotes no secret.
     """
@@ -41,14 +42,15 @@ def refuse_wrong_secrets() -> None:
     for secret in sorted(given.keys() & known.keys()):
         if given[secret] != bytes(known[secret].value):
             raise ImproperlyConfigured(_is_another(*secret))
-    absent = known.keys() - given.keys()
-    gone = {secret for secret in absent if known[secret].dropped_at is not None}
-    dropped, fresh = absent - gone, given.keys() - known.keys()
-    if dropped or fresh:
-        _refuse_missing(besides=gone)
+    absent, fresh = known.keys() - given.keys(), given.keys() - known.keys()
+    given_up = {secret for secret in absent if known[secret].given_up_at is not None}
+    # of one that was dropped long ago, too: a host that still has it may have written something with it since
+    if absent - given_up or fresh:
+        _refuse_missing(besides=given_up)
     if fresh:
         _refuse_what_opens_nothing(fresh)
         _record({secret: given[secret] for secret in fresh}, is_first=not known)
+    dropped = {secret for secret in absent if known[secret].dropped_at is None}
     _note(known, given=given.keys(), dropped=dropped)
 
 
@@ -77,8 +79,8 @@ def accept(name: str, number: int) -> bool:
     is_given = secret in _secrets()
     rows = SecretCheck.objects.filter(name=name, number=number)
     if is_given:
-        return bool(rows.update(value=_value(*secret), dropped_at=None, was_primary=True))
-    return bool(rows.update(dropped_at=timezone.now()))
+        return bool(rows.update(value=_value(*secret), dropped_at=None, given_up_at=None, was_primary=True))
+    return bool(rows.update(dropped_at=timezone.now(), given_up_at=timezone.now()))
 
 
 def missing(ring: str) -> Iterator[tuple[int, str]]:

@@ -37,7 +37,7 @@ $$
 
 @dataclass(frozen=True, slots=True)
 class PostgresTrigger:
-    """kind is pg_trigger.tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update."""
+    """kind is pg_trigger.tgtype: 1 for each row, 2 before (else after), 4 insert, 8 delete, 16 update."""
 
     table: str
     name: str
@@ -56,7 +56,11 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)  # signals hold it weakly
 class Lock:
-    """The triggers of some tables of an app. `sqlite` gives their bodies by name, for the tables as they are now."""
+    """The triggers of some tables of an app.
+
+    sqlite gives their bodies by name, for the tables as they are now. is_ready says whether there is all that the
+    triggers ask: after a migration back there may not be. made_good_by is a statement for what they missed.
+    """
 
     app: str
     what: str  # in messages: "the audit log"
@@ -66,12 +70,14 @@ class Lock:
     sqlite_names: frozenset[str]
     sqlite: Callable[[CursorWrapper], Mapping[str, str]]
     postgres: tuple[PostgresTrigger, ...]
+    is_ready: Callable[[BaseDatabaseWrapper], bool] = lambda _: True
+    made_good_by: str = ""
 
     def make(self, connection: BaseDatabaseWrapper) -> None:
-        """Makes the triggers that are missing or out of date; nothing to do if the tables are not there."""
-        if not self._has_tables(connection):
-            return
-        if connection.vendor == "postgresql":
+        """Makes the triggers that are missing or out of date; those of tables that are not as they ask are dropped."""
+        if not self._can_be_made(connection):
+            self.drop(connection)
+        elif connection.vendor == "postgresql":
             self._make_on_postgres(connection)
         elif connection.vendor == "sqlite":
             self._make_on_sqlite(connection)
@@ -85,12 +91,13 @@ class Lock:
     def dropping(self, cursor: CursorWrapper) -> list[str]:
         """The statements of `drop`."""
         if cursor.db.vendor == "postgresql":
-            return [f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}" for trigger in self.postgres]
+            tables = {trigger.name: trigger.table for trigger in self.postgres}
+            return [f"DROP TRIGGER {name} ON {tables[name]}" for name in self._on_postgres(cursor) if name in tables]
         return [f"DROP TRIGGER {quoted(name)}" for name in self._present(cursor)]
 
     def missing(self, connection: BaseDatabaseWrapper) -> list[str]:
-        """Triggers that are missing, disabled or out of date; none if the tables are not there."""
-        if not self._has_tables(connection):
+        """Triggers that are missing, disabled or out of date; none if the tables are not as they ask."""
+        if not self._can_be_made(connection):
             return []
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
@@ -144,8 +151,8 @@ class Lock:
             if (names := self.missing(connections[alias]))
         ]
 
-    def _has_tables(self, connection: BaseDatabaseWrapper) -> bool:
-        return set(self.tables) <= set(connection.introspection.table_names())
+    def _can_be_made(self, connection: BaseDatabaseWrapper) -> bool:
+        return set(self.tables) <= set(connection.introspection.table_names()) and self.is_ready(connection)
 
     # --- SQLite
 
@@ -181,6 +188,8 @@ class Lock:
                 self.drop(connection)
                 for statement in self._wanted(cursor).values():
                     cursor.execute(statement)
+                if self.made_good_by:
+                    cursor.execute(self.made_good_by)
 
     def _present(self, cursor: CursorWrapper) -> dict[str, str]:
         cursor.execute(
@@ -210,16 +219,21 @@ class Lock:
                     continue  # a routine migrate locks no table
                 cursor.execute(FUNCTION.format(schema=schema, name=trigger.name, body=trigger.body))
                 cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name} ON {schema}.{trigger.table}")
+                when = "BEFORE" if trigger.kind & 2 else "AFTER"
                 cursor.execute(
-                    f"CREATE TRIGGER {trigger.name} BEFORE {trigger.events} ON {schema}.{trigger.table} "
+                    f"CREATE TRIGGER {trigger.name} {when} {trigger.events} ON {schema}.{trigger.table} "
                     f"FOR EACH ROW EXECUTE FUNCTION {schema}.{trigger.name}()"
                 )
+            if self.made_good_by and not present.keys() >= {trigger.name for trigger in self.postgres}:
+                cursor.execute(self.made_good_by)
 
     def _on_postgres(self, cursor: CursorWrapper) -> dict[str, Found]:
         """Those of its tables, by name."""
         cursor.execute(
             "SELECT tgname, tgenabled IN ('O', 'A'), tgtype, prosrc FROM pg_trigger "
-            "JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgrelid = ANY(%s::text[]::regclass[])",
+            "JOIN pg_proc ON pg_proc.oid = tgfoid "
+            # not every table is there when a migrate has gone half of the way back
+            "WHERE tgrelid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) name) AND NOT tgisinternal",
             [list(self.tables)],
         )
         return {name: Found(enabled, kind, body.strip()) for name, enabled, kind, body in cursor.fetchall()}
@@ -234,8 +248,12 @@ def _as_wanted(trigger: PostgresTrigger) -> Found:
 
 def sqlite_refusal(event: str, message: str) -> str:
     """A body that refuses the event, as in `BEFORE DELETE ON …`."""
+    return f"{event} BEGIN SELECT {sqlite_raise(message)}; END"
+
+
+def sqlite_raise(message: str) -> str:
     escaped = message.replace("'", "''")
-    return f"{event} BEGIN SELECT RAISE(ABORT, '{escaped}'); END"
+    return f"RAISE(ABORT, '{escaped}')"
 
 
 def sqlite_conflicts(cursor: CursorWrapper, table: str) -> list[str]:
@@ -247,10 +265,12 @@ def sqlite_conflicts(cursor: CursorWrapper, table: str) -> list[str]:
         cursor.execute(f"PRAGMA index_info({quoted(index)})")
         # an expression has no name; what is left refuses more than REPLACE would hit, never less
         keys.append([name for *_, name in cursor.fetchall() if name])
-    return [
-        f"EXISTS (SELECT 1 FROM {table} AS present WHERE {' AND '.join(map(_takes, key)) or 'TRUE'})"  # noqa: S608
-        for key in keys
-    ]
+    return [sqlite_exists(table, " AND ".join(map(_takes, key)) or "TRUE") for key in keys]
+
+
+def sqlite_exists(table: str, condition: str) -> str:
+    """The condition may call the table `present`."""
+    return f"EXISTS (SELECT 1 FROM {table} AS present WHERE {condition})"  # noqa: S608 - a table of ours
 
 
 def postgres_refusal(constraint: str, message: str) -> str:

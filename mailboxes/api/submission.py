@@ -38,7 +38,10 @@ class CompressedError(exceptions.APIException):
     default_detail = "Send the mail as it is, without a Content-Encoding."
 
 
-class BlockedError(exceptions.PermissionDenied):
+class BlockedError(exceptions.APIException):
+    """Not a 403, which is about the key: with another one it would be the same."""
+
+    status_code = HTTPStatus.CONFLICT
     default_code = "blocked_by_rule"
     default_detail = BLOCKED
 
@@ -187,10 +190,7 @@ MAIL_PROBLEMS = (
         "(address_disabled), the mail has passed too many hosts (routing_loop), or there is no mail; or "
         "`parse_error`: the body ended before it was whole.",
     )
-    | described(
-        403,
-        "`insufficient_scope` with `required_scopes`, or `blocked_by_rule`: a rule blocks this mail for a recipient.",
-    )
+    | described(409, "`blocked_by_rule`: a rule blocks this mail for a recipient.")
     | described(411, "`length_required`: the body came in chunks, of which a lost connection could leave half a mail.")
     | described(413, "`body_too_large`: a mail has at most 40 MiB, unless the operator says otherwise.")
     | described(415, "`unsupported_media_type`: the body is a mail, sent as message/rfc822 or message/global.")

@@ -288,7 +288,14 @@ def test_the_dialog_is_for_keyboards_too(visitor: Visitor) -> None:
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
     page.keyboard.type("By keyboard")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("90 days", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Full", exact=True)).to_be_focused()
+    for name in ("Read-only", "Zapier"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name=name)).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Zapier")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Create, change and delete domains")).not_to_be_checked()
+    page.get_by_label("90 days", exact=True).focus()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_label("30 days", exact=True)).to_be_checked()
     page.get_by_label("Search mailboxes").focus()
@@ -309,20 +316,85 @@ def test_the_dialog_is_for_keyboards_too(visitor: Visitor) -> None:
     expect(page.get_by_role("link", name="Add Key")).to_be_focused()
 
 
+def test_a_preset_fills_in_what_it_says_and_keeps_the_rest(visitor: Visitor, installation: Installation) -> None:
+    page, mailboxes = visitor.page, installation.manage("mailboxes", "list")["data"]
+    open_dialog(page)
+    page.get_by_label("Name", exact=True).fill("Kept")
+    page.get_by_role("button", name="Development").click()
+    expect(page.get_by_text(f"{len(mailboxes)} mailboxes chosen")).to_be_visible()  # example.com is for tests
+    expect(page.get_by_label("30 days", exact=True)).to_be_checked()
+    page.get_by_role("button", name="Clear").click()
+    box(page, "sales@example.com").check()
+    page.get_by_role("button", name="CI/CD").click()
+    expect(page.get_by_label("7 days", exact=True)).to_be_checked()
+    page.get_by_role("button", name="Production").click()
+    expect(page.get_by_text("Networks required")).to_be_visible()
+    page.get_by_role("button", name="Generate Key").click()
+    expect(page.get_by_text("Production: name the networks")).to_be_visible()
+    expect(page.get_by_role("button", name="Production")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Networks").fill("192.0.2.0/24")
+    expect(page.locator("[data-sentence]")).to_contain_text("for 1 mailbox, only from 192.0.2.0/24, until")
+    page.get_by_label("Delete and replay emails").uncheck()  # it is that preset no more
+    expect(page.get_by_text("Networks optional")).to_be_visible()
+    generate(page)
+    expect(page.get_by_text("Kept is known as")).to_be_visible()
+
+
 def test_a_key_pasted_into_the_search_is_found_and_never_sent(visitor: Visitor, installation: Installation) -> None:
     key = installation.manage(
         "apikeys", "create", "--name", "Pasted", "--expires", "9d", "--mailbox", "sales@example.com"
     )["key"]
-    page = visitor.page
+    page, bodies = visitor.page, []
+    page.on("request", lambda request: bodies.append(request.post_data or ""))
     page.goto(LIST)
     field = page.get_by_role("search").get_by_role("textbox")
     field.fill(f" {key}")
     expect(field).to_have_value(f" {key[:15]}")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text(re.compile("only its identifier"))
     field.press("Enter")
     page.wait_for_url("**/*q=*")
     expect(page.locator("#result_list tbody")).to_have_count(1)
     expect(page.locator("#result_list").get_by_text("Pasted")).to_be_visible()
-    assert not [url for url in visitor.urls if key[16:28] in url]
+    expect(page.get_by_text("treat it as leaked if it left a safe place")).to_be_visible()
+    assert any(key[:15] in body for body in bodies)
+    assert not [text for text in (*visitor.urls, *bodies) if key[16:28] in text]
+
+
+def test_a_key_is_rotated_both_work_meanwhile_and_the_old_one_is_ended(
+    visitor: Visitor, installation: Installation
+) -> None:
+    old = installation.manage("apikeys", "create", "--name", "Rotated", "--expires", "9d", "--mailbox",
+                              "sales@example.com", "--scope", "emails:read")["key"]  # fmt: skip
+    page = visitor.page
+    visitor.expect_status(409)
+    page.goto(f"{LIST}?q={old[:15]}")
+    page.get_by_role("link", name="Rotated").click()
+    page.get_by_role("link", name="Rotate…").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Rotated")
+    expect(page.get_by_text("1 mailbox chosen")).to_be_visible()
+    expect(page.locator("[data-sentence]")).to_contain_text("It cannot read what emails say")
+    page.get_by_label("in 7 days").check()
+    page.get_by_role("button", name="Rotate Key").dblclick()
+    new = shown_key(page)
+    expect(page.get_by_text("which goes on working until it is revoked")).to_be_visible()
+    page.get_by_text("Ready to paste").click()
+    page.get_by_role("button", name="Copy: .env line").click()  # the key is in it: leaving asks no more
+    assert installation.get_json("/v1/me", key=new)["scopes"] == ["emails:read"]
+    assert installation.get_json("/v1/me", key=old)["id"] == old[:15]
+    page.reload()
+    expect(page.get_by_role("heading", name="made and shown already")).to_be_visible()
+    assert list(keys(installation).values()).count("Rotated") == 2
+
+    page.goto(f"{LIST}?q={old[:15]}")
+    page.get_by_role("link", name="Rotated").click()
+    expect(page.get_by_role("heading", name="Moving to the new key")).to_be_visible()
+    page.get_by_role("link", name="Move or cancel").click()
+    page.get_by_label("Now", exact=True).check()
+    page.get_by_role("button", name="Delete key").click()
+    expect(page.get_by_text(f"Rotated ({old[:15]}) is revoked")).to_be_visible()
+    with pytest.raises(OSError, match="401"):
+        installation.get("/v1/me", key=old)
+    assert installation.get_json("/v1/me", key=new)["id"] == new[:15]
 
 
 def test_deleting_a_key_asks_once_and_ends_it_at_once(visitor: Visitor, installation: Installation) -> None:

@@ -292,3 +292,22 @@ def test_the_plan_of_a_key_that_has_ended_stays(admin: Client) -> None:
     assert "has ended; its plan stays" in answer.content.decode()
     key.refresh_from_db()
     assert key.rate_plan == "standard"
+
+
+# --- the record
+
+
+def test_what_is_done_over_the_pages_is_recorded_with_the_person_and_the_address(admin: Client) -> None:
+    key, _ = make_key()
+    for page, sent in (("plan", {"plan": "pro"}), ("delete", {"when": "24h"}), ("delete", {"call_off": "1"}),
+                       ("delete", {"when": "now"})):  # fmt: skip
+        admin.post(address_of(key, page), sent, REMOTE_ADDR="192.0.2.44")
+    done = AuditEntry.objects.filter(of=key.identifier, by="ada", address="192.0.2.44").order_by("pk")
+    assert [entry.action for entry in done] == [
+        "apikey.plan_changed", "apikey.revocation_scheduled", "apikey.revocation_called_off", "apikey.revoked",
+    ]  # fmt: skip
+    assert done[0].details["rate_plan"] == "pro"
+    assert done[1].details["revoke_at"]
+    page_text = page_of(admin, key)
+    assert "plan changed" in page_text
+    assert "192.0.2.44" in page_text

@@ -147,14 +147,14 @@ def test_a_key_that_has_more_than_it_uses_is_rotated_into_a_narrower_one(admin: 
 
 
 def test_the_page_of_the_old_key_says_who_still_calls_with_it_and_when_nobody_does(admin: Client) -> None:
-    old, _ = make_key(name="Old", born=in_days(-60))
+    old, _ = make_key(name="Old", born=in_days(-60), expires_at=in_days(30))
     ApiKey.objects.filter(pk=old.pk).update(
         last_used_at=timezone.now() - timedelta(hours=2, minutes=1),
         last_used_address="192.0.2.9",
         last_used_agent="curl",
     )
     assert "Moving to the new key" not in admin.get(address_of(old, "change")).content.decode()
-    new, _ = make_key(name="New", rotated_from=old, born=in_days(-2))
+    new, _ = make_key(name="New", rotated_from=old, born=in_days(-2), expires_at=in_days(60))
     page = admin.get(address_of(old, "change")).content.decode()
     for text in ("Not yet: it has not been quiet", "last called 2 hours ago, from 192.0.2.9", "curl", new.identifier):
         assert text in page, text

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from apikeys import freeze
 from apikeys.models import ApiKey, ApiKeyMailbox
@@ -160,6 +162,13 @@ def test_an_end_is_not_written_down_as_one_of_long_ago(key: ApiKey, column: str)
     with refused("backdated", constraint="apikey_end_is_not_backdated"):
         ApiKey.objects.update(**{column: in_days(-3)})
     assert rows() == before
+
+
+@pytest.mark.on_postgres
+def test_a_statement_that_was_sent_before_the_scheduled_end_does_not_call_it_off_after(key: ApiKey) -> None:
+    ApiKey.objects.filter(pk=key.pk).update(revoke_at=timezone.now() + timedelta(seconds=0.3))
+    with refused("revoked for good", constraint="apikey_revocation_is_final"):
+        execute("SELECT pg_sleep(0.5); UPDATE apikeys_apikey SET revoke_at = NULL")
 
 
 def test_a_seal_is_final(key: ApiKey) -> None:

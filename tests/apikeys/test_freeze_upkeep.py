@@ -58,7 +58,7 @@ def refusal_of(statement: str) -> str:
 
 
 def check_that_all_is_frozen(*columns: str) -> None:
-    assert freeze.missing(connection) == []
+    assert freeze.LOCK.missing(connection) == []
     for column in ("name", "scopes", *columns):
         assert f"immutable: {column}" in refusal_of(f"UPDATE apikeys_apikey SET {column} = '[1]'")
     assert "seal" in refusal_of("UPDATE apikeys_apikey SET sealed = NOT sealed")
@@ -138,7 +138,7 @@ def test_the_way_back_to_nothing_and_from_there_is_open() -> None:
     try:
         call_command("migrate", "webhooks", "zero", verbosity=0)
         call_command("migrate", "apikeys", "zero", verbosity=0)
-        assert freeze.missing(connection) == []  # no tables, so nothing is missing
+        assert freeze.LOCK.missing(connection) == []  # no tables, so nothing is missing
     finally:
         call_command("migrate", verbosity=0)
     make_live_key()
@@ -153,7 +153,7 @@ def test_after_the_way_back_to_the_first_migration_keys_can_still_be_revoked_and
     with connection.cursor() as cursor:
         try:
             call_command("migrate", "apikeys", "0001", verbosity=0)
-            assert freeze.missing(connection) == []  # the first release had no triggers
+            assert freeze.LOCK.missing(connection) == []  # the first release had no triggers
             cursor.execute("UPDATE apikeys_apikey SET revoked_at = '2030-01-01 00:00:00+00:00'")
             assert cursor.rowcount == 1
             made = ApiKey(pk=uuid7())
@@ -207,7 +207,7 @@ def test_the_check_tells_of_what_is_missing_and_migrate_mends_it(harm: str, monk
     monkeypatch.setattr(sys, "argv", ["manage.py", "migrate"])
     assert messages() == []
     monkeypatch.undo()
-    freeze.after_migrate(using="default")
+    freeze.LOCK.after_migrate(using="default")
     assert messages() == []
     make_live_key()
     check_that_all_is_frozen(*({"note"} & columns_of("apikeys_apikey")))
@@ -239,10 +239,10 @@ def opened(name: str | None = None, **options: Any) -> Iterator[BaseDatabaseWrap
 @pytest.mark.django_db(transaction=True)
 def test_whoever_opens_the_database_next_restores_what_an_interrupted_migrate_left_off() -> None:
     make_live_key()
-    freeze.before_migrate(using="default", plan=["something"])
-    assert len(freeze.missing(connection)) == len(freeze.sqlite.TRIGGERS)
+    freeze.LOCK.before_migrate(using="default", plan=["something"])
+    assert len(freeze.LOCK.missing(connection)) == len(freeze.sqlite.TRIGGERS)
     with opened():
-        assert freeze.missing(connection) == []
+        assert freeze.LOCK.missing(connection) == []
     check_that_all_is_frozen()
 
 
@@ -250,11 +250,11 @@ def test_whoever_opens_the_database_next_restores_what_an_interrupted_migrate_le
 @pytest.mark.usefixtures("_further_migration")
 @pytest.mark.django_db(transaction=True)
 def test_but_not_while_a_migration_of_keys_is_due_for_it_may_be_running() -> None:
-    freeze.before_migrate(using="default", plan=["something"])
+    freeze.LOCK.before_migrate(using="default", plan=["something"])
     with opened():
-        assert len(freeze.missing(connection)) == len(freeze.sqlite.TRIGGERS)
+        assert len(freeze.LOCK.missing(connection)) == len(freeze.sqlite.TRIGGERS)
     call_command("migrate", verbosity=0)
-    assert freeze.missing(connection) == []
+    assert freeze.LOCK.missing(connection) == []
 
 
 @on_sqlite
@@ -271,7 +271,7 @@ def test_opening_a_frozen_database_costs_one_query_for_keys_and_one_for_the_audi
 def test_an_empty_database_is_left_alone(tmp_path: Path, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock(), opened(str(tmp_path / "empty.sqlite3")) as empty:
         assert empty.introspection.table_names() == []
-        assert freeze.missing(empty) == []
+        assert freeze.LOCK.missing(empty) == []
 
 
 @on_sqlite
@@ -287,15 +287,15 @@ def test_a_database_that_cannot_be_written_opens_all_the_same(tmp_path: Path) ->
     with opened(f"file:{path}?mode=ro", init_command="") as read_only, read_only.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM apikeys_apikey")
         assert cursor.fetchone() == (1,)
-        assert len(freeze.missing(read_only)) == 1
+        assert len(freeze.LOCK.missing(read_only)) == 1
     with opened(str(path)) as writable:
-        assert freeze.missing(writable) == []
+        assert freeze.LOCK.missing(writable) == []
 
 
 @on_sqlite
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_locked_opens_without_a_wait() -> None:
-    freeze.thaw(connection)
+    freeze.LOCK.drop(connection)
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
@@ -303,17 +303,17 @@ def test_a_database_that_is_locked_opens_without_a_wait() -> None:
             assert time.monotonic() - began < 15  # a writer is waited for 30 s
             cursor.execute("PRAGMA busy_timeout")
             assert cursor.fetchone() == (30_000,)
-            assert len(freeze.missing(other)) == len(freeze.sqlite.TRIGGERS)
+            assert len(freeze.LOCK.missing(other)) == len(freeze.sqlite.TRIGGERS)
         writer.execute("ROLLBACK")
     with opened():
-        assert freeze.missing(connection) == []
+        assert freeze.LOCK.missing(connection) == []
 
 
 @on_sqlite
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_may_be_what_opens_the_database() -> None:
     make_live_key()
-    freeze.thaw(connection)
+    freeze.LOCK.drop(connection)
     found: list[Any] = []
 
     def work() -> None:
@@ -321,7 +321,7 @@ def test_a_transaction_may_be_what_opens_the_database() -> None:
             found.append(ApiKeyMailbox.objects.count())
             ApiKey.objects.update(last_used_at=None)
             transaction.on_commit(lambda: found.append("committed"))
-        found.append(freeze.missing(connection))
+        found.append(freeze.LOCK.missing(connection))
         connection.close()
 
     in_a_thread(work)
@@ -332,7 +332,7 @@ def test_a_transaction_may_be_what_opens_the_database() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_many_that_open_it_at_once_get_on() -> None:
     make_live_key()
-    freeze.thaw(connection)
+    freeze.LOCK.drop(connection)
     faults: list[Exception] = []
 
     def work() -> None:
@@ -368,7 +368,7 @@ def test_a_routine_migrate_waits_for_nobody_who_works_with_the_tables() -> None:
     with closing(connection.copy()) as other, other.cursor() as worker, connection.cursor() as cursor:
         worker.execute("BEGIN; UPDATE apikeys_apikey SET last_used_at = now(); SELECT * FROM apikeys_apikeymailbox")
         cursor.execute("SET lock_timeout = '500ms'")
-        freeze.after_migrate(using="default")
+        freeze.LOCK.after_migrate(using="default")
         worker.execute("ROLLBACK")
         cursor.execute("RESET lock_timeout")
 
@@ -381,7 +381,7 @@ def test_two_migrates_at_once_get_on() -> None:
     def work() -> None:
         try:
             for _ in range(10):
-                freeze.after_migrate(using="default")
+                freeze.LOCK.after_migrate(using="default")
         except Exception as error:  # noqa: BLE001 - whatever it is
             faults.append(error)
         finally:
@@ -393,4 +393,4 @@ def test_two_migrates_at_once_get_on() -> None:
     for thread in threads:
         thread.join()
     assert faults == []
-    assert freeze.missing(connection) == []
+    assert freeze.LOCK.missing(connection) == []

@@ -22,6 +22,7 @@ from apikeys import limits
 from apikeys.limits import LocalCounter, SharedCounter, Verdict
 from apikeys.plans import Limits
 from apikeys.services import change_plan
+from emailgistics.common import away
 from emailgistics.common.ids import uuid7
 from tests import environment
 from tests.apikeys.factories import client_of, make_key
@@ -363,7 +364,7 @@ def test_while_redis_is_away_the_process_counts_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(limits, "ASK_AGAIN_AFTER_S", 0)  # each one asks
+    monkeypatch.setattr(away, "ASK_AGAIN_AFTER_S", 0)  # each one asks
     caplog.set_level("INFO")
     counter, key, of = shared(redis.url), uuid7(), Limits(3, 10, 10)
     assert remaining(counter.charge(key, of, 1)) == [2, 9, 9]
@@ -389,10 +390,10 @@ def test_a_redis_that_hangs_holds_up_one_request_for_half_a_second(
     assert [counter.charge(key, STANDARD, 1).is_admitted for _ in range(50)] == [True] * 50
     assert time.monotonic() - started < 0.4
     redis.go_on()
-    assert not counter._is_to_be_asked()
-    monkeypatch.setattr(counter, "_ask_at", 0.0)
+    assert not counter._away.is_to_be_asked()
+    monkeypatch.setattr(counter._away, "_ask_at", 0.0)
     counter.charge(key, STANDARD, 1)
-    assert counter._is_away is False
+    assert counter._away._is_away is False
 
 
 @pytest.mark.django_db
@@ -412,6 +413,6 @@ def test_a_redis_that_is_killed_between_two_calls_is_no_fault_and_limits_go_on(
 def test_of_many_requests_one_asks_whether_redis_is_back(shared: MakeShared, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = shared("redis://127.0.0.1:1/0")
     assert counter.charge(uuid7(), STANDARD, 1).is_admitted
-    monkeypatch.setattr(counter, "_ask_at", 0.0)
+    monkeypatch.setattr(counter._away, "_ask_at", 0.0)
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(lambda _: counter._is_to_be_asked(), range(40))) == 1
+        assert sum(pool.map(lambda _: counter._away.is_to_be_asked(), range(40))) == 1

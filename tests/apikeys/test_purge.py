@@ -20,6 +20,7 @@ from apikeys.models import (
 from apikeys.purge import Purge, purge
 from apikeys.services import revoke_api_key
 from emailgistics.common.ids import uuid7
+from emailgistics.common.models import AuditEntry
 from tests.apikeys.factories import client_of, make_ended_key, make_key
 from tests.apikeys.test_freeze import execute, refused, rows
 from tests.factories import in_days, make_mailbox, make_webhook
@@ -59,6 +60,8 @@ def test_a_key_that_ended_a_month_ago_goes_with_all_that_was_counted_of_it(ended
     assert ApiKey.objects.get().rotated_from is None
     assert client_of(plaintext).get("/v1/me").json()["code"] == "invalid_key"
     assert purge() == Purge([], [])
+    entries = AuditEntry.objects.filter(of=old.identifier).order_by("pk").values_list("action", "by")
+    assert list(entries) == [("apikey.rotated", "command"), ("apikey.purged", "command")]
 
 
 def test_what_has_not_ended_a_month_ago_stays() -> None:

@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
 from apikeys.models import ApiKey, ApiKeyMailbox
-from apikeys.plans import Limits, limits_of
+from apikeys.plans import Limits, granted, limits_of
 from apikeys.services import (
     change_plan,
     create_api_key,
@@ -205,6 +205,11 @@ def test_a_plan_multiplies_the_limits(plan: str, limits: tuple[int, int, int]) -
 
 
 # --- another plan
+
+
+@pytest.mark.parametrize("own", [{}, {"minute": "7"}, {"minute": 0, "hour": True, "day": 10**10}, {"week": 1}])
+def test_numbers_that_sql_wrote_and_that_are_no_limits_are_those_of_the_plan(own: dict[str, Any]) -> None:
+    assert granted("enterprise", own) == granted("enterprise", None)
 
 
 @pytest.mark.usefixtures("real_limits")

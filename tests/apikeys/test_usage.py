@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -323,6 +323,33 @@ def test_processes_that_flush_at_once_lose_nothing_and_do_not_hold_each_other_up
     assert set(KeyRefusals.objects.values_list("count", flat=True)) == {15}
     assert AuditEntry.objects.filter(action="apikey.first_used").count() == 20
     assert KeyCalls.objects.count() == KeyScopeUse.objects.count() == KeyMailboxUse.objects.count() == 20
+
+
+def test_a_mailbox_whose_row_is_gone_keeps_nothing_else_from_being_written(support: Mailbox) -> None:
+    key, _ = make_key()
+    counts = counted(key, support)
+    counts.mailboxes.add((key.pk, uuid7()), date(2026, 6, 1))
+    usage.collector.put_back(counts)
+    assert usage.flush()
+    assert KeyMailboxUse.objects.get().mailbox == support
+    assert KeyCalls.objects.exists()
+
+
+def test_what_the_database_refuses_is_dropped_and_counting_goes_on(
+    support: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = make_key()
+
+    def refused(_: Counts) -> None:
+        raise IntegrityError("there is no such row")
+
+    usage.collector.put_back(counted(key, support))
+    with monkeypatch.context() as broken:
+        broken.setattr(usage_store, "write", refused)
+        assert not usage.flush()
+    usage.collector.put_back(counted(key, support))
+    assert usage.flush()
+    assert calls() == {("me", 2, 1)}
 
 
 def test_while_the_database_is_away_counts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

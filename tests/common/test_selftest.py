@@ -22,6 +22,7 @@ from emailgistics.management.commands.up import COMMANDS
 from tests import migrated
 from tests.apikeys.factories import make_expired_key, make_key
 from tests.factories import make_mailbox
+from tests.installation import free_ports
 from webhooks.services.webhooks import create_webhook
 
 ONE, TWO, OTHER = b"1" * 32, b"2" * 32, b"other bytes, as many as there are"[:32]
@@ -106,6 +107,29 @@ def test_a_pepper_that_keys_in_force_need_cannot_be_dropped(settings: Settings) 
 
 
 @pytest.mark.django_db
+def test_a_number_that_was_dropped_is_asked_for_again_once_rows_need_it(settings: Settings) -> None:
+    refuse_wrong_secrets()
+    settings.API_KEY_PEPPERS = ring(2, 1)
+    refuse_wrong_secrets()
+    settings.API_KEY_PEPPERS = ring(1)
+    refuse_wrong_secrets()  # no key needs 2
+    settings.API_KEY_PEPPERS = ring(2, 1)
+    make_key()  # on a host that still has it
+    settings.API_KEY_PEPPERS = ring(1)
+    assert is_refused("API_KEY_PEPPERS: number 2 is not", "needed by 1 API keys in force")
+
+
+@pytest.mark.django_db
+def test_one_row_that_was_damaged_keeps_nobody_from_starting(settings: Settings) -> None:
+    damaged, _ = create_webhook(mailbox=make_mailbox(), url="")
+    create_webhook(mailbox=make_mailbox(address="sales@example.com"), url="")
+    sealed = bytes(damaged.sealed_secret)
+    type(damaged).objects.filter(pk=damaged.pk).update(sealed_secret=sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    refuse_wrong_secrets()
+    assert SecretCheck.objects.filter(name="ENCRYPTION_KEYS", number=1).exists()
+
+
+@pytest.mark.django_db
 def test_an_encryption_key_that_webhooks_need_cannot_be_dropped(settings: Settings) -> None:
     refuse_wrong_secrets()
     create_webhook(mailbox=make_mailbox(), url="")
@@ -175,7 +199,8 @@ def test_no_part_starts_with_another_secret(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     migrated.copy_sqlite(data_dir)
     env.ensure_generated(data_dir)
-    variables = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir)}
+    ports = dict(zip(("HTTP_PORT", "SMTP_PORT", "SINK_PORT"), map(str, free_ports(3)), strict=True))
+    variables = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir), **ports}
 
     def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -279,14 +279,14 @@ def judged(monkeypatch: pytest.MonkeyPatch, action: Rule.Action, mailbox: Mailbo
     return sizes
 
 
-def test_a_mail_that_a_rule_blocks_is_403_for_all_its_recipients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_that_a_rule_blocks_is_409_for_all_its_recipients(monkeypatch: pytest.MonkeyPatch) -> None:
     support = make_mailbox()
     make_mailbox(address="sales@example.com")
     sizes = judged(monkeypatch, Rule.Action.BLOCK, support)
     for client in (make_client(), make_client(mailboxes=[support])):
-        expected = problem(403, "blocked_by_rule", "A rule blocks this mail.")
-        assert answered(submit_to(client, TO)) == (403, expected)
-    assert answered(submit_to(make_client(), "sales@example.com", TO)) == (403, expected)
+        expected = problem(409, "blocked_by_rule", "A rule blocks this mail.")
+        assert answered(submit_to(client, TO)) == (409, expected)
+    assert answered(submit_to(make_client(), "sales@example.com", TO)) == (409, expected)
     assert stored_counts() == NOTHING
     assert set(sizes) == {len(RAW)}
 

@@ -15,7 +15,7 @@ from tests.worlds.asking import call
 from tests.worlds.mails import deliver, mail
 from tests.worlds.standing import Clock
 from tests.worlds.telling import THEIRS
-from webhooks.models import Webhook
+from webhooks.models import Delivery, Webhook
 from webhooks.services import erase, pull, replay, replay_jobs, testing, webhooks
 
 THEIR_ADDRESSES = (
@@ -115,6 +115,16 @@ class Others:
     def their_replay(self, which: int, _: int) -> None:
         email = _some(Email.objects.filter(mailbox__in=_their_mailboxes()).select_related("mailbox"), which)
         replay.replay_email(email, by="them", webhooks=Webhook.objects.filter(url__startswith=THEIRS))
+
+    def their_cancellation(self) -> None:
+        """Of all that waits for webhooks, also for those of an alias that is the key's at other times."""
+        for delivery in Delivery.objects.filter(event__email__mailbox__in=_their_mailboxes(), state__in=replay.OPEN):
+            replay.cancel_delivery(delivery, by="them")
+
+    def their_default(self, which: int, _: int) -> None:
+        """Which mailbox of theirs is the default one."""
+        mailbox = self._theirs(which)
+        provision.update_domain(mailbox.domain, default_mailbox=mailbox)
 
     def their_erasure(self, which: int, _: int) -> None:
         email = _some(Email.objects.filter(mailbox__in=_their_mailboxes()), which)

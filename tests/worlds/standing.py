@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apikeys import authentication
 from webhooks.services.queue import recording
 from webhooks.services.verdicts import Successes
 
@@ -49,6 +50,8 @@ def clock_stopped(at: datetime | None = None) -> Iterator[Clock]:
         stack.enter_context(connection.execute_wrapper(clock.instead_of_the_databases))
         for name in ("as_sql", "as_sqlite", "as_postgresql"):
             stack.enter_context(mock.patch.object(Now, name, as_sql, create=True))
+        # put together anew each time: by the clock that stands
+        stack.enter_context(mock.patch.object(authentication, "_key_query", authentication.KeyQuery))
         for module in ("webhooks.services.dispatch", "webhooks.api.views.trying"):
             stack.enter_context(mock.patch(f"{module}.time", standing))
         stack.enter_context(mock.patch("webhooks.api.views.trying.WAIT_AT_MOST", timedelta(0)))

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from tests.worlds.mails import WORD
 from tests.worlds.standing import Clock
 from webhooks.exchange import Exchange
 from webhooks.transport import Answer, Outgoing, answer_of, remark
@@ -74,7 +75,8 @@ class Receivers:
             self.received.append(outgoing)
         exchange = Exchange(started_at=self.clock.now, peer_ip="192.0.2.9", **said)
         if exchange.status:  # they repeat what they were sent, as some do
-            exchange.headers = [(name, quote(outgoing.body[:2000]).encode()) for name in (b"Location", b"Retry-After")]
+            said_in_header = b"/?" + quote(b" ".join(WORD.findall(outgoing.body)[:20])).encode()
+            exchange.headers = [(b"Location", said_in_header), (b"Retry-After", said_in_header)]
             exchange.excerpt = bytearray(outgoing.body[:4000])
         exchange.detail = remark(exchange, outgoing.url)
         return replace(answer_of(exchange), total_ms=3)

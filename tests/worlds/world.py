@@ -116,7 +116,7 @@ class World(Others):
         for id_ in beginning.known:
             self.names.in_place(id_)
 
-    def do(self, name: str, *numbers: int) -> None:
+    def do(self, name: str, *numbers: Any) -> None:
         """A step, with as many of the numbers as it takes. Those of others begin with `their_`."""
         step = getattr(self, name)
         given = numbers[: len(signature(step).parameters)]
@@ -135,6 +135,10 @@ class World(Others):
         """One request of the key, about things that it was told of, and about some that it was not."""
         every = operations()
         self._call(every[which % len(every)], one, other)
+
+    def ask(self, operation: str, one: int, other: int) -> None:
+        """The same, by its name: `PATCH /v1/webhooks/{id}`."""
+        self._call(next(each for each in operations() if str(each) == operation), one, other)
 
     def _call(self, operation: Operation, one: int, other: int) -> None:
         self._calls += 1
@@ -268,25 +272,30 @@ class World(Others):
 STEPS = {
     name: len(signature(step).parameters) - 1
     for name, step in {**vars(Others), **vars(World)}.items()
-    if not name.startswith("_") and callable(step) and name not in ("do", "ask_everything")
+    if not name.startswith("_") and callable(step) and name not in ("do", "ask", "ask_everything")
 }
 
 
 def every_call(*, ids: int = 3, is_writing: bool = False) -> list[tuple[Any, ...]]:
-    """Each operation with all that may be sent with it, about several things; mail and time between; ends come last.
+    """Each operation with all that may be sent with it, about several things, with mail and time between.
 
-    is_writing: only those that may change something.
+    Without those that delete, which `every_end` has. is_writing: only what may change something.
     """
-    every = sorted(enumerate(operations()), key=lambda one: one[1].method == "DELETE")
     program: list[tuple[Any, ...]] = []
-    for place, (which, operation) in enumerate(every):
-        if operation.method == "HEAD" or (is_writing and operation.method == "GET"):
+    for which, operation in enumerate(operations()):
+        if operation.method in ("HEAD", "DELETE") or (is_writing and operation.method == "GET"):
             continue
         forms = max(len(operation.queries), len(operation.bodies))
         things = range(ids if operation.kinds or operation.method != "GET" else 1)
         program += [("call", which, one, other) for other in range(forms) for one in things]
-        program += [("mail", place, place, place), ("look_after", place)]
+        program += [("mail", which, which, which), ("look_after", which)]
     return program
+
+
+def every_end() -> list[tuple[Any, ...]]:
+    """Deletes what there is."""
+    ending = [which for which, operation in enumerate(operations()) if operation.method == "DELETE"]
+    return [("call", which, one, other) for which in ending for other in range(2) for one in range(3)]
 
 
 def run(beginning: Beginning, program: Sequence[tuple[Any, ...]], *, others: bool, of: type[World] = World) -> World:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from emailgistics.common.bodies import BodySerializer, Reference, Text, Whole
 from webhooks.headers import MASK, MAX_HEADERS
@@ -201,7 +202,17 @@ class CheckSerializer(BodySerializer):
     )
 
 
+class Id(serializers.CharField):
+    """Of what the view looks for: one that is none at all is a 404 like any other, and not a matter of form."""
+
+    def run_validation(self, data: Any = empty) -> str:
+        return data if isinstance(data, str) else ""
+
+
 class AcknowledgementSerializer(BodySerializer):
     ids = serializers.ListField(
-        child=Text(), min_length=1, max_length=MAX_ACKNOWLEDGED, help_text="the `delivery_id` of each that has arrived"
+        child=Id(),
+        min_length=1,
+        max_length=MAX_ACKNOWLEDGED,
+        help_text="the `delivery_id` of each that has arrived",
     )

@@ -9,9 +9,9 @@ from rest_framework.response import Response
 
 from emailgistics.common.access import Scope
 from emailgistics.common.bodies import values_in_body
-from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
-from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND, NOT_FOUND_PROBLEM
+from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
+from emailgistics.common.requests import NOBODY
 from emailgistics.common.resources import ID
 from webhooks.api.bodies import AcknowledgementSerializer
 from webhooks.api.serializers import AcknowledgedSerializer, PulledListSerializer
@@ -79,15 +79,11 @@ class PullViewSet(WebhookViews):
     )
     def ack(self, request: Request, id: str) -> Response:  # noqa: A002
         webhook = self.found(id)
-        ids = [
-            decode_id(Delivery.ID_PREFIX, text) for text in values_in_body(request, AcknowledgementSerializer)["ids"]
-        ]
-        known = [pk for pk in ids if pk is not None]
-        if len(known) < len(ids):
-            raise NotFoundError(NOT_FOUND)
+        named = values_in_body(request, AcknowledgementSerializer)["ids"]
         count = pull.acknowledge(
             webhook,
-            known,
+            # one that is none at all is asked for like any other, so that not even the queries tell them apart
+            [decode_id(Delivery.ID_PREFIX, text) or NOBODY for text in named],
             by=f"the key {self.caller.identifier}",
             mailbox_ids=None if self.caller.all_mailboxes else self.caller.mailbox_ids,
         )

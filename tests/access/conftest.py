@@ -1,0 +1,46 @@
+"""One world for all tests of a file, and what each test does to it is undone: making it costs as much as asking it."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from tests.access.keys import Callers, Refused, refused_keys
+from tests.access.table import TABLE
+from tests.access.world import World, everything, make_world, undone
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    # each test has a transaction of its own within this one: pytest-django leaves the connection open
+    # thousands of refusals are meant; a line for each would take longer than they do
+    logger = logging.getLogger("django.request")
+    logger.disabled = True
+    with django_db_blocker.unblock(), undone():
+        yield make_world()
+    logger.disabled = False
+
+
+@pytest.fixture(scope="module")
+def callers(world: World) -> Callers:
+    return Callers(world.allowed, rows=TABLE.values())
+
+
+@pytest.fixture(scope="module")
+def refused(world: World) -> list[Refused]:
+    return refused_keys()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhooks.api.views.trying.WAIT_AT_MOST", timedelta(0))  # nobody dispatches here
+
+
+@pytest.fixture
+def nothing_is_changed(db: None, world: World) -> Iterator[None]:
+    """For tests of requests that are all refused, or undone."""
+    before = everything()
+    yield
+    assert everything() == before
