@@ -39,7 +39,7 @@ SCHEME = "bearer"
 HEADER = "X-API-KEY"
 KEY_COLUMNS = (
     "pk", "digest", "pepper", "scopes", "all_mailboxes", "networks", "rate_plan", "own_limits", "expires_at",
-    "has_expired", "is_revoked",
+    "revoke_at", "has_expired", "is_revoked",
 )  # fmt: skip
 BLANK = " \t"  # what RFC 9110 section 5.6.3 lets stand around a value
 MISSING = "missing_credentials"
@@ -67,7 +67,7 @@ class FoundKey:
     networks: Sequence[str]
     plan: str
     own_limits: dict[str, int] | None
-    expires_at: datetime
+    ends_at: datetime
     has_expired: bool
     is_revoked: bool
 
@@ -161,7 +161,7 @@ def lookup(identifier: str, plaintext: str) -> FoundKey:
     key, allowlist = _key_query().ask(identifier)
     if key is None or not _is_the_key(plaintext, digest=bytes(key[1]), pepper=key[2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
-    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, has_expired, revoked = key
+    pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, revoke_at, has_expired, revoked = key
     caller = Principal(
         key_id=pk,
         identifier=identifier,
@@ -169,7 +169,8 @@ def lookup(identifier: str, plaintext: str) -> FoundKey:
         all_mailboxes=all_mailboxes,
         mailbox_ids=frozenset(allowlist),
     )
-    return FoundKey(caller, networks, plan, own_limits, expires_at, has_expired=has_expired, is_revoked=revoked)
+    ends_at = min(expires_at, revoke_at or expires_at)
+    return FoundKey(caller, networks, plan, own_limits, ends_at, has_expired=has_expired, is_revoked=revoked)
 
 
 def refuse_unless_it_stands(key: FoundKey) -> None:

@@ -34,10 +34,10 @@ class KeyMiddleware:
 def headers(admission: Admission) -> dict[str, str]:
     verdict, key = admission.verdict, admission.key
     shown = max(verdict.violated, key=lambda quota: quota.back_at, default=verdict.quotas[SHOWN])
-    expires_at = key.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ends_at = key.ends_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "X-API-Key-Id": key.principal.identifier,
-        "X-API-Key-Expires": expires_at,
+        "X-API-Key-Expires": ends_at,  # it may be revoked before it expires
         "X-RateLimit-Limit": str(shown.limit),
         "X-RateLimit-Remaining": str(shown.remaining),
         "X-RateLimit-Reset": str(shown.back_at),

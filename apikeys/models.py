@@ -45,8 +45,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             return self.revoked(now=now)
         ends = {
             standings.EXPIRED: Q(expires_at__lte=now),
-            standings.EXPIRES_SOON: Q(expires_at__gt=now, expires_at__lte=soon),
-            standings.ACTIVE: Q(expires_at__gt=soon),
+            standings.EXPIRES_SOON: Q(expires_at__gt=now) & (Q(expires_at__lte=soon) | is_revoked(soon)),
+            standings.ACTIVE: Q(expires_at__gt=soon) & ~is_revoked(soon),
         }
         return self.not_revoked(now=now).filter(ends[standing])
 
@@ -146,6 +146,11 @@ class ApiKey(TypedIdModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier})"
 
+    @property
+    def ends_at(self) -> datetime:
+        """When it expires, or is revoked before that."""
+        return min(self.expires_at, self.revoked_at or self.revoke_at or self.expires_at)
+
     def revoked_since(self, now: datetime) -> datetime | None:
         if self.revoked_at is None and self.revoke_at is not None and self.revoke_at <= now:
             return self.revoke_at
@@ -157,7 +162,7 @@ class ApiKey(TypedIdModel):
             return self.Standing.REVOKED
         if self.expires_at <= now:
             return self.Standing.EXPIRED
-        return self.Standing.EXPIRES_SOON if self.expires_at <= now + EXPIRES_SOON else self.Standing.ACTIVE
+        return self.Standing.EXPIRES_SOON if self.ends_at <= now + EXPIRES_SOON else self.Standing.ACTIVE
 
 
 class ApiKeyMailbox(models.Model):

@@ -122,6 +122,8 @@ def schedule_revocation(
         locked = lock_in_force(key)
         if at is None:
             _write_end(locked, revoke_at=None, revoked_by=None, revoke_reason="")
+        elif at >= locked.expires_at:
+            raise RefusedError("It expires before that: there is nothing to revoke then.", field="revoke_at")
         elif ApiKey.objects.filter(LessThan(Now(), Value(at)), pk=key.pk).exists():
             _write_end(locked, revoke_at=at, revoked_by=by, revoke_reason=why)
         else:

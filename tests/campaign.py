@@ -476,7 +476,7 @@ def main() -> int:
     facts = vars(report) | {"broken": vars(report.broken)}
     print(campaign_report.section(facts), json.dumps(facts, indent=2), sep="\n")  # noqa: T201
     if options.record and is_clean:
-        campaign_report.write_into(options.record, facts, key=options.on)
+        campaign_report.write_into(options.record, facts, key=" and ".join((options.on, *options.only)))
     return 0 if is_clean else 1
 
 

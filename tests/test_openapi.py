@@ -9,6 +9,7 @@ from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from unittest.mock import Mock
 
 import jsonschema
@@ -261,7 +262,8 @@ def wrong_keys() -> Iterator[Ask]:
     revoked, revoked_text = make_key()
     revoke_api_key(revoked)
     _, expired_text = make_expired_key()
-    for plaintext in ("emgk_short", new_key().plaintext, expired_text, revoked_text):
+    _, elsewhere_text = make_key(networks=["192.0.2.0/24"])
+    for plaintext in ("emgk_short", new_key().plaintext, expired_text, revoked_text, elsewhere_text):
         yield partial(client_of(plaintext).get, "/v1/me")
     yield partial(Client().get, "/v1/me")
     yield partial(make_client(scopes=[Scope.EMAILS_READ]).get, "/v1/domains")
@@ -305,6 +307,12 @@ def too_many() -> Iterator[Ask]:
     ask = partial(client_of(plaintext).get, "/v1/me")
     assert ask().status_code == HTTPStatus.OK
     yield ask
+
+    def tried_too_often() -> Any:
+        with mock.patch("apikeys.failures.seconds_to_wait", return_value=7):
+            return client_of("emgk_short").get("/v1/me")
+
+    yield tried_too_often
 
 
 def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:

@@ -126,7 +126,7 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
         ended_at = key.revoked_at or key.revoke_at
         if ended_at:
             verb = "revoked" if ended_at <= now else "will be revoked"
-            return _dated(key.expires_at, f"{verb} {presets.from_now(ended_at, now)}")
+            return _dated(key.ends_at, f"{verb} {presets.from_now(ended_at, now)}")
         return _dated(key.expires_at, presets.from_now(key.expires_at, now))
 
     @admin.display(description="Last used", ordering=F("last_used_at").desc(nulls_last=True))

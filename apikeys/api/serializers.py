@@ -27,9 +27,13 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     created_at = InstantField()
     name = serializers.CharField()
     expires_at = InstantField()
+    revoke_at = InstantField(allow_null=True, help_text="it is revoked then, before it expires; null: it is not")
     scopes = serializers.ListField(child=serializers.CharField())
     all_mailboxes = serializers.BooleanField(help_text="all mailboxes, also future ones; then mailboxes is empty")
     mailboxes = serializers.SerializerMethodField()
+    networks = serializers.ListField(
+        child=serializers.CharField(), help_text="from where it may be used, as CIDR; empty: from anywhere"
+    )
     plan = serializers.CharField(source="rate_plan")
     limits = serializers.SerializerMethodField(help_text="requests a minute, an hour, a day")
     server_time = serializers.SerializerMethodField()

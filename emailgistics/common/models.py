@@ -88,7 +88,7 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict, help_text="ids and numbers: no address of mail, and no secret")
 
     class Meta:
-        verbose_name_plural = "audit log"
+        verbose_name_plural = "audit entries"
         indexes = (models.Index(fields=["of", "at"], name="audit_of_at"),)
 
     def __str__(self) -> str:

@@ -92,12 +92,15 @@ BODY_PROBLEMS = (
     | described(415, "`unsupported_media_type`: the body is JSON, sent as application/json or without a Content-Type.")
 )
 NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
-RATE_LIMITED = "`rate_limited`: the key has used up `violated_policies`; Retry-After says when to come again."
+RATE_LIMITED = (
+    "`rate_limited`: the key has used up `violated_policies`; or `too_many_failures`, in place of a 401: there is no "
+    "such key or it may not be used, and it was tried too often. Retry-After says when to come again."
+)
 ACCESS_PROBLEMS = (
     described(
         401,
         "`missing_credentials`, `malformed_key`, `invalid_key`, `key_expired`, `key_revoked` or `network_not_allowed`, "
-        "with WWW-Authenticate. Who is refused too often is answered 429 `too_many_failures`, with Retry-After.",
+        "with WWW-Authenticate.",
     )
     | described(
         403,

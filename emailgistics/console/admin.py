@@ -12,8 +12,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -30,6 +32,7 @@ from mailboxes.admin.deletion import also_stops
 also_stops.append(consequences.of_deleting)
 outlivings.append(Outlivings(of_key=consequences.webhooks_of_key, pause=consequences.pause_webhooks_of_key))
 
+IN_SHORT = 60  # characters of an entry's details, in a list
 DEACTIVATE = "{name} made or ended keys or changed something here, and stays on record: deactivate instead."
 
 
@@ -224,7 +227,7 @@ class WorkerAdmin(HistoryAdmin):
 class AuditLogAdmin(HistoryAdmin):
     """What was done, by whom, from where. Newest first."""
 
-    list_display = ("at", "action", "of", "who", "address", "shown_details")
+    list_display = ("when", "action", "of", "who", "address", "in_short")
     list_filter = ("action",)
     search_fields = ("of__exact", "by__exact")
     search_help_text = "Identifier of a key, or who did it"
@@ -232,9 +235,18 @@ class AuditLogAdmin(HistoryAdmin):
     ordering = ("-id",)
     list_select_related = ("person",)
 
+    @display(description="At", ordering="id")
+    def when(self, entry: AuditEntry) -> str:
+        return format_html('<span style="white-space: nowrap">{}</span>', date_format(entry.at, "DATETIME_FORMAT"))
+
     @display(description="By")
     def who(self, entry: AuditEntry) -> str:
         return entry.by
+
+    @display(description="Details")
+    def in_short(self, entry: AuditEntry) -> str:
+        details = self.shown_details(entry)
+        return format_html('<span title="{}">{}</span>', details, Truncator(details).chars(IN_SHORT))
 
     @display(description="Details")
     def shown_details(self, entry: AuditEntry) -> str:

@@ -38,7 +38,14 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Notices", "notifications", "webhooks_notice_changelist"),
         ),
     ),
-    ("", (("API Access", "key", "apikeys_apikey_changelist"), ("API explorer", "menu_book", "docs"))),
+    (
+        "",
+        (
+            ("API Access", "key", "apikeys_apikey_changelist"),
+            ("Notices about keys", "notification_important", "apikeys_keynotice_changelist"),
+            ("API explorer", "menu_book", "docs"),
+        ),
+    ),
     (
         "Installation",
         (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from django import db
 
@@ -66,9 +67,13 @@ class Asked:
 
 def _require_all_visible(by: Principal, found: Sequence[Route | DomainError]) -> None:
     _raise_first(error for error in found if isinstance(error, InvalidAddressError))
-    for route in found:
-        if isinstance(route, DomainError) or not by.mailbox_ids.issuperset(route.mailbox_ids):
-            raise NotFoundError("No such recipient, or none that this key may see.")
+    if not all(isinstance(route, Route) and by.mailbox_ids.issuperset(_mailboxes_of(route)) for route in found):
+        raise NotFoundError("No such recipient, or none that this key may see.")
+
+
+def _mailboxes_of(route: Route) -> set[UUID]:
+    """With the one that its alias belongs to, though it is disabled: whose alias it is does not depend on that."""
+    return {*route.mailbox_ids, *([route.own_mailbox_id] if route.own_mailbox_id else [])}
 
 
 def _admissions(by: Principal, requests: Sequence[Request]) -> list[Admission]:

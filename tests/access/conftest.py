@@ -9,7 +9,8 @@ from pytest_django import DjangoDbBlocker
 
 from tests.access.keys import Callers, Refused, refused_keys
 from tests.access.table import TABLE
-from tests.access.world import World, everything, make_world, undone
+from tests.access.world import World, everything, make_world
+from tests.worlds.standing import undone
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import pytest
 
 from apikeys.authentication import widen
 from emailgistics.common.access import Scope
-from tests.access import world as worlds
 from tests.access.asking import Caller, Seen, check_that_all_are_the_same
 from tests.access.keys import Callers, Refused
 from tests.access.operations import KIND_OF_REFERENCE, OPERATIONS, Operation, each
 from tests.access.table import TABLE, Form, row_of
 from tests.access.world import World
+from tests.worlds.standing import undone
 
 pytestmark = [pytest.mark.django_db, pytest.mark.long, pytest.mark.usefixtures("nothing_is_changed")]
 
@@ -197,7 +197,7 @@ def test_what_acts_on_a_whole_domain_is_for_keys_of_all_mailboxes(
         seen = check_that_all_are_the_same(urls(operation, world), ask, what=f"{operation} {what}", may_be=(403,))
         check_that_it_is_restricted(seen, what=f"{operation} {what}")
         assert len(seen.queries) == 1, f"{operation} {what} looks for something first: {seen.queries}"
-        with worlds.undone():
+        with undone():
             passed = wide.ask(operation.method, world.url(operation), body=body)
         assert passed.status not in (401, 403), f"{operation} {what} is refused to a key for all mailboxes: {passed}"
 
@@ -207,7 +207,7 @@ def test_nothing_else_is_kept_from_a_key_with_an_allowlist(
     operation: Operation, callers: Callers, world: World
 ) -> None:
     for body in examples(operation, world):
-        with worlds.undone():
+        with undone():
             seen = callers.of(*Scope).ask(operation.method, world.url(operation), body=body)
         assert seen.status not in (401, 403), f"{operation} with {body}: {seen}"
 
@@ -233,7 +233,7 @@ def test_what_the_key_sees_and_acts_on_a_whole_domain_it_does_not_change(
         for body in CHANGES[str(operation)]:
             what = f"{operation} {id_} {body}"
             check_that_it_is_restricted(callers.of(*Scope).ask(operation.method, url, body=body), what=what)
-            with worlds.undone():
+            with undone():
                 passed = callers.of(*Scope, everywhere=True).ask(operation.method, url, body=body)
             assert passed.code != "allowlist_restricted", what
     assert CHANGES.keys() <= TABLE.keys()

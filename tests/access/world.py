@@ -1,12 +1,10 @@
 """An installation of which a key may see a part: what the matrix is asked of."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
@@ -19,16 +17,6 @@ from webhooks.models import Delivery, Event, EventBody, ReplayJob, Webhook
 from webhooks.services import replay_jobs, webhooks
 
 Row = TypeVar("Row", bound=TypedIdModel)
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """Nothing of what happens within stays. Transactions that have to be the outermost take this for none."""
-    block = transaction.atomic()
-    block._from_testcase = True  # type: ignore[attr-defined]  # as Django's own tests say it
-    with block:
-        yield
-        transaction.set_rollback(True)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from apikeys.services import schedule_revocation
 from emailgistics.common.access import Scope
 from mailboxes.services import provision
 from tests.apikeys.factories import client_of, make_key
@@ -29,9 +30,11 @@ def test_a_key_can_read_about_itself_whatever_its_scopes() -> None:
         "created_at": instant(key.created_at),
         "name": "CI",
         "expires_at": instant(key.expires_at),
+        "revoke_at": None,
         "scopes": ["statistics:read"],
         "all_mailboxes": False,
         "mailboxes": [{"id": mailbox.public_id, "address": "support@example.com"}],
+        "networks": [],
         "plan": "pro",
         "limits": {"minute": 200, "hour": 2000, "day": 20_000},
     }
@@ -63,3 +66,14 @@ def test_there_is_one_spelling_of_a_path(client: Client, path: str) -> None:
 
 def instant(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
+
+
+def test_a_key_that_is_to_be_revoked_is_told_when_and_from_where_it_may_come() -> None:
+    key, plaintext = make_key(networks=["127.0.0.0/8"])
+    schedule_revocation(key, at=in_days(1))
+    answer = client_of(plaintext).get("/v1/me")
+    assert key.revoke_at
+    ends = instant(key.revoke_at)
+    assert (answer.json()["revoke_at"], answer["X-API-Key-Expires"], answer.json()["networks"]) == (
+        ends, ends, ["127.0.0.0/8"],
+    )  # fmt: skip

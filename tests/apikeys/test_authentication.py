@@ -26,6 +26,7 @@ from tests.apikeys.factories import make_expired_key, make_key, make_unsealed_ke
 from tests.factories import in_days, make_mailbox
 from tests.headers import headers_of
 from tests.installation import wait_for
+from tests.worlds.standing import clock_stopped
 
 pytestmark = pytest.mark.django_db
 
@@ -219,6 +220,20 @@ def test_a_key_is_refused_from_its_expiry_on(client: Client) -> None:
     assert client.get(ME, headers=headers).status_code == 200
     wait_for(lambda: not ApiKey.objects.in_force().exists(), within_s=60, what="its expiry")
     assert challenge_of(client, **headers) == (401, "key_expired", challenge("This API key has expired."))
+
+
+@pytest.mark.parametrize(("late_ms", "has_ended"), [(-1, False), (0, True), (1, True)])
+def test_a_key_ends_with_the_moment_that_it_was_given_and_not_after_it(
+    client: Client, late_ms: int, has_ended: bool
+) -> None:
+    end = in_days(20)
+    _, expires = make_key(expires_at=end)
+    scheduled, ends = make_key(expires_at=in_days(30))
+    ApiKey.objects.filter(pk=scheduled.pk).update(revoke_at=end)
+    for plaintext, called in ((expires, "key_expired"), (ends, "key_revoked")):
+        with clock_stopped(end + timedelta(milliseconds=late_ms)):
+            answer = client.get(ME, headers=bearer(plaintext))
+        assert (answer.status_code, answer.json().get("code")) == ((401, called) if has_ended else (200, None))
 
 
 def test_a_key_that_was_revoked_and_has_expired_is_called_revoked(client: Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.utils import timezone
 
 from apikeys.authentication import lookup
 from apikeys.models import ApiKey
@@ -220,3 +221,19 @@ def test_a_rotation_that_fails_at_its_end_leaves_nothing(monkeypatch: pytest.Mon
         rotate_api_key(old, expires_at=in_days(90), old_ends="24h")
     assert ApiKey.objects.count() == 1
     assert status_of(plaintext) == 200
+
+
+def test_a_key_is_not_to_be_revoked_after_it_has_expired() -> None:
+    key, _ = make_key(expires_at=in_days(1))
+    with pytest.raises(RefusedError, match="expires before that") as refusal:
+        schedule_revocation(key, at=in_days(2))
+    assert refusal.value.field == "revoke_at"
+
+
+def test_a_key_whose_end_is_near_is_shown_as_one_that_ends_soon() -> None:
+    key, _ = make_key(expires_at=in_days(300))
+    schedule_revocation(key, at=in_days(1))
+    now = timezone.now()
+    assert key.standing(now) == ApiKey.Standing.EXPIRES_SOON
+    assert ApiKey.objects.of_standing(ApiKey.Standing.EXPIRES_SOON, now=now).get() == key
+    assert not ApiKey.objects.of_standing(ApiKey.Standing.ACTIVE, now=now).exists()

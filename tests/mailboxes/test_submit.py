@@ -248,6 +248,16 @@ def test_an_alias_of_several_mailboxes_needs_a_key_for_all_of_them(monkeypatch: 
     assert {entry["mailbox_id"] for entry in answer.json()["emails"]} == {mine.public_id, sales.public_id}
 
 
+def test_an_alias_of_a_foreign_mailbox_is_hidden_while_that_is_disabled_too() -> None:
+    mine, sales = make_mailbox(), make_mailbox(address="sales@example.com")
+    provision.create_alias(address="offers@example.com", mailbox=sales, further_mailboxes=[mine])
+    client = make_client(mailboxes=[mine])
+    for is_active in (True, False):
+        provision.update_mailbox(sales, is_active=is_active)
+        assert answered(submit_to(client, "offers@example.com")) == (404, NOT_FOUND_BODY)
+    assert stored_counts() == NOTHING
+
+
 def test_an_alias_that_moves_away_in_the_middle_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     alias, sales = make_alias(), make_mailbox(address="sales@example.com")
     client = make_client(mailboxes=[alias.mailbox])

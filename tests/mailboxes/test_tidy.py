@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emailgistics.common import tallies
+from emailgistics.common import bulk, tallies
 from emailgistics.common.models import Tally
 from mailboxes.models import Email, Refusal, RefusalCount, ResendGuard
 from mailboxes.services import tidy
@@ -24,7 +24,7 @@ def test_guards_go_after_their_window_and_not_before_and_the_mail_stays() -> Non
 
 
 def test_refusals_go_after_their_days(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidy, "AT_ONCE", 2)
+    monkeypatch.setattr(bulk, "DELETED_AT_ONCE", 2)
     settings.REFUSAL_DAYS = 7
     now = timezone.now()
     for days in (6, 8, 9, 10):

@@ -401,7 +401,7 @@ def test_numbers_that_are_none_are_told(query: str, webhook: Webhook, client: Cl
     assert pointers(one(client, "GET", webhook, verb=f"pull?{query}")) == [f"/{query.partition('=')[0]}"]
 
 
-@pytest.mark.parametrize("ids", [None, [], "dlv_1", [5], ["x"] * 101, {}])
+@pytest.mark.parametrize("ids", [None, [], "dlv_1", ["x"] * 101, {}])
 def test_ids_are_a_list_of_some(ids: Any, webhook: Webhook, client: Client) -> None:
     answer = one(client, "POST", webhook, {"ids": ids}, verb="ack")
     assert pointers(answer)[0].startswith("/ids")

@@ -200,8 +200,9 @@ class Command(Looking, ResourceCommand[ApiKey]):
     def _revoke(self, options: Json) -> None:
         row = self.find(options["which"])
         if options["at"] is None:
+            before = row.revoked_since(timezone.now())
             revoke_api_key(row, reason=options["reason"])
-            done = f"revoked {row.identifier}"
+            done = f"revoked {row.identifier}" + (f" before, at {_shown(before)}" if before else "")
         elif options["at"] == NEVER:
             schedule_revocation(row, at=None)
             done = f"{row.identifier} is no longer to be revoked; it {self._end_in_words(row)}"
@@ -223,7 +224,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
         """The JSON, with the status, what happened to it, and mailboxes by address."""
         thing = self.json_of(row)
         named = [mailbox["address"] for mailbox in thing.pop("mailboxes")]
-        is_for_all = thing.pop("all_mailboxes")
+        is_for_all, _ = thing.pop("all_mailboxes"), thing.pop("revoke_at")
         now = timezone.now()
         since = row.revoked_since(now)
         return thing | {

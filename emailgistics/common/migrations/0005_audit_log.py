@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('person', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'verbose_name_plural': 'audit log',
+                'verbose_name_plural': 'audit entries',
                 'indexes': [models.Index(fields=['of', 'at'], name='audit_of_at')],
             },
         ),

@@ -1,11 +1,15 @@
 import asyncio
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connection
 
 from emailgistics.common import selftest
 from mailboxes.smtp.server import Listener, run_until_told
@@ -55,11 +59,29 @@ class Command(BaseCommand):
             certificate=_certificate(),
             requires_tls=settings.SMTP_REQUIRE_TLS and not lmtp,
         )
-        selftest.wait_and_refuse()
+        _refuse_wrong_secrets()
         if not asyncio.run(_serve(listener, protocol="LMTP" if lmtp else "SMTP")):
             # A call to the database hangs, and Python would wait for its thread. No 250 was said for what it holds.
             sys.stderr.flush()
             os._exit(0)
+
+
+def _refuse_wrong_secrets() -> None:
+    """Now; or as soon as the database answers, because meanwhile mail is to be told to come again."""
+    try:
+        selftest.refuse_wrong_secrets()
+    except OperationalError:
+        threading.Thread(target=_stop_for_wrong_secrets, name="selftest", daemon=True).start()
+    finally:
+        connection.close()
+
+
+def _stop_for_wrong_secrets() -> None:
+    try:
+        selftest.wait_and_refuse()
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"Wrong setting: {error}\n")
+        os.kill(os.getpid(), signal.SIGTERM)  # what it has begun it ends; started again, it says so at once
 
 
 def _usual_port(*, is_lmtp: bool) -> int:
