@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.conf import settings as django_settings
@@ -18,7 +19,9 @@ from emailgistics.common import checks, env, selftest
 from emailgistics.common.crypto import KeyRing
 from emailgistics.common.models import SecretCheck
 from emailgistics.common.selftest import refuse_wrong_secrets
+from emailgistics.management.commands import web
 from emailgistics.management.commands.up import COMMANDS
+from mailboxes.management.commands import smtpd
 from tests import migrated
 from tests.apikeys.factories import make_expired_key, make_key
 from tests.factories import make_mailbox
@@ -170,12 +173,16 @@ def test_commands_that_make_secrets_and_checks_of_the_database_refuse(settings: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_parts_that_listen_do_not_begin_to(settings: Settings) -> None:
+def test_the_parts_that_listen_do_not_begin_to(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = mock.Mock()
+    monkeypatch.setattr(web, "Server", begun)
+    monkeypatch.setattr(smtpd.asyncio, "run", begun)
     refuse_wrong_secrets()
     settings.API_KEY_PEPPERS = KeyRing(primary=1, keys={1: OTHER})
     for command in ("web", "smtpd"):
         with pytest.raises(ImproperlyConfigured, match="API_KEY_PEPPERS: number 1"):
             call_command(command)
+    begun.assert_not_called()
 
 
 @pytest.mark.django_db(transaction=True)
