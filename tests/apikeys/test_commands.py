@@ -285,7 +285,7 @@ def test_a_revocation_is_scheduled_moved_and_called_off() -> None:
         with pytest.raises(CommandError, match=message):
             run("revoke", key.identifier, "--at", when)
     assert run_json("revoke", key.identifier, "--at", "2h")["id"] == key.identifier
-    assert run("revoke", key.identifier).startswith(f"revoked {key.identifier} before, at 20")
+    assert run("revoke", key.identifier) == f"revoked {key.identifier}\n"
     with pytest.raises(CommandError, match="has ended"):
         run("revoke", key.identifier, "--at", "never")
 
