@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apikeys import presets
-from apikeys.models import ApiKey
-from apikeys.rotation import OldEnds
+from apikeys.models import MAX_REASON_LENGTH, ApiKey
+from apikeys.rotation import OVERLAPS, OldEnds
 from apikeys.services import MAX_NAME_LENGTH, parse_networks
 from emailgistics.common.access import Scope
 from emailgistics.common.errors import RefusedError
@@ -22,15 +22,9 @@ from mailboxes.models import Mailbox
 CHOSEN, ALL = "chosen", "all"  # the two kinds of allowlist
 ON_DATE = "date"
 MAX_CHOSEN = 5000  # mailboxes in one allowlist; each request of the key loads all of them
-MAX_REASON_LENGTH = 200
 TOLD = 5  # addresses that an error names
 
 NOW, AT = "now", "at"  # when a key is revoked
-LATER = {
-    "1h": ("1 hour", timedelta(hours=1)),
-    "24h": ("24 hours", timedelta(hours=24)),
-    "7d": ("7 days", timedelta(days=7)),
-}
 MINUTE_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
@@ -167,7 +161,7 @@ class RevokeForm(forms.Form):
     """pausable are the ids of what the key made and goes on without it; those chosen are paused in the same step."""
 
     when = forms.ChoiceField(
-        choices=[(NOW, "Now"), *((after, f"In {words}") for after, (words, _) in LATER.items()), (AT, "At a time")],
+        choices=[(NOW, "Now"), *((after.value, after.label.capitalize()) for after in OVERLAPS), (AT, "At a time")],
         initial=NOW,
         required=False,
     )
@@ -203,7 +197,7 @@ class RevokeForm(forms.Form):
         if when == AT:
             at: datetime = self.cleaned_data["at"]
             return at
-        return now + LATER[when][1] if when in LATER else None
+        return now + OVERLAPS[OldEnds(when)] if when in OVERLAPS else None
 
 
 class PlanForm(forms.Form):

@@ -17,6 +17,7 @@ from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
 
 EXPIRES_SOON = timedelta(days=14)
+MAX_REASON_LENGTH = 200  # of a revocation
 KEPT_FOR = timedelta(days=30)  # after its end: for as long people may ask what it was
 IDLE = timedelta(days=60)  # not used for so long
 
@@ -124,7 +125,7 @@ class ApiKey(TypedIdModel):
     revoked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: by a command"
     )
-    revoke_reason = models.CharField(max_length=200, blank=True)
+    revoke_reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True)
 
     objects = ApiKeyQuerySet.as_manager()
 

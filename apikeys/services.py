@@ -18,17 +18,14 @@ from django.utils import timezone
 
 from apikeys.credentials import new_key
 from apikeys.freeze.rules import REVOKED
-from apikeys.models import ApiKey, ApiKeyMailbox
+from apikeys.models import MAX_REASON_LENGTH, ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
 from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
-from emailgistics.common.logs import get_logger
 from emailgistics.common.text import within
 from mailboxes.models import Mailbox
-
-log = get_logger(__name__)
 
 FULL = "full"
 MAX_NAME_LENGTH = 200
@@ -101,7 +98,7 @@ def create_api_key(
 
 def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
     """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    why = within(reason, limit=200, field="reason")
+    why = within(reason, limit=MAX_REASON_LENGTH, field="reason")
     # one whose scheduled end comes in this moment is revoked, which is all that is wanted
     with suppress(KeyEndedError), _told_of_an_end(), transaction.atomic():
         if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
@@ -117,7 +114,7 @@ def schedule_revocation(
     Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
     not ahead, KeyEndedError for a key that has ended.
     """
-    why = within(reason, limit=200, field="reason")
+    why = within(reason, limit=MAX_REASON_LENGTH, field="reason")
     with _told_of_an_end(), transaction.atomic():
         locked = lock_in_force(key)
         if at is None:
@@ -178,7 +175,6 @@ def change_plan(
             raise ConflictError(f"{key.identifier} has ended; its plan stays as it was.")
         audit.record("apikey.plan_changed", of=key.identifier, person=by, address=address, details=values)
     key.refresh_from_db(fields=[*values])
-    log.info("apikey.plan_changed", key=key.identifier, plan=plan, own_limits=key.own_limits, by=by and by.pk)
 
 
 def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None) -> None:

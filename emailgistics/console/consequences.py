@@ -21,8 +21,8 @@ def of_deleting(row: Owner) -> Iterator[str]:
         yield f"{_many(count, 'webhook')} bound to it hear{'s' if count == 1 else ''} nothing any more ({urls}{more})."
     if not isinstance(row, Alias):
         mailboxes = Q(mailbox__domain=row) if isinstance(row, Domain) else Q(mailbox=row)
-        named = ApiKeyMailbox.objects.filter(mailboxes, api_key__revoked_at=None).values("api_key").distinct()
-        if count := named.count():
+        named = ApiKeyMailbox.objects.filter(mailboxes, api_key__in=ApiKey.objects.in_force())
+        if count := named.values("api_key").distinct().count():
             yield f"{_many(count, 'API key')} name{'s' if count == 1 else ''} it: there it opens nothing any more."
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apikeys.identification import identify
-from apikeys.models import ApiKey
+from apikeys.models import MAX_REASON_LENGTH, ApiKey
 from apikeys.scanning import STANDARD_INPUT, Finding, NotRead, Standing, scan, standing_of
 from apikeys.services import revoke_api_key
 from emailgistics.common.commands import Json, Verbs, aligned, readable
 
 MAX_TEXT = 10_000  # characters that identify reads
-MAX_REASON = 200  # characters that a revocation has room for
 
 
 class Looking(BaseCommand):
@@ -85,5 +84,5 @@ class Looking(BaseCommand):
 
     def _revoke_found(self, one: Finding, options: Json) -> None:
         reason = options["reason"] or f"found by a scan in {readable(one.path)}:{one.line}"
-        revoke_api_key(ApiKey.objects.get(identifier=one.identifier), reason=reason[:MAX_REASON])
+        revoke_api_key(ApiKey.objects.get(identifier=one.identifier), reason=reason[:MAX_REASON_LENGTH])
         standing_of.cache_clear()
