@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apikeys.authentication import widen
 from apikeys.models import ApiKey, KeyRefusals
+from apikeys.rotation import successors_in_force
 from mailboxes.models import Mailbox
 
 LOOKED_AT = timedelta(days=30)
@@ -91,11 +92,12 @@ def unused_parts(key: ApiKey, *, now: datetime | None = None) -> Unused:
 
 
 def cut_over(key: ApiKey, *, now: datetime | None = None) -> CutOver | None:
-    """How far a rotation is: None for a key without a successor. Of several successors the newest counts."""
+    """How far a rotation is: None for a key without a successor in force. Of several the newest counts."""
     now = now or timezone.now()
-    successor = key.successors.order_by("-pk").first()
-    if successor is None:
+    successors = successors_in_force(key)
+    if not successors:
         return None
+    successor = successors[0]
     yesterday = (now - timedelta(days=1)).date()
     rows = key.calls.filter(day__gte=yesterday).values_list("family")
     is_silent = key.last_used_at is None or key.last_used_at <= now - QUIET_FOR

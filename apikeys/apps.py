@@ -1,13 +1,14 @@
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.key_uses import PEPPERS, Use, register
 
 
 class ApiKeysConfig(AppConfig):
     name = "apikeys"
-    verbose_name = "API access"
+    verbose_name = gettext_lazy("API access")
 
     def ready(self) -> None:
         # loading them registers apikeys.E001, before any view is loaded, and apikeys.E002

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -22,7 +22,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from apikeys import failures
-from apikeys.credentials import KEY_PREFIX, MalformedKeyError, new_key, parse_key
+from apikeys.credentials import MalformedKeyError, new_key, parse_key
 from apikeys.limits import Verdict, charge
 from apikeys.models import ApiKey, is_revoked
 from apikeys.plans import granted
@@ -30,7 +30,9 @@ from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.clients import client_address
 from emailgistics.common.crypto import peppered_digest
+from emailgistics.common.key_form import KEY_PREFIX
 from emailgistics.common.logs import get_logger
+from emailgistics.common.prepared import prepared
 from emailgistics.common.problems import REALM, RateLimitedError
 
 log = get_logger(__name__)
@@ -158,7 +160,7 @@ def identifier_of(plaintext: str) -> str:
 
 def lookup(identifier: str, plaintext: str) -> FoundKey:
     """Raises KeyRefusedError if there is no such key."""
-    key, allowlist = _key_query().ask(identifier)
+    key, mailboxes, domains = _key_query().ask(identifier)
     if key is None or not _is_the_key(plaintext, digest=bytes(key[1]), pepper=key[2]):
         raise KeyRefusedError("invalid_key", "There is no such API key.")
     pk, _, _, scopes, all_mailboxes, networks, plan, own_limits, expires_at, revoke_at, has_expired, revoked = key
@@ -167,7 +169,8 @@ def lookup(identifier: str, plaintext: str) -> FoundKey:
         identifier=identifier,
         scopes=_widened(tuple(scopes)),
         all_mailboxes=all_mailboxes,
-        mailbox_ids=frozenset(allowlist),
+        mailbox_ids=frozenset(mailboxes),
+        domain_ids=frozenset(domains),
     )
     ends_at = min(expires_at, revoke_at or expires_at)
     return FoundKey(caller, networks, plan, own_limits, ends_at, has_expired=has_expired, is_revoked=revoked)
@@ -239,25 +242,47 @@ class KeyQuery:
                 is_revoked=ExpressionWrapper(is_revoked(Now()), output_field=BooleanField()),
             )
             .order_by()
-            .values_list(*KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__deleted_at")
+            .values_list(
+                *KEY_COLUMNS, "allowlist__mailbox", "allowlist__mailbox__domain", "allowlist__mailbox__deleted_at"
+            )
         )
         compiler = found.query.get_compiler(DEFAULT_DB_ALIAS)
         self._sql, self._parameters = compiler.as_sql()
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
 
-    def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID]]:
-        """KEY_COLUMNS of the key, and those mailboxes that are not deleted."""
-        parameters = [identifier if one == self._any_identifier else one for one in self._parameters]
-        with connection.cursor() as cursor:
-            cursor.execute(self._sql, parameters)
-            rows = cursor.fetchall()
+    def ask(self, identifier: str) -> tuple[list[Any] | None, list[UUID], list[UUID]]:
+        """KEY_COLUMNS of the key, those mailboxes that are not deleted, and the domains that they are in."""
+        rows = self._rows([identifier if one == self._any_identifier else one for one in self._parameters])
         if not rows:
-            return None, []
+            return None, [], []
         key = [self._converted(column, rows[0][column]) for column in range(len(KEY_COLUMNS))]
         mailbox = len(KEY_COLUMNS)
-        # whether it is deleted follows
-        live = (row[mailbox] for row in rows if row[mailbox] is not None and row[mailbox + 1] is None)
-        return key, [self._converted(mailbox, value) for value in live]
+        domain, deleted_at = mailbox + 1, mailbox + 2
+        live = [row for row in rows if row[mailbox] is not None and row[deleted_at] is None]
+        mailboxes, domains = (
+            [self._converted(column, value) for value in dict.fromkeys(row[column] for row in live)]
+            for column in (mailbox, domain)
+        )
+        return key, mailboxes, domains
+
+    def _rows(self, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        """It is the first query of a request, so it finds out whether the connection of the last one still stands.
+
+        Django would ask the database that (CONN_HEALTH_CHECKS) before it asks this.
+        """
+        if connection.connection is None or connection.in_atomic_block:
+            return self._asked(parameters)
+        connection.health_check_done = True  # type: ignore[attr-defined]  # unknown to the stubs
+        try:
+            return self._asked(parameters)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return self._asked(parameters)
+
+    def _asked(self, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor, prepared():
+            cursor.execute(self._sql, parameters)
+            return list(cursor.fetchall())
 
     def _converted(self, column: int, value: Any) -> Any:
         """As the model has it; each database has its own way with JSON, UUIDs and instants."""

@@ -9,14 +9,19 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-from apikeys import advice, notices, presets, use
+from apikeys import advice, notices, presets, use, words
 from apikeys.forms import ALL, CHOSEN, MAX_CHOSEN, ON_DATE, KeyForm, PlanForm, start_of
 from apikeys.models import ApiKey
 from apikeys.plans import Limits, granted, limits_of
+from apikeys.rotation import successors_in_force
 from emailgistics.common import one_use
 from emailgistics.common.access import Scope
 from emailgistics.common.commands import readable
+from emailgistics.common.instants import instant
 from emailgistics.common.models import AuditEntry
 from emailgistics.common.secret import Secret
 from mailboxes.models import Domain, Mailbox
@@ -28,25 +33,30 @@ STANDING_LABELS = {"active": "success", "expires_soon": "warning", "expired": "d
 
 
 def person(user: User | None) -> str:
-    return user.get_username() if user else "a command"
+    return user.get_username() if user else _("a command")
 
 
 def limits_in_short(limits: Limits) -> str:
-    return f"{limits.minute:,}/min, {limits.hour:,}/h, {limits.day:,}/day"
+    return _("%(minute)s/min, %(hour)s/h, %(day)s/day") % {
+        "minute": f"{limits.minute:,}",
+        "hour": f"{limits.hour:,}",
+        "day": f"{limits.day:,}",
+    }
 
 
 def scopes_in_short(scopes: Sequence[str], *, named: int) -> str:
     if preset := presets.preset_of(scopes):
         return f"{preset} ({len(scopes)})"
-    return presets.in_short(scopes, named=named)
+    return words.in_short(scopes, named=named)
 
 
 def mailboxes_in_short(count: int | None, *, named: Sequence[str]) -> str:
     """The count is that of the live ones in the allowlist; None: all, also future ones."""
     if count is None:
         return presets.reach(None)
-    more = f" and {count - len(named)} more" if count > len(named) else ""
-    return (", ".join(named) if more else presets.listed(named)) + more or "none any more: its mailboxes were deleted"
+    if count > len(named):
+        return _("%(list)s and %(count)s more") % {"list": ", ".join(named), "count": count - len(named)}
+    return words.listed(named) or _("none any more: its mailboxes were deleted")
 
 
 def status_of(key: ApiKey, *, now: datetime) -> dict[str, Any]:
@@ -83,10 +93,10 @@ def facts_of(key: ApiKey, *, now: datetime) -> dict[str, Any]:
         "mailboxes": allowed.order_by("domain__name", "local_part")[:LISTED],
         "further_mailboxes": max(0, allowed.count() - LISTED),
         "expires": _when(key.expires_at, now),
-        "created": f"{_when(key.created_at, now)}, by {person(key.created_by)}",
+        "created": _by(_when(key.created_at, now), person(key.created_by)),
         "revoked": status["standing"] is ApiKey.Standing.REVOKED
         and ended_at
-        and f"{_when(ended_at, now)}, by {person(key.revoked_by)}",
+        and _by(_when(ended_at, now), person(key.revoked_by)),
         "last_used": key.last_used_at and _when(key.last_used_at, now),
         "limits": limits_in_short(limits_of(key)),
     }
@@ -102,8 +112,20 @@ def page_of(key: ApiKey, *, days: int, now: datetime) -> dict[str, Any]:
         "notices": notices.shown_for(key, now=now),
         "entries": [_recorded(entry) for entry in use.history(key)],
         "successors": key.successors.order_by("-id"),
+        "rivals": _rivals(key),
         "cut_over": is_in_force(key, now=now) and _cut_over(key, now=now),
         "unused": is_in_force(key, now=now) and advice.unused_parts(key, now=now),
+    }
+
+
+def _rivals(key: ApiKey) -> str:
+    """Said of a key that was rotated more than once; empty where its place is taken by one."""
+    if len(successors := successors_in_force(key)) < 2:  # noqa: PLR2004
+        return ""
+    named = words.listed([successor.identifier for successor in successors])
+    return _("%(count)s keys in its place are in force: %(named)s. Delete what nothing uses.") % {
+        "count": len(successors),
+        "named": named,
     }
 
 
@@ -115,9 +137,9 @@ def _cut_over(key: ApiKey, *, now: datetime) -> dict[str, Any] | None:
     used_at = meter.successor.last_used_at
     return {
         "meter": meter,
-        "last_call": meter.last_call and presets.from_now(meter.last_call, now),
-        "successor_used": used_at and presets.from_now(used_at, now),
-        "families": presets.listed([f"{family} ({count:,})" for family, count in meter.calls_by_family]),
+        "last_call": meter.last_call and words.from_now(meter.last_call, now),
+        "successor_used": used_at and words.from_now(used_at, now),
+        "families": words.listed([f"{family} ({count:,})" for family, count in meter.calls_by_family]),
     }
 
 
@@ -134,7 +156,7 @@ def shown_once(key: ApiKey, plaintext: str, *, old: ApiKey | None, now: datetime
         "header": Secret(f"Authorization: Bearer {plaintext}"),
         "env_line": Secret(f"{VARIABLE}={plaintext}"),
         "curl": Secret(curl(plaintext)),
-        "expires": presets.instant(key.expires_at),
+        "expires": _instant(key.expires_at),
     }
 
 
@@ -144,7 +166,7 @@ def curl(key: str) -> str:
 
 def plans_of(form: PlanForm) -> dict[str, Any]:
     """What there is to choose from: each plan with its limits, and fields for an enterprise key's own."""
-    windows = {"minute": "A minute", "hour": "An hour", "day": "A day"}
+    windows = {"minute": _("A minute"), "hour": _("An hour"), "day": _("A day")}
     return {
         "plans": [(plan, plan.label, limits_in_short(granted(plan, None))) for plan in ApiKey.Plan],
         "windows": [(form[name], words) for name, words in windows.items()],
@@ -160,9 +182,7 @@ def form_parts(form: KeyForm, *, address: str, now: datetime) -> dict[str, Any]:
     return {
         "form": form,
         "token_field": one_use.FIELD,
-        "lifetimes": [
-            (days, presets.instant(start_of(today + timedelta(days=days)))) for days in presets.expiry_days()
-        ],
+        "lifetimes": [(days, words.instant(start_of(today + timedelta(days=days)))) for days in presets.expiry_days()],
         "on_date": ON_DATE,
         "first_date": today + timedelta(days=1),
         "last_date": today + timedelta(days=settings.APIKEY_MAX_DAYS),
@@ -228,12 +248,12 @@ def preview(query: QueryDict, *, now: datetime) -> dict[str, str]:
     expires_at, scopes = cleaned.get("expires_at"), cleaned.get("scopes")
     is_list = cleaned.get("reach") == CHOSEN
     count = int(text) if (text := query.get("count", "")).isdecimal() and len(text) < 8 else 0  # noqa: PLR2004
-    missing = ["when it ends"] if expires_at is None else []
-    missing += ["at least one mailbox"] if is_list and not count else []
-    missing += ["at least one scope"] if not scopes else []
-    missing += ["the networks, one a line"] if "networks" in form.errors else []
+    missing = [_("when it ends")] if expires_at is None else []
+    missing += [_("at least one mailbox")] if is_list and not count else []
+    missing += [_("at least one scope")] if not scopes else []
+    missing += [_("the networks, one a line")] if "networks" in form.errors else []
     if missing or expires_at is None or not scopes:
-        text = f"Still to choose: {presets.listed(missing)}."
+        text = _("Still to choose: %(list)s.") % {"list": words.listed(missing)}
     else:
         text = presets.sentence(
             scopes,
@@ -277,17 +297,34 @@ def find_for_picker(text: str, *, whole: bool = False, for_tests: bool = False) 
 def _recorded(entry: AuditEntry) -> dict[str, Any]:
     """`apikey.first_used`, and what goes with it, as words."""
     return {
-        "at": presets.instant(entry.at),
+        "at": _instant(entry.at),
         "done": entry.action.removeprefix("apikey.").replace("_", " "),
-        "details": [(name.replace("_", " "), readable(value)) for name, value in entry.details.items()],
+        "details": [(name.replace("_", " "), _detail(name, value)) for name, value in entry.details.items()],
         "by": entry.by,
         "address": entry.address or "",
     }
 
 
-def _when(at: datetime, now: datetime) -> str:
-    return f"{presets.instant(at)} ({presets.from_now(at, now)})"
+def _detail(name: str, value: Any) -> str:
+    return _instant(datetime.fromisoformat(value)) if name.endswith("_at") else readable(value)
+
+
+def _when(at: datetime, now: datetime) -> SafeString:
+    return format_html("{} ({})", _instant(at), words.from_now(at, now))
+
+
+def _by(when: SafeString, who: str) -> SafeString:
+    return format_html(_("{when}, by {who}"), when=when, who=who)
+
+
+def _instant(at: datetime) -> SafeString | str:
+    """For pages; what is no page has `words.instant`."""
+    return instant(at, text=words.instant(at))
 
 
 def _ends(expires_at: datetime | None, now: datetime) -> str:
-    return f"Ends {presets.instant(expires_at)}, {presets.from_now(expires_at, now)}." if expires_at else ""
+    return (
+        _("Ends %(at)s, %(when)s.") % {"at": words.instant(expires_at), "when": words.from_now(expires_at, now)}
+        if expires_at
+        else ""
+    )

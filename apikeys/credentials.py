@@ -1,26 +1,19 @@
-"""The form of API keys and of webhook signing secrets: making them and reading them, without a database.
-
-A key is `emgk_<id>_<secret><checksum>` in base 62. The prefix is for scanners that look for leaked secrets, the id is
-public and finds the row, the checksum is that of all before it and tells a typo from a wrong key without a query.
-"""
+"""API keys and webhook signing secrets: making them and reading them, without a database."""
 
 import base64
 import binascii
-import re
 import secrets
-import string
-import zlib
 from dataclasses import dataclass, field
 
 from emailgistics.common.errors import RefusedError
-
-BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-KEY_PREFIX = "emgk_"
-ID_LENGTH = 10
-SECRET_LENGTH = 32  # 190 bits
-CHECKSUM_LENGTH = 6  # 62**6 is more than 2**32
-KEY_FORM = re.compile(
-    rf"(?P<identifier>{KEY_PREFIX}[0-9A-Za-z]{{{ID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}"
+from emailgistics.common.key_form import (
+    BASE62,
+    ID_LENGTH,
+    KEY_FORM,
+    KEY_PREFIX,
+    SECRET_LENGTH,
+    checksum,
+    checksum_fits,
 )
 
 WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - what Standard Webhooks puts before a secret
@@ -51,7 +44,7 @@ def parse_key(text: str) -> str:
     match = KEY_FORM.fullmatch(text)
     if match is None:
         raise MalformedKeyError(f"a key is {KEY_PREFIX}<id>_<secret>")
-    if checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
+    if not checksum_fits(text):
         raise MalformedKeyError("the checksum does not fit")
     return match["identifier"]
 
@@ -80,12 +73,3 @@ def parse_webhook_secret(text: str) -> bytes:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(BASE62) for _ in range(length))
-
-
-def checksum(text: str) -> str:
-    """CRC-32 of a key's text before its checksum, in base 62; docs/keys says it for other programs."""
-    number, digits = zlib.crc32(text.encode()), ""
-    for _ in range(CHECKSUM_LENGTH):
-        number, digit = divmod(number, len(BASE62))
-        digits = BASE62[digit] + digits
-    return digits

@@ -9,6 +9,9 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from apikeys import presets
 from apikeys.models import MAX_REASON_LENGTH, ApiKey
@@ -25,6 +28,7 @@ MAX_CHOSEN = 5000  # mailboxes in one allowlist; each request of the key loads a
 TOLD = 5  # addresses that an error names
 
 NOW, AT = "now", "at"  # when a key is revoked
+TIME_FORM = gettext_lazy("Write the time like 2030-01-31 18:00.")
 MINUTE_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
@@ -67,23 +71,32 @@ class KeyForm(forms.Form):
 
     name = forms.CharField(
         max_length=MAX_NAME_LENGTH,
-        help_text="What uses it: one key for each integration.",
-        error_messages={"required": "A key needs a name: say what uses it."},
+        help_text=gettext_lazy("What uses it: one key for each integration."),
+        error_messages={"required": gettext_lazy("A key needs a name: say what uses it.")},
     )
-    expiry = forms.ChoiceField(error_messages={"required": "Choose how long the key lasts; shorter is safer."})
+    expiry = forms.ChoiceField(
+        error_messages={"required": gettext_lazy("Choose how long the key lasts; shorter is safer.")}
+    )
     expires_on = forms.DateField(
-        required=False, input_formats=["%Y-%m-%d"], error_messages={"invalid": "Write the date like 2030-01-31."}
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        error_messages={"invalid": gettext_lazy("Write the date like 2030-01-31.")},
     )
     reach = forms.ChoiceField(
-        choices=[(CHOSEN, "Only the mailboxes that I choose"), (ALL, "All mailboxes, also future ones")],
+        choices=[
+            (CHOSEN, gettext_lazy("Only the mailboxes that I choose")),
+            (ALL, gettext_lazy("All mailboxes, also future ones")),
+        ],
         initial=CHOSEN,
-        error_messages={"required": "Choose mailboxes, or all of them, also future ones."},
+        error_messages={"required": gettext_lazy("Choose mailboxes, or all of them, also future ones.")},
     )
     mailboxes = MailboxesField(required=False)
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
         initial=Scope.values,
-        error_messages={"required": "A key needs at least one scope: tick what it may do, or take a preset."},
+        error_messages={
+            "required": gettext_lazy("A key needs at least one scope: tick what it may do, or take a preset.")
+        },
     )
 
     networks = NetworksField(required=False)
@@ -91,10 +104,13 @@ class KeyForm(forms.Form):
 
     def __init__(self, data: Any = None, *, initial: Mapping[str, Any] | None = None) -> None:
         super().__init__(data, initial=dict(initial or {}))
-        offered = [(str(days), f"{days} days") for days in presets.expiry_days()]
+        offered = [
+            (str(days), ngettext("%(count)s day", "%(count)s days", days) % {"count": days})
+            for days in presets.expiry_days()
+        ]
         expiry = self.fields["expiry"]
         assert isinstance(expiry, forms.ChoiceField)
-        expiry.choices = [*offered, (ON_DATE, "On a date")]
+        expiry.choices = [*offered, (ON_DATE, _("On a date"))]
         expiry.initial = str(presets.preselected_days())
 
     def clean(self) -> dict[str, Any]:
@@ -108,10 +124,13 @@ class KeyForm(forms.Form):
             self.errors.pop("mailboxes", None)  # nor do addresses beside all of them
             cleaned["mailboxes"] = None
         elif "mailboxes" in cleaned and not cleaned["mailboxes"]:
-            self.add_error("mailboxes", "Choose at least one mailbox, or all mailboxes, also future ones.")
+            self.add_error("mailboxes", _("Choose at least one mailbox, or all mailboxes, also future ones."))
         taken = presets.BY_SLUG.get(cleaned.get("preset", ""))
         if taken and taken.needs_networks and cleaned.get("networks") == []:
-            self.add_error("networks", f"{taken.name}: name the networks it is used from, or take another preset.")
+            self.add_error(
+                "networks",
+                _("%(name)s: name the networks it is used from, or take another preset.") % {"name": taken.name},
+            )
         return cleaned
 
     def _expires_at(self, expiry: str, expires_on: date | None) -> datetime | None:
@@ -119,10 +138,12 @@ class KeyForm(forms.Form):
         if expiry != ON_DATE:
             return start_of(today + timedelta(days=int(expiry)))
         if expires_on is None:
-            self.add_error("expires_on", "Give the date as which the key ends, or take one of the lifetimes.")
+            self.add_error("expires_on", _("Give the date as which the key ends, or take one of the lifetimes."))
         elif not today < expires_on <= today + timedelta(days=settings.APIKEY_MAX_DAYS):
             self.add_error(
-                "expires_on", f"A key ends tomorrow at the earliest, and within {settings.APIKEY_MAX_DAYS} days."
+                "expires_on",
+                _("A key ends tomorrow at the earliest, and within %(days)s days.")
+                % {"days": settings.APIKEY_MAX_DAYS},
             )
         else:
             return start_of(expires_on)
@@ -149,7 +170,7 @@ class RotateForm(KeyForm):
     old_ends = forms.ChoiceField(
         choices=OldEnds.choices,
         initial=OldEnds.IN_24_HOURS,
-        error_messages={"required": "Choose when the old key ends."},
+        error_messages={"required": gettext_lazy("Choose when the old key ends.")},
     )
 
     def new_key(self) -> Mapping[str, Any]:
@@ -161,14 +182,18 @@ class RevokeForm(forms.Form):
     """pausable are the ids of what the key made and goes on without it; those chosen are paused in the same step."""
 
     when = forms.ChoiceField(
-        choices=[(NOW, "Now"), *((after.value, after.label.capitalize()) for after in OVERLAPS), (AT, "At a time")],
+        choices=[
+            (NOW, gettext_lazy("Now")),
+            *((after.value, capfirst(after.label)) for after in OVERLAPS),
+            (AT, gettext_lazy("At a time")),
+        ],
         initial=NOW,
         required=False,
     )
     at = forms.DateTimeField(
         required=False,
         input_formats=MINUTE_FORMATS,
-        error_messages={"invalid": "Write the time like 2030-01-31 18:00."},
+        error_messages={"invalid": TIME_FORM},
     )
     reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
     pause = forms.MultipleChoiceField(required=False)
@@ -183,10 +208,10 @@ class RevokeForm(forms.Form):
         cleaned: dict[str, Any] = self.cleaned_data
         if cleaned.get("when") == AT:
             if "at" in cleaned and cleaned["at"] is None:
-                self.add_error("at", "Give the time at which the key ends, or choose when it does.")
+                self.add_error("at", _("Give the time at which the key ends, or choose when it does."))
         elif self.data.get("at") not in (None, "", self.initial.get("at")):
             # it would end now, and for good, although somebody gave a later time
-            self.add_error("at", "A time is given: choose “At a time”, or clear it.")
+            self.add_error("at", _("A time is given: choose “At a time”, or clear it."))
         else:
             self.errors.pop("at", None)
         return cleaned
@@ -200,10 +225,20 @@ class RevokeForm(forms.Form):
         return now + OVERLAPS[OldEnds(when)] if when in OVERLAPS else None
 
 
+class EndForm(forms.Form):
+    """Another time for a key that is to be revoked at one."""
+
+    at = forms.DateTimeField(
+        input_formats=MINUTE_FORMATS,
+        error_messages={"required": gettext_lazy("Give the time at which the key ends."), "invalid": TIME_FORM},
+    )
+    reason = forms.CharField(required=False, max_length=MAX_REASON_LENGTH)
+
+
 class PlanForm(forms.Form):
     """How much a key may do, which unlike all else about it can change. An empty limit is as the plan has it."""
 
-    plan = forms.ChoiceField(choices=ApiKey.Plan.choices, error_messages={"required": "Choose a plan."})
+    plan = forms.ChoiceField(choices=ApiKey.Plan.choices, error_messages={"required": gettext_lazy("Choose a plan.")})
     minute = forms.IntegerField(required=False)
     hour = forms.IntegerField(required=False)
     day = forms.IntegerField(required=False)
@@ -227,7 +262,10 @@ def minute_of(at: datetime) -> str:
 def find_mailboxes(texts: Sequence[str]) -> list[Mailbox]:
     """The live mailboxes with these addresses, in their order, in a few queries. Raises ValidationError."""
     if len(texts) > MAX_CHOSEN:
-        raise ValidationError(f"These are {len(texts)} mailboxes; choose at most {MAX_CHOSEN}, or all mailboxes.")
+        raise ValidationError(
+            _("These are %(count)s mailboxes; choose at most %(most)s, or all mailboxes.")
+            % {"count": len(texts), "most": MAX_CHOSEN}
+        )
     try:
         wanted = [ParsedAddress.parse(text) for text in texts]
     except InvalidAddressError as error:
@@ -236,7 +274,10 @@ def find_mailboxes(texts: Sequence[str]) -> list[Mailbox]:
     missing = [str(address) for address in wanted if (address.domain, address.local_key) not in found]
     if missing:
         told = ", ".join(shown(text) for text in missing[:TOLD]) + (", …" if len(missing) > TOLD else "")
-        raise ValidationError(f"There is no mailbox {told}. An alias is not a mailbox; take the one it leads to.")
+        raise ValidationError(
+            _("There is no mailbox %(addresses)s. An alias is not a mailbox; take the one it leads to.")
+            % {"addresses": told}
+        )
     return [found[address.domain, address.local_key] for address in wanted]
 
 

@@ -7,17 +7,11 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from apikeys.credentials import (
-    BASE62,
-    ID_LENGTH,
-    KEY_PREFIX,
-    WEBHOOK_SECRET_PREFIX,
-    parse_key,
-    parse_webhook_secret,
-)
+from apikeys.credentials import WEBHOOK_SECRET_PREFIX, parse_key, parse_webhook_secret
 from apikeys.models import ApiKey
-from apikeys.scanning import CHARACTERS, Standing, keys_in, standing_of
+from apikeys.scanning import CHARACTERS, Standing, standing_of
 from emailgistics.common.errors import RefusedError
+from emailgistics.common.key_form import BASE62, ID_LENGTH, KEY_PREFIX, keys_in
 
 IDENTIFIER_LENGTH = len(KEY_PREFIX) + ID_LENGTH
 

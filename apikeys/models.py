@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.ids import TypedIdModel
 from mailboxes.models import Mailbox
@@ -81,15 +82,15 @@ class ApiKey(TypedIdModel):
     ID_PREFIX: ClassVar = "key"
 
     class Plan(models.TextChoices):
-        STANDARD = "standard"
-        PRO = "pro"
-        ENTERPRISE = "enterprise"
+        STANDARD = "standard", gettext_lazy("Standard")
+        PRO = "pro", gettext_lazy("Pro")
+        ENTERPRISE = "enterprise", gettext_lazy("Enterprise")
 
     class Standing(models.TextChoices):
-        ACTIVE = "active", "active"
-        EXPIRES_SOON = "expires_soon", "expires soon"
-        EXPIRED = "expired", "expired"
-        REVOKED = "revoked", "revoked"
+        ACTIVE = "active", gettext_lazy("active")
+        EXPIRES_SOON = "expires_soon", gettext_lazy("expires soon")
+        EXPIRED = "expired", gettext_lazy("expired")
+        REVOKED = "revoked", gettext_lazy("revoked")
 
     identifier = models.CharField(max_length=15, unique=True, help_text="emgk_ and ten characters, no secret")
     digest = models.BinaryField(max_length=32, help_text="HMAC-SHA256 of the whole key under the pepper")
@@ -131,7 +132,7 @@ class ApiKey(TypedIdModel):
 
     class Meta:
         ordering = ("id",)
-        verbose_name = "API key"
+        verbose_name = gettext_lazy("API key")
         constraints = (
             models.CheckConstraint(condition=~Q(name=""), name="apikey_has_name"),
             models.CheckConstraint(condition=ListsText("scopes"), name="apikey_has_scope"),
@@ -273,13 +274,13 @@ class KeyNotice(models.Model):
     """That something was to be told about a key; each kind is told once. See `notices.py`."""
 
     class Kind(models.TextChoices):
-        EXPIRES_IN_30 = "expires_in_30", "expires within 30 days"
-        EXPIRES_IN_14 = "expires_in_14", "expires within 14 days"
-        EXPIRES_IN_7 = "expires_in_7", "expires within 7 days"
-        EXPIRES_IN_1 = "expires_in_1", "expires within a day"
-        AGED_90 = "aged_90", "is 90 days old"
-        UNUSED_60 = "unused_60", "was not used for 60 days"
-        ENDED = "ended", "has ended by itself"  # for the audit log, not for people
+        EXPIRES_IN_30 = "expires_in_30", gettext_lazy("expires within 30 days")
+        EXPIRES_IN_14 = "expires_in_14", gettext_lazy("expires within 14 days")
+        EXPIRES_IN_7 = "expires_in_7", gettext_lazy("expires within 7 days")
+        EXPIRES_IN_1 = "expires_in_1", gettext_lazy("expires within a day")
+        AGED_90 = "aged_90", gettext_lazy("is 90 days old")
+        UNUSED_60 = "unused_60", gettext_lazy("was not used for 60 days")
+        ENDED = "ended", gettext_lazy("has ended by itself")  # for the audit log, not for people
 
     id = models.BigAutoField(primary_key=True)
     api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="notices")
@@ -293,8 +294,8 @@ class KeyNotice(models.Model):
     objects = KeyNoticeQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "notice about a key"
-        verbose_name_plural = "notices about keys"
+        verbose_name = gettext_lazy("notice about a key")
+        verbose_name_plural = gettext_lazy("notices about keys")
         constraints = (models.UniqueConstraint(fields=["api_key", "kind"], name="key_notice_once"),)
 
     def __str__(self) -> str:

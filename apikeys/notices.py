@@ -15,8 +15,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apikeys.models import IDLE, ApiKey, KeyNotice
+from apikeys.words import day, instant
 from emailgistics.common.access import system_administrators
 from emailgistics.common.ids import uuid7
 from emailgistics.common.logs import get_logger
@@ -36,10 +39,14 @@ COUNTING = "0004_usage_networks_schedule"  # the migration since which use is co
 def notice(*, now: datetime | None = None) -> int:
     """Writes down what is to be told by now; returns how many notices are new. Twice is as good as once."""
     now = now or timezone.now()
+    keys = list(ApiKey.objects.in_force().filter(_may_be_due(now)).order_by("pk"))
+    if not keys:
+        return 0
+    counted = counted_since()
     due = [
         KeyNotice(api_key=key, kind=kind, told_at=now)
-        for key in ApiKey.objects.in_force().filter(_may_be_due(now)).order_by("pk")
-        for kind in kinds_of(key, now=now)
+        for key in keys
+        for kind in kinds_of(key, now=now, counted=counted)
     ]
     known = set(KeyNotice.objects.filter(api_key__in={row.api_key for row in due}).values_list("api_key", "kind"))
     new = _without_those_that_a_nearer_one_tells(row for row in due if (row.api_key_id, row.kind) not in known)
@@ -48,23 +55,26 @@ def notice(*, now: datetime | None = None) -> int:
     return len(new)
 
 
-def kinds_of(key: ApiKey, *, now: datetime) -> list[Kind]:
-    """What holds of a key in force, the most urgent first; of its expiry, only what its life is longer than."""
+def kinds_of(key: ApiKey, *, now: datetime, counted: datetime) -> list[Kind]:
+    """What holds of a key in force, the most urgent first; of its expiry, only what its life is longer than.
+
+    counted is `counted_since`.
+    """
     kinds = []
     if key.revoke_at is None:  # one that ends sooner on purpose is awaited by nobody
         lifetime, left = key.expires_at - key.created_at, key.expires_at - now
         kinds = [kind for kind, days in EXPIRY.items() if left <= timedelta(days=days) < lifetime]
     if key.created_at <= now - OLD:
         kinds.append(Kind.AGED_90)
-    if is_idle(key, now=now):
+    if is_idle(key, now=now, counted=counted):
         kinds.append(Kind.UNUSED_60)
     return kinds
 
 
-def is_idle(key: ApiKey, *, now: datetime) -> bool:
+def is_idle(key: ApiKey, *, now: datetime, counted: datetime) -> bool:
     """Not used for a while, as far as it was counted then."""
     since = key.last_used_at or key.created_at
-    return since <= now - IDLE and (key.last_used_at is not None or counted_since() <= now - IDLE)
+    return since <= now - IDLE and (key.last_used_at is not None or counted <= now - IDLE)
 
 
 def counted_since() -> datetime:
@@ -98,20 +108,25 @@ def shown_for(key: ApiKey, *, now: datetime) -> list[str]:
     """What is to be said of the key on its page, for as long as it holds; nothing of one that has ended."""
     if key.standing(now) in (ApiKey.Standing.EXPIRED, ApiKey.Standing.REVOKED):
         return []
-    kinds = kinds_of(key, now=now)
+    kinds = kinds_of(key, now=now, counted=counted_since())
     expiry = [kind for kind in kinds if kind in EXPIRY][:1]
     return [text_of(kind, key) for kind in (*expiry, *(kind for kind in kinds if kind not in EXPIRY))]
 
 
 def text_of(kind: str, key: ApiKey) -> str:
     if kind in EXPIRY:
-        return f"It ends at {key.expires_at:%Y-%m-%d %H:%M} UTC. Rotate it before, and change what uses it."
+        return _("It ends at %(instant)s. Rotate it before, and change what uses it.") % {
+            "instant": instant(key.expires_at)
+        }
     if kind == Kind.AGED_90:
-        made = f"It was made on {key.created_at:%Y-%m-%d}."
-        return f"{made} Rotate keys every 90 days, so that an old copy of one is worth nothing."
+        return _("It was made on %(day)s. Rotate keys every 90 days, so that an old copy of one is worth nothing.") % {
+            "day": day(key.created_at)
+        }
     if key.last_used_at is None:
-        return f"It was made on {key.created_at:%Y-%m-%d} and never used. If nothing needs it, delete it."
-    return f"It was last used on {key.last_used_at:%Y-%m-%d}. If nothing needs it any more, delete it."
+        return _("It was made on %(day)s and never used. If nothing needs it, delete it.") % {
+            "day": day(key.created_at)
+        }
+    return _("It was last used on %(day)s. If nothing needs it any more, delete it.") % {"day": day(key.last_used_at)}
 
 
 # --- e-mail
@@ -151,7 +166,8 @@ def _claimed(claim: UUID, *, now: datetime) -> Sequence[KeyNotice]:
 
 def subject_of(notices: Sequence[KeyNotice]) -> str:
     count = len({notice.api_key_id for notice in notices})
-    return f"Emailgistics: {'an API key needs' if count == 1 else f'{count} API keys need'} a look"
+    told = ngettext("Emailgistics: an API key needs a look", "Emailgistics: %(count)s API keys need a look", count)
+    return told % {"count": count}
 
 
 def body_of(notices: Sequence[KeyNotice]) -> str:
@@ -162,4 +178,4 @@ def body_of(notices: Sequence[KeyNotice]) -> str:
         f"{settings.BASE_URL}{reverse('admin:apikeys_apikey_change', args=[notice.api_key_id])}\n"
         for notice in notices
     ]
-    return "\n".join([*told, "Each of these is told once."]) + "\n"
+    return "\n".join([*told, _("Each of these is told once.")]) + "\n"

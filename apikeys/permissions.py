@@ -1,6 +1,6 @@
-"""What a key may do: the scopes that a view names for its actions, and a check that every action names some."""
+"""What a key may do: the scopes that a view names for its actions. Checks that each names some, and its effect."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, register
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from apikeys.authentication import required_scopes
 from emailgistics.common.access import principal
+from emailgistics.common.idempotency import METHODS
 from emailgistics.common.problems import InsufficientScopeError
 
 if TYPE_CHECKING:
@@ -59,20 +60,43 @@ def check_patterns(patterns: Sequence[URLPattern | URLResolver]) -> list[CheckMe
     ]
 
 
-def _actions(
-    patterns: Sequence[URLPattern | URLResolver], prefix: str = ""
-) -> Iterator[tuple[str, "type[APIView]", str | None]]:
+@register
+def every_api_action_names_its_effect(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    return check_effects(get_resolver().url_patterns)
+
+
+def check_effects(patterns: Sequence[URLPattern | URLResolver]) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{view.__name__} serves {method.upper()} {route} and does not say how {action!r} takes effect once.",
+            hint="Make it an ApiViewSet, and add it to the view's effects; see emailgistics/common/views.py.",
+            obj=view,
+            id="apikeys.E003",
+        )
+        for route, view, actions in _routes(patterns)
+        for method, action in actions.items()
+        if method.upper() in METHODS and action not in getattr(view, "effects", {})
+    ]
+
+
+def _actions(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[tuple[str, "type[APIView]", str | None]]:
     """Each API route with its view class and each of its actions; None for a view that has no actions."""
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from _actions(pattern.url_patterns, route)
-            continue
-        view = getattr(pattern.callback, "cls", None)
-        if view is None or not route.startswith(API_ROUTE):
-            continue
-        # a plain APIView has no actions to name: view sets only
-        actions: dict[str, str] = getattr(pattern.callback, "actions", None) or {}
+    for route, view, actions in _routes(patterns):
         named: list[str | None] = [*sorted(set(actions.values()))]
         for action in named or [None]:
             yield route, view, action
+
+
+def _routes(
+    patterns: Sequence[URLPattern | URLResolver], prefix: str = ""
+) -> Iterator[tuple[str, "type[APIView]", Mapping[str, str]]]:
+    """Each API route with its view class, and its actions by method."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _routes(pattern.url_patterns, route)
+            continue
+        view = getattr(pattern.callback, "cls", None)
+        if view is not None and route.startswith(API_ROUTE):
+            # a plain APIView has no actions to name: view sets only
+            yield route, view, getattr(pattern.callback, "actions", None) or {}

@@ -5,12 +5,15 @@ Everything comes out of the one registry of scopes.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from apikeys.authentication import widen
+from apikeys.words import either, from_now, in_short, instant, listed
 from emailgistics.common.access import Scope
 
 READ, WRITE = "read", "write"
@@ -18,13 +21,13 @@ EXPIRY_DAYS = (7, 30, 90, 180, 365)
 PRESELECTED_DAYS = 90
 
 THINGS = {  # how the sentence names what is read
-    "emails": "the email log",
-    "statistics": "usage statistics",
+    "emails": gettext_lazy("the email log"),
+    "statistics": gettext_lazy("usage statistics"),
 }
 DEEDS = {  # scopes that no pattern covers
-    Scope.EMAILS_CONTENT: "read what emails say",
-    Scope.EMAILS_SUBMIT: "hand in mail",
-    Scope.EMAILS_WRITE: "delete and replay emails",
+    Scope.EMAILS_CONTENT: gettext_lazy("read what emails say"),
+    Scope.EMAILS_SUBMIT: gettext_lazy("hand in mail"),
+    Scope.EMAILS_WRITE: gettext_lazy("delete and replay emails"),
 }
 
 ON_DOMAINS = {Scope.DOMAINS_WRITE, Scope.MAILBOXES_WRITE}  # with a list of mailboxes they do less than they say
@@ -34,9 +37,9 @@ TEST_TOP_LEVELS = {"test", "example", "invalid", "localhost"}
 TEST_DOMAINS = ("example.com", "example.net", "example.org")
 TEST_LABELS = {"test", "testing", "dev", "staging", "sandbox"}
 
-INTEGRATION = frozenset({
-    Scope.DOMAINS_READ, Scope.MAILBOXES_READ, Scope.ALIASES_READ, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE,
-    Scope.EMAILS_READ, Scope.EMAILS_CONTENT,
+INTEGRATION = frozenset({  # what docs/integrations needs; its tests have keys with no more
+    Scope.DOMAINS_READ, Scope.MAILBOXES_READ, Scope.ALIASES_READ, Scope.ALIASES_WRITE, Scope.WEBHOOKS_READ,
+    Scope.WEBHOOKS_WRITE, Scope.EMAILS_READ, Scope.EMAILS_CONTENT, Scope.EMAILS_SUBMIT,
 })  # fmt: skip
 
 
@@ -45,9 +48,9 @@ class Preset:
     """What is filled in together; a key does not know from which it came."""
 
     slug: str
-    name: str
+    name: Any  # as the reader's language has it, and so is the hint
     scopes: frozenset[Scope]
-    hint: str
+    hint: Any
     days: int | None = None  # how long the key lasts; None leaves what is chosen
     needs_networks: bool = False
     for_tests: bool = False  # the mailboxes of domains that are for tests
@@ -58,38 +61,48 @@ class Preset:
 
 
 PRESETS = (
-    Preset("full", "Full", frozenset(Scope), "All that there is today; what is added later is not in it."),
+    Preset(
+        "full",
+        gettext_lazy("Full"),
+        frozenset(Scope),
+        gettext_lazy("All that there is today; what is added later is not in it."),
+    ),
     Preset(
         "read-only",
-        "Read-only",
+        gettext_lazy("Read-only"),
         frozenset(scope for scope in Scope if not scope.endswith(f":{WRITE}")) - {Scope.EMAILS_SUBMIT},
-        "Sees everything, what emails say too, and changes nothing.",
+        gettext_lazy("Sees everything, what emails say too, and changes nothing."),
     ),
     Preset(
-        "zapier", "Zapier", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Subscribes webhooks, reads emails and hands mail in."
+        "zapier", "Zapier", INTEGRATION, gettext_lazy("Creates aliases and webhooks, reads emails and hands mail in.")
     ),
-    Preset("make", "Make", INTEGRATION | {Scope.EMAILS_SUBMIT}, "Attaches webhooks, reads emails and hands mail in."),
-    Preset("n8n", "n8n", INTEGRATION | {Scope.ALIASES_WRITE}, "Creates aliases and webhooks, and reads emails."),
+    Preset("make", "Make", INTEGRATION, gettext_lazy("Creates aliases and webhooks, reads emails and hands mail in.")),
+    Preset(
+        "n8n",
+        "n8n",
+        INTEGRATION | {Scope.STATISTICS_READ},
+        gettext_lazy("Creates aliases and webhooks, reads emails and statistics, and hands mail in."),
+    ),
     Preset(
         "development",
-        "Development",
+        gettext_lazy("Development"),
         frozenset(Scope) - ON_DOMAINS,
-        "All but domains and mailboxes themselves, for the mailboxes of test domains, for 30 days.",
+        gettext_lazy("All but domains and mailboxes themselves, for the mailboxes of test domains, for 30 days."),
         days=30,
         for_tests=True,
     ),
     Preset(
         "production",
-        "Production",
+        gettext_lazy("Production"),
         frozenset(Scope),
-        "All that there is today, from named networks only: give them below.",
+        gettext_lazy("All that there is today, from named networks only: give them below."),
         needs_networks=True,
     ),
     Preset(
         "ci-cd",
         "CI/CD",
-        INTEGRATION | {Scope.ALIASES_WRITE, Scope.EMAILS_SUBMIT},
-        "Sets up aliases and webhooks, hands mail in and looks what came of it; over in 7 days.",
+        INTEGRATION,
+        gettext_lazy("Sets up aliases and webhooks, hands mail in and looks what came of it; over in 7 days."),
         days=7,
     ),
 )
@@ -145,7 +158,7 @@ def is_for_tests(domain: str) -> bool:
 def preset_of(scopes: Iterable[str]) -> str:
     """The name of the preset that is these scopes and nothing else, `Zapier / Make` if there are two; else empty."""
     chosen = frozenset(scopes)
-    return " / ".join(preset.name for preset in PRESETS if preset.is_scopes_alone and preset.scopes == chosen)
+    return " / ".join(str(preset.name) for preset in PRESETS if preset.is_scopes_alone and preset.scopes == chosen)
 
 
 def sentence(
@@ -158,10 +171,18 @@ def sentence(
 ) -> str:
     """What the key will be able to do. mailboxes counts its allowlist; None: all mailboxes, also future ones."""
     ends = f"{instant(expires_at)} ({from_now(expires_at, now)})"
-    place = f", only from {in_short(networks, named=2)}" if networks else ""
+    if networks:
+        told = _("This key will %(deeds)s, for %(mailboxes)s, only from %(networks)s, until %(ends)s.")
+    else:
+        told = _("This key will %(deeds)s, for %(mailboxes)s, until %(ends)s.")
+    told %= {
+        "deeds": deeds(scopes),
+        "mailboxes": reach(mailboxes),
+        "networks": in_short(networks, named=2),
+        "ends": ends,
+    }
     refused = cannot(scopes, has_list=mailboxes is not None)
-    rest = f" It {refused}." if refused else ""
-    return f"This key will {deeds(scopes)}, for {reach(mailboxes)}{place}, until {ends}.{rest}"
+    return " ".join(filter(None, (told, refused and _("It %(cannot)s.") % {"cannot": refused})))
 
 
 def cannot(scopes: Iterable[str], *, has_list: bool) -> str:
@@ -173,63 +194,37 @@ def cannot(scopes: Iterable[str], *, has_list: bool) -> str:
     told = []
     if Scope.EMAILS_CONTENT not in able:
         if Scope.EMAILS_READ in able:
-            told.append("read what emails say (bodies, attachments)")
+            told.append(_("read what emails say (bodies, attachments)"))
         if Scope.WEBHOOKS_WRITE in able:
-            told.append("have webhooks that carry it" if told else "have webhooks that carry what emails say")
+            told.append(_("have webhooks that carry it") if told else _("have webhooks that carry what emails say"))
     if has_list and not able.isdisjoint(ON_DOMAINS):
-        told.append("do what concerns a whole domain")
+        told.append(_("do what concerns a whole domain"))
     if not any(scope.endswith((f":{WRITE}", ":submit")) for scope in able):
-        told.append("change anything")
-    return f"cannot {' or '.join(filter(None, (', '.join(told[:-1]), told[-1])))}" if told else ""
+        told.append(_("change anything"))
+    return _("cannot %(deeds)s") % {"deeds": either(told)} if told else ""
 
 
 def deeds(scopes: Iterable[str]) -> str:
     """`read domains and the email log; create, change and delete webhooks`, never empty for a key that exists."""
     able = widen(scopes)
     if able == frozenset(Scope):
-        return "do everything that the API offers today"
+        return _("do everything that the API offers today")
     changed = [_resource(scope) for scope in Scope if scope in able and _is_change(scope)]
     read = [
-        THINGS.get(resource, resource)
+        str(THINGS.get(resource, resource))
         for resource in map(_resource, (scope for scope in Scope if scope in able and _action(scope) == READ))
         if resource not in changed
     ]
-    parts = [f"read {listed(read)}"] if read else []
-    parts += [f"see, create, change and delete {listed(changed)}"] if changed else []
-    parts += [words for scope, words in DEEDS.items() if scope in able]
+    parts = [_("read %(things)s") % {"things": listed(read)}] if read else []
+    parts += [_("see, create, change and delete %(things)s") % {"things": listed(changed)}] if changed else []
+    parts += [str(words) for scope, words in DEEDS.items() if scope in able]
     return "; ".join(parts)
 
 
 def reach(mailboxes: int | None) -> str:
     if mailboxes is None:
-        return "all mailboxes, also future ones"
-    return "1 mailbox" if mailboxes == 1 else f"{mailboxes} mailboxes"
-
-
-def instant(at: datetime) -> str:
-    """In the installation's time zone, and saying so."""
-    local = at.astimezone(ZoneInfo(settings.TIME_ZONE))
-    return f"{local.day} {local:%b %Y, %H:%M} {settings.TIME_ZONE}"
-
-
-def from_now(at: datetime, now: datetime) -> str:
-    """`in 89 days`, `3 hours ago`: whole units, rounded down."""
-    distance = abs(at - now)
-    for unit, length in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1))):
-        if count := distance // length:
-            amount = f"{count} {unit}" + ("s" if count > 1 else "")
-            return f"in {amount}" if at > now else f"{amount} ago"
-    return "in less than a minute" if at > now else "a moment ago"
-
-
-def listed(words: Sequence[str]) -> str:
-    """`a, b and c`; of nothing, nothing."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
-def in_short(words: Sequence[str], *, named: int) -> str:
-    """`a, b and 3 more`."""
-    return listed(words) if len(words) <= named else f"{', '.join(words[:named])} and {len(words) - named} more"
+        return _("all mailboxes, also future ones")
+    return ngettext("%(count)s mailbox", "%(count)s mailboxes", mailboxes) % {"count": mailboxes}
 
 
 def _named(name: str) -> Scope | None:

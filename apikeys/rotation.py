@@ -7,6 +7,7 @@ from enum import Enum
 from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key, lock_in_force, revoke_api_key, schedule_revocation
@@ -18,11 +19,11 @@ from mailboxes.models import Mailbox
 class OldEnds(models.TextChoices):
     """What becomes of the key that is replaced."""
 
-    NOW = "now", "now"
-    IN_1_HOUR = "1h", "in 1 hour"
-    IN_24_HOURS = "24h", "in 24 hours"
-    IN_7_DAYS = "7d", "in 7 days"
-    STAYS = "stays", "when it expires"
+    NOW = "now", gettext_lazy("now")
+    IN_1_HOUR = "1h", gettext_lazy("in 1 hour")
+    IN_24_HOURS = "24h", gettext_lazy("in 24 hours")
+    IN_7_DAYS = "7d", gettext_lazy("in 7 days")
+    STAYS = "stays", gettext_lazy("when it expires")
 
 
 OVERLAPS = {
@@ -75,6 +76,11 @@ def rotate_api_key(
         _end(locked, when, now=timezone.now(), by=by, address=address, reason=f"replaced by {new.identifier}")
     old.refresh_from_db()
     return new, plaintext
+
+
+def successors_in_force(key: ApiKey) -> list[ApiKey]:
+    """The newest first. More than one if it was rotated again: each opens what it opens until it is ended itself."""
+    return list(key.successors.in_force().order_by("-pk"))
 
 
 def parse_old_ends(text: str) -> OldEnds:

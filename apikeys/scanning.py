@@ -20,8 +20,9 @@ from pathlib import Path
 from django.db.models import TextChoices
 
 from apikeys.authentication import KeyRefusedError, lookup
-from apikeys.credentials import CHECKSUM_LENGTH, ID_LENGTH, KEY_PREFIX, SECRET_LENGTH, MalformedKeyError, parse_key
+from apikeys.credentials import MalformedKeyError, parse_key
 from emailgistics.common.errors import DomainError
+from emailgistics.common.key_form import CHECKSUM_LENGTH, ID_LENGTH, KEY_PREFIX, SECRET_LENGTH
 
 STANDARD_INPUT = "-"
 CHUNK_BYTES = 1024 * 1024
@@ -86,12 +87,6 @@ def standing_of(plaintext: str) -> Standing:
     if found.is_revoked:
         return Standing.REVOKED
     return Standing.EXPIRED if found.has_expired else Standing.ACTIVE
-
-
-def keys_in(text: str) -> list[str]:
-    """Every key in it whose checksum fits."""
-    found = (match[0] for match in re.finditer(_expression(1), text.encode("utf-8", "surrogatepass")))
-    return [key for key in map(bytes.decode, found) if _is_key(key)]
 
 
 def _files(path: str) -> Iterator[Path | NotRead]:

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import LessThan
 from django.utils import timezone
 
-from apikeys.credentials import new_key
+from apikeys.credentials import new_key, parse_key
 from apikeys.freeze.rules import REVOKED
 from apikeys.models import MAX_REASON_LENGTH, ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
@@ -24,6 +24,7 @@ from emailgistics.common import audit
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
+from emailgistics.common.key_form import keys_in
 from emailgistics.common.text import within
 from mailboxes.models import Mailbox
 
@@ -97,12 +98,16 @@ def create_api_key(
 
 
 def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", address: str | None = None) -> None:
-    """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing."""
-    why = within(reason, limit=MAX_REASON_LENGTH, field="reason")
+    """Ends the key for good: every request that begins from now on is a 401. Doing it again changes nothing.
+
+    The reason is kept with the key and in the audit log. Raises RefusedError (field reason).
+    """
+    why = _checked_reason(reason)
     # one whose scheduled end comes in this moment is revoked, which is all that is wanted
     with suppress(KeyEndedError), _told_of_an_end(), transaction.atomic():
         if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
-            audit.record("apikey.revoked", of=key.identifier, person=by, address=address)
+            details = {"reason": why} if why else {}
+            audit.record("apikey.revoked", of=key.identifier, person=by, address=address, details=details)
     key.refresh_from_db(fields=REVOCATION)
 
 
@@ -112,9 +117,9 @@ def schedule_revocation(
     """Ends the key for good at an instant ahead, by the database's clock: what is scheduled is done by nobody.
 
     Until it has come it may be moved, and with None be called off. Raises RefusedError (field revoke_at) for what is
-    not ahead, KeyEndedError for a key that has ended.
+    not ahead (or field reason), KeyEndedError for a key that has ended.
     """
-    why = within(reason, limit=MAX_REASON_LENGTH, field="reason")
+    why = _checked_reason(reason)
     with _told_of_an_end(), transaction.atomic():
         locked = lock_in_force(key)
         if at is None:
@@ -126,7 +131,7 @@ def schedule_revocation(
         else:
             raise RefusedError("That is not ahead: to end a key now, revoke it.", field="revoke_at")
         what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
-        details = {"revoke_at": at.isoformat()} if at else {}
+        details = {"revoke_at": at.isoformat(), **({"reason": why} if why else {})} if at else {}
         audit.record(what, of=key.identifier, person=by, address=address, details=details)
     key.refresh_from_db(fields=REVOCATION)
 
@@ -261,6 +266,21 @@ def _check_name(name: str) -> None:
         raise RefusedError("A key needs a name: say what uses it.", field="name")
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise RefusedError(f"A name is one line of at most {MAX_NAME_LENGTH} characters.", field="name")
+    _refuse_keys(name, field="name")
+
+
+def _checked_reason(reason: str) -> str:
+    why = within(reason, limit=MAX_REASON_LENGTH, field="reason")
+    _refuse_keys(why, field="reason")
+    return why
+
+
+def _refuse_keys(text: str, *, field: str) -> None:
+    """Names and reasons are shown and kept for long."""
+    if keys := keys_in(text):
+        raise RefusedError(
+            f"The {field} has a whole API key in it: write {parse_key(keys[0])} alone, which is no secret.", field=field
+        )
 
 
 def _check_expiry(expires_at: datetime, *, now: datetime) -> None:

@@ -1,4 +1,6 @@
-"""What is done about keys now and then: ends that came by themselves go on record, people are told, old counts go."""
+"""What is done about keys now and then: ends that came by themselves go on record, people are told, and old counts go,
+as do answers that were kept for who asks again.
+"""
 
 from datetime import datetime
 
@@ -9,7 +11,7 @@ from django.utils import timezone
 
 from apikeys import notices, usage_store
 from apikeys.models import ApiKey, KeyNotice
-from emailgistics.common import audit
+from emailgistics.common import audit, idempotency
 from emailgistics.common.logs import get_logger
 
 log = get_logger(__name__)
@@ -19,7 +21,7 @@ AT_ONCE = 1000
 
 def look_after(*, now: datetime | None = None) -> None:
     now = now or timezone.now()
-    for step in (record_ends, notices.notice, notices.mail, usage_store.prune):
+    for step in (record_ends, notices.notice, notices.mail, usage_store.prune, idempotency.prune):
         try:
             step(now=now)
         except Exception:  # what one of them meets does not keep the others

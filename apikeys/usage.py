@@ -19,6 +19,7 @@ from django.utils import timezone
 from apikeys import usage_store
 from apikeys.authentication import Presented
 from apikeys.usage_counts import AT_MOST, Counts, LastUse, Refused
+from emailgistics.common import series
 from emailgistics.common.clients import network_of
 from emailgistics.common.logs import get_logger
 
@@ -43,6 +44,7 @@ class Collector:
         with self._lock:
             counts = self._counts
             counts.calls.add((key_id, day, family, status // 100), 1)
+            counts.quarters.add((key_id, series.quarter_of(at)), 1)
             counts.last_uses.add(key_id, LastUse(at, presented.address, agent))
             for scope in used.scopes:
                 counts.scopes.add((key_id, str(scope)), day)

@@ -49,6 +49,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.calls: Bounded[tuple[UUID, date, str, int], int] = Bounded(int.__add__)  # family, status class
+        self.quarters: Bounded[tuple[UUID, int], int] = Bounded(int.__add__)  # of an hour: see series.py
         self.refusals: Bounded[tuple[UUID, date, str, str], Refused] = Bounded(Refused.and_also)  # reason, network
         self.scopes: Bounded[tuple[UUID, str], date] = Bounded(max)
         self.mailboxes: Bounded[tuple[UUID, UUID], date] = Bounded(max)
@@ -56,7 +57,8 @@ class Counts:
         self.last_uses: Bounded[UUID, LastUse] = Bounded(max)
 
     def tables(self) -> Iterator[Bounded[Any, Any]]:
-        yield from (self.calls, self.refusals, self.scopes, self.mailboxes, self.aliases, self.last_uses)
+        yield from (self.calls, self.quarters, self.refusals)
+        yield from (self.scopes, self.mailboxes, self.aliases, self.last_uses)
 
     def __bool__(self) -> bool:
         return any(self.tables())

@@ -16,8 +16,9 @@ from django.db.models import Model
 
 from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyRefusals, KeyScopeUse
 from apikeys.usage_counts import Counts, LastUse, Refused
-from emailgistics.common import audit
+from emailgistics.common import audit, series
 from emailgistics.common.bulk import delete_little_by_little
+from emailgistics.common.series import Kind
 from mailboxes.models import Alias, Mailbox
 
 ROWS = 200  # of one statement: databases bound its parameters
@@ -38,6 +39,7 @@ def write(counts: Counts) -> None:
             if key in keys
         ]
         _upsert(calls, once="api_key_id, day, family, status_class", add=["count"])
+        _count_calls(keys, counts.quarters)
         refusals = [
             KeyRefusals(api_key_id=key, day=day, reason=reason, network=network, count=count, last_at=last_at)
             for (key, day, reason, network), (count, last_at) in _from_few_networks(counts.refusals).items()
@@ -78,6 +80,15 @@ def _locked(ids: set[UUID]) -> dict[UUID, ApiKey]:
     """Those that there are, held until we commit. `no_key`: rows that refer to them can be added meanwhile."""
     rows = ApiKey.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
     return {key.pk: key for key in rows.only("identifier", "last_used_at")}
+
+
+def _count_calls(keys: Mapping[UUID, ApiKey], quarters: Mapping[tuple[UUID, int], int]) -> None:
+    """For statistics, which are of days in any time zone: those of KeyCalls are in UTC."""
+    calls = series.Counts()
+    for (key, quarter), count in quarters.items():
+        if key in keys:
+            calls.add(Kind.API_CALLS, subject=key, at=series.begins(quarter), times=count)
+    calls.write()
 
 
 def _write_last_uses(keys: Mapping[UUID, ApiKey], last_uses: Mapping[UUID, LastUse]) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common import env as environment
 from emailgistics.common.crypto import KeyRing
@@ -76,8 +78,12 @@ if SMTP_READER not in ("auto", "chunked", "lines"):
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 # days that it is kept who was refused, and what a rule threw away
 REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
+# days that it is kept how much mail came, and what became of it
+STATISTICS_DAYS = env.number("STATISTICS_DAYS", default=1100, at_least=90, at_most=36600)
 # where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf
 DNS_SERVERS = env.servers("DNS_SERVERS", default_port=53)
+# what other mail servers call this one: where MX records are to lead; by default the host of BASE_URL, if it is a name
+MX_HOSTNAME = env.hostname("MX_HOSTNAME", default=environment.name_in(BASE_URL))
 # 450 for a domain until `manage.py domains verify` has found its owner's word in its DNS; test domains need none
 REQUIRE_DOMAIN_VERIFICATION = env.number("REQUIRE_DOMAIN_VERIFICATION", default=0, at_least=0, at_most=1) == 1
 MAIL_CHILD_MEMORY_BYTES = env.number("MAIL_CHILD_MEMORY_BYTES", default=2 * 1024**3)
@@ -97,11 +103,19 @@ WEBHOOK_DNS_TIMEOUT_S = env.number("WEBHOOK_DNS_TIMEOUT_S", default=3)
 WEBHOOK_CONNECT_TIMEOUT_S = env.number("WEBHOOK_CONNECT_TIMEOUT_S", default=5)
 WEBHOOK_TIMEOUT_S = env.number("WEBHOOK_TIMEOUT_S", default=15)
 STOP_WITHIN_S = env.number("STOP_WITHIN_S", default=19)  # from SIGTERM until what is left is killed
+# 0: the first start of an embedded installation makes its administrator, and nothing besides
+QUICKSTART_SAMPLES = env.number("QUICKSTART_SAMPLES", default=1, at_least=0, at_most=1) == 1
 SINK_SECRET = env("SINK_SECRET", default="")  # the sample webhook's, for `webhook_sink`
 # how long after the last attempt or replay the links in a webhook's body open something
 LINK_TTL = env.duration("LINK_TTL", default="72h", at_most=timedelta(days=3660))
 # requests under /files/ of one client address, and how often 8 MiB are read for it
 FILES_PER_MINUTE = env.number("FILES_PER_MINUTE", default=600)
+
+# looks at a domain's DNS that one person asks for in the console
+DNS_LOOKS_PER_MINUTE = env.number("DNS_LOOKS_PER_MINUTE", default=20)
+
+# test mails and tests of webhooks that one person sends from the page of the first steps
+FIRST_STEPS_PER_MINUTE = env.number("FIRST_STEPS_PER_MINUTE", default=20)
 
 # --- documentation: /docs without signing in
 DOCS_PUBLIC = env.number("DOCS_PUBLIC", default=0, at_least=0, at_most=1) == 1
@@ -128,6 +142,8 @@ USAGE_DAYS = env.number("USAGE_DAYS", default=400, at_least=90, at_most=3660)
 # --- notices to system administrators: without EMAIL_URL they are in the console alone
 EMAIL_URL = env.url("EMAIL_URL", schemes=environment.MAIL_SCHEMES)
 globals().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+# who is told of alarms: docs/operations/alarms.md
+ALERT_EMAILS = [address.strip() for address in env.list("ALERT_EMAILS", default=[]) if address.strip()]
 EMAIL_TIMEOUT = 10  # seconds; a worker's child has 40 for its task
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default=f"Emailgistics <emailgistics@{urlsplit(BASE_URL).hostname}>")
 
@@ -139,6 +155,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -151,8 +168,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "emailgistics.common.requests.ApiRequestMiddleware",  # first: whatever answers under /v1 passes it
+    "emailgistics.operations.probes.ProbesMiddleware",  # first: it has nothing to do with any other
+    "emailgistics.common.requests.ApiRequestMiddleware",  # before the others: whatever answers under /v1 passes it
     "apikeys.middleware.KeyMiddleware",
+    "emailgistics.console.middleware.LanguageMiddleware",  # before all that have pages of their own for what goes wrong
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -161,6 +180,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "emailgistics.console.middleware.ConsoleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -248,7 +268,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 SWEPT_TASKS = {"mailboxes.tasks.process": {"queue": "mail"}, "webhooks.tasks.dispatch": {"queue": "webhooks"}}
-TIDYING_TASKS = {name: {"queue": "mail"} for name in ("mailboxes.tasks.tidy_up", "apikeys.tasks.look_after")}
+TIDYING_TASKS = {
+    name: {"queue": "mail"}
+    for name in ("mailboxes.tasks.tidy_up", "apikeys.tasks.look_after", "emailgistics.tasks.watch")
+}
 CELERY_TASK_ROUTES = SWEPT_TASKS | TIDYING_TASKS
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
@@ -289,9 +312,13 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
+# what the API, commands, logs and notices by e-mail are written in; pages of the console are in CONSOLE_LANGUAGE
 LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+# not LANGUAGE: that is a variable of GNU gettext, which a desktop sets for all its programs
+CONSOLE_LANGUAGE = env.language("CONSOLE_LANGUAGE", default=LANGUAGE_CODE, folder=LOCALE_PATHS[0])
 TIME_ZONE = env("TIME_ZONE", default="UTC")
-USE_I18N = False
+USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -301,7 +328,14 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic: the files come out of the ins
 # --- HTTP security
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day: the console shows mail
+SESSION_ENGINE = "emailgistics.console.session_store"
+# until one has to sign in again: in any case, by default after a working day, as the console shows mail; without a
+# request; and for keys and people
+SESSION_COOKIE_AGE = int(env.duration("SESSION_MAX", default="12h", at_most=timedelta(days=30)).total_seconds())
+SESSION_IDLE = env.duration("SESSION_IDLE", default="2h", at_most=timedelta(days=30))
+FRESH_SIGN_IN = env.duration("FRESH_SIGN_IN", default="15m", at_most=timedelta(days=1))
+# whoever signs in has to have a second factor, and reaches nothing before it is set up
+REQUIRE_TWO_FACTOR = env.number("REQUIRE_TWO_FACTOR", default=0, at_least=0, at_most=1) == 1
 CSRF_FAILURE_VIEW = "emailgistics.console.errors.csrf_failure"
 SECURE_SSL_REDIRECT = False  # the proxy in front does that; behind it every request looks like http
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
@@ -337,7 +371,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["emailgistics.common.bodies.JsonObjectParser"],
     "DEFAULT_PAGINATION_CLASS": "emailgistics.common.pagination.Pages",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "emailgistics.docs.operations.OperationSchema",
     "DEFAULT_METADATA_CLASS": "emailgistics.common.requests.Methods",
     "EXCEPTION_HANDLER": "emailgistics.common.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -358,6 +392,10 @@ SPECTACULAR_SETTINGS = {
     # ours last: it looks at what the others have made
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "emailgistics.docs.schema.finish"],
     "ENUM_NAME_OVERRIDES": {
+        "ActionEnum": "mailboxes.models.Rule.Action",
+        "BatchAction": "mailboxes.api.batch.Action",
+        "DomainDnsStatus": "mailboxes.models.Domain.DnsStatus",
+        "DnsRecordState": "mailboxes.services.dns_records.State",
         "WebhookState": "webhooks.models.Webhook.State",
         "DeliveryState": "webhooks.models.Delivery.State",
     },
@@ -368,10 +406,17 @@ SPECTACULAR_SETTINGS = {
         "docExpansion": "list",
         "defaultModelsExpandDepth": 0,
         "displayRequestDuration": True,
+        "filter": True,
+        "persistAuthorization": False,  # a key that was pasted is gone with the page
+        "requestSnippetsEnabled": True,
+        "showCommonExtensions": True,
+        "tryItOutEnabled": False,
         "validatorUrl": None,  # its badge would ask another host
     },
 }
 
+# --- watching: without a token there are no metrics, and /healthz says one word
+METRICS_TOKEN = env("METRICS_TOKEN", default="")
 LOG_FORMAT = env("LOG_FORMAT", default="text")  # text or json
 LOG_LEVEL = env("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = None
@@ -388,24 +433,9 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static(FAVICON)}],
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "emailgistics.console.forms.SignInForm"},
+    "ACCOUNT": {"navigation": [{"title": gettext_lazy("Your account"), "link": reverse_lazy("admin:account")}]},
     "DASHBOARD_CALLBACK": "emailgistics.console.dashboard.dashboard",
     "SIDEBAR": {"navigation": "emailgistics.console.navigation.sections"},
-    "STYLES": [lambda _: static("emailgistics/console.css")],
+    "STYLES": [lambda _, name=name: static(f"emailgistics/{name}.css") for name in ("console", "charts", "places")],
     "SCRIPTS": [lambda _: static("emailgistics/console.js")],
-    "COLORS": {
-        # the icon's indigo; 500 is lighter than usual, because it is text on a dark ground (WCAG 1.4.3)
-        "primary": {
-            "50": "oklch(96.2% .018 272.3)",
-            "100": "oklch(93% .034 272.8)",
-            "200": "oklch(87% .065 274)",
-            "300": "oklch(78.5% .115 274.7)",
-            "400": "oklch(72% .15 276)",
-            "500": "oklch(67.3% .182 276.9)",
-            "600": "oklch(51.1% .262 277)",
-            "700": "oklch(45.7% .24 277)",
-            "800": "oklch(39.8% .195 277.4)",
-            "900": "oklch(35.9% .144 278.7)",
-            "950": "oklch(25.7% .09 281.3)",
-        },
-    },
 }

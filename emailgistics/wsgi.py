@@ -27,6 +27,7 @@ def served() -> WSGIApplication:
     """`application`, in a process that serves it: what is counted there is written down from now on."""
     from apikeys import usage  # noqa: PLC0415 - it has models, which are there only now
 
+    watch_supervisor()  # a fork of one that imported this has not done so by importing it
     usage.start_flushing()
     return application
 

@@ -66,6 +66,7 @@ class Visitor:
         self.urls: list[str] = []  # of all requests
         self._expected_statuses: set[int] = set()
         permissions = ["clipboard-read", "clipboard-write"]
+        options = {"timezone_id": "UTC"} | options  # in which pages show dates
         self._context = browser.new_context(base_url=base_url, permissions=permissions, **options)
         self.page: Page = self._context.new_page()
         self._context.on("request", self._on_request)

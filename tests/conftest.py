@@ -25,6 +25,7 @@ settings.load_profile("suite")
 
 
 DATABASE = {"db", "transactional_db", "installation"}  # whoever has one of these fixtures is about a database
+MANY = 100_000  # emails, for tests of what a query reads
 LONG = ("installation", "fresh", "chromium", "browser")  # fixtures of files that take long
 
 
@@ -84,6 +85,28 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     ) as running:
         running.start()
         yield running
+
+
+@pytest.fixture(scope="module")
+def many(django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
+    """In a database of its own: the tests after these are not to meet what is left of so many rows."""
+    from django.db import connection
+
+    from tests.many_emails import fill
+
+    own = connection.settings_dict["NAME"]
+    name = f"{own}_many"
+    with django_db_blocker.unblock():
+        connection.close()
+        migrated.drop_postgres(name)
+        migrated.create_postgres(name, is_migrated=True)
+        connection.settings_dict["NAME"] = name
+        try:
+            yield fill(MANY)
+        finally:
+            connection.close()
+            connection.settings_dict["NAME"] = own
+            migrated.drop_postgres(name)
 
 
 @pytest.fixture

@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from emailgistics import forkserver
 from tests import environment, migrated
 from tests.shell import ROOT, Shell
 
 SAMPLE_ALIAS = "help@example.com"
 FINISH_WITHIN_S = 30
 
-# how a part is told from its command line
+# how a part is told that somebody else than the supervisor started, from its command line
 PARTS = {
     "web": r"manage\.py\0web\0",
     "smtp": r"manage\.py\0smtpd\0",
@@ -65,7 +66,7 @@ class Installation:
         self.supervisor: subprocess.Popen[bytes] | None = None
         self.redis: RedisServer | None = None
         self._folder = folder
-        self._log_path = folder / "up.log"
+        self.log_path, self._log_of_others = folder / "up.log", folder / "others.log"
         self._is_migrated = is_migrated
         self._others: list[subprocess.Popen[bytes]] = []
         self._shell = Shell(self.env)
@@ -102,14 +103,15 @@ class Installation:
     def start(self) -> None:
         """`manage.py up`, until mail and web answer; on PostgreSQL with a sample like quickstart's, and a sink."""
         self._shell.close()  # it may have to know another DATA_DIR/env
-        with self._log_path.open("ab") as log:
+        with self.log_path.open("ab") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.env, stdout=log, stderr=log
             )
         wait_for(lambda: answers(self.smtp_port) and answers(self.http_port), within_s=90, what=f"up: {self.tail()}")
         if self.on_postgres and not self._starts:
             self._provide_sample()
-        wait_for(lambda: answers(self.sink_port), within_s=60, what="the receiver")
+        if self.env.get("QUICKSTART_SAMPLES") != "0":
+            wait_for(lambda: answers(self.sink_port), within_s=60, what="the receiver")
         self._starts += 1
 
     def stop(self, *, number: int = signal.SIGTERM) -> int | None:
@@ -132,7 +134,7 @@ class Installation:
         wait_for(lambda: not list(processes_of(self.data_dir)), within_s=FINISH_WITHIN_S, what="the end of all")
 
     def log(self) -> str:
-        return self._log_path.read_text(errors="replace") if self._log_path.exists() else ""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def tail(self) -> str:
         return self.log()[-3000:]
@@ -152,9 +154,13 @@ class Installation:
         found: dict[str, list[int]] = {}
         for pid in children_of(self.supervisor.pid):
             name = part_of(pid)
-            if name:
+            if name and leads_session(pid):  # and is not what a killed one has left behind
                 found[name] = [pid, *descendants_of(pid)]
         return found
+
+    def fork_server(self) -> int | None:
+        assert self.supervisor is not None
+        return next((pid for pid in children_of(self.supervisor.pid) if name_of(pid) == forkserver.NAME), None)
 
     def processes(self, name: str) -> list[list[int]]:
         """As `pids`, every one of that name: also what runs beside the supervisor."""
@@ -170,8 +176,12 @@ class Installation:
             if process.poll() is not None:
                 self._others[index] = self._popen_other(process.args)
 
+    def log_of_others(self) -> str:
+        """Of all that `start_other` has started."""
+        return self._log_of_others.read_text(errors="replace")
+
     def _popen_other(self, command: Any) -> subprocess.Popen[bytes]:
-        with (self._folder / "others.log").open("ab") as log:
+        with self._log_of_others.open("ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
 
     def cut_database_connections(self) -> int:
@@ -369,8 +379,21 @@ def found_in(pattern: str, text: str) -> str:
 
 
 def part_of(pid: int) -> str | None:
+    if (name := name_of(pid)) in PARTS:
+        return name
     command = _read(pid, "cmdline")
     return next((name for name, pattern in PARTS.items() if re.search(pattern, command + "\0")), None)
+
+
+def name_of(pid: int) -> str:
+    return _read(pid, "comm").strip()
+
+
+def leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def children_of(pid: int) -> list[int]:

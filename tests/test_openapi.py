@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client
 from django.urls import get_resolver
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
@@ -27,15 +28,16 @@ from drf_spectacular.validation import validate_schema
 from apikeys.credentials import new_key
 from apikeys.permissions import _actions
 from apikeys.services import change_plan, revoke_api_key
+from emailgistics.common import idempotency
 from emailgistics.common.access import Scope
 from emailgistics.common.bodies import MAX_DEPTH
 from emailgistics.common.requests import MAX_BODY_BYTES
 from emailgistics.docs import events, schema, texts
 from mailboxes.models import Domain, Email, Mailbox, Rule
-from mailboxes.services import process, receive, rules
+from mailboxes.services import dns_records, process, receive, rules
 from mailboxes.services.rules import Judgement, Verdict
 from tests.apikeys.factories import client_of, make_client, make_expired_key, make_key
-from tests.factories import RAW, make_alias, make_delivery, make_mailbox, make_message, make_webhook
+from tests.factories import RAW, make_alias, make_delivery, make_domain, make_mailbox, make_message, make_webhook
 from webhooks import retry, samples, transport
 from webhooks.models import Delivery, EventBody, Webhook
 from webhooks.signing import TOLERANCE_S, headers
@@ -43,6 +45,7 @@ from webhooks.signing import TOLERANCE_S, headers
 Json = dict[str, Any]
 DOCUMENT = settings.BASE_DIR / "docs" / "openapi.yaml"
 SAMPLE = settings.BASE_DIR / "tests" / "emails" / "alternative_with_picture.eml"
+JSON = "application/json"
 PROBLEM = "application/problem+json"
 LIMIT_HEADERS = {
     "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy",
@@ -62,8 +65,17 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, operation
 
 
+def said_last(operation: Json) -> str:
+    """Its last paragraph."""
+    return str(operation["description"].rpartition("\n\n")[2])
+
+
 def bodies(operation: Json) -> Iterator[Json]:
     yield from operation.get("requestBody", {}).get("content", {}).values()
+
+
+def takes_idempotency_key(operation: Json) -> bool:
+    return any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
 
 
 # --- the file
@@ -112,8 +124,13 @@ def test_every_operation_says_who_may(document: Json) -> None:
         required = operation["x-required-scopes"]
         assert set(required) <= set(Scope.values), where
         assert all(sorted(scopes) == required for entry in operation["security"] for scopes in entry.values()), where
-        said = re.findall(r"`(\w+:\w+)`", operation["description"].rpartition("\n\n")[2])
-        assert said == required, where
+        said = re.findall(r"`(\w+:\w+)`", said_last(operation))
+        assert said == required or path.startswith("/v1/jobs"), where
+        if path.startswith("/v1/jobs"):  # by what the job does
+            assert re.search(
+                r"`webhooks:(read|write)` for a replay, `emails:write` for an erasure\.$", said_last(operation)
+            )
+            continue
         if method != "get" and path != "/v1/routing/explain":  # whose question is in a body, and changes nothing
             assert any(not scope.endswith(":read") for scope in required), where
         if not required:
@@ -132,10 +149,20 @@ def test_every_operation_says_what_goes_wrong(document: Json) -> None:
         for status, answer in answers.items():
             assert answer["description"], where
             assert "X-Request-Id" in answer["headers"], where
-            assert (answer["headers"].keys() >= LIMIT_HEADERS) is (status < "3" or status == "429"), where
-            assert ("Retry-After" in answer["headers"]) is (status == "429"), where
+            assert (answer["headers"].keys() >= LIMIT_HEADERS) is (status < "4" or status == "429"), where
+            is_in_progress = "`idempotency_in_progress`" in answer["description"]
+            assert ("Retry-After" in answer["headers"]) is (status == "429" or is_in_progress), where
+            assert ("Idempotency-Replayed" in answer["headers"]) is (status < "3" and takes_idempotency_key(operation))
+            assert is_in_progress is (status == "409" and takes_idempotency_key(operation))
             if status >= "4":
                 assert list(answer["content"]) == [PROBLEM], where
+
+
+def test_what_changes_something_takes_an_idempotency_key(document: Json) -> None:
+    takes = {(method, path) for path, method, operation in operations(document) if takes_idempotency_key(operation)}
+    may = {(method, path) for path, method, _ in operations(document) if method in ("post", "patch")}
+    assert may - takes == {("post", "/v1/routing/explain"), ("post", "/v1/webhooks/{id}/check-signature")}
+    assert takes < may
 
 
 def test_every_code_that_an_operation_names_is_in_the_table(document: Json) -> None:
@@ -225,7 +252,14 @@ def test_the_table_of_errors_is_in_it(document: Json) -> None:
 def test_the_table_of_errors_has_what_is_answered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     driven: set[tuple[int, str]] = set()
     asked = chain(
-        wrong_requests(), wrong_keys(), too_many(), refused_changes(), refused_mail(monkeypatch), faults(monkeypatch)
+        wrong_requests(),
+        wrong_keys(),
+        too_many(),
+        refused_changes(),
+        refused_mail(monkeypatch),
+        unverified(monkeypatch),
+        sent_again(monkeypatch),
+        faults(monkeypatch),
     )
     for ask in asked:
         answer = ask()
@@ -282,6 +316,8 @@ def refused_changes() -> Iterator[Ask]:
     yield partial(client.post, "/v1/aliases", body, content_type="application/json")
     yield partial(client.post, "/v1/domains", {"name": "example.com"}, content_type="application/json")
     yield partial(client.delete, f"/v1/domains/{domain_id}")
+    for condition in ('"another"', "nonsense"):
+        yield partial(client.delete, f"/v1/aliases/{alias.public_id}", headers={"If-Match": condition})
     webhook = make_webhook(mailbox=alias.mailbox, url="")
     for _ in range(2):
         answer = partial(
@@ -325,6 +361,38 @@ def refused_mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     blocked = Verdict(Rule.Action.BLOCK, rule.pk)
     monkeypatch.setattr(rules, "judge", lambda cases: [Judgement((blocked,)) for _ in cases])
     yield partial(client.post, url, RAW, content_type="message/rfc822")
+
+
+def unverified(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    verify = partial(make_client().post, f"/v1/domains/{make_domain().public_id}/verify", content_type=JSON)
+    for found in ((), None):
+        records = dns_records._Found(timezone.now(), 0.0, found, found, found)
+        monkeypatch.setattr(dns_records, "_look_at", Mock(return_value=records))
+        yield verify
+    busy = dns_records.DnsBusyError("Others are looking.")
+    monkeypatch.setattr(dns_records, "_look_at", Mock(side_effect=busy))
+    yield verify
+
+
+def sent_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    def post(name: str) -> Ask:
+        body, headers = {"name": f"{name}.example"}, {"Idempotency-Key": "one"}
+        return partial(client.post, "/v1/domains", body, content_type="application/json", headers=headers)
+
+    client = make_client()
+    assert post("one")().status_code == HTTPStatus.CREATED
+    yield post("another")
+    client = make_client()
+    operation = {"action": "delete", "id": "alias_x"}
+    for body in ({"operations": [operation] * 101}, {"operations": [operation], "atomic": True}):
+        yield partial(client.post, "/v1/aliases/batch", body, content_type="application/json")
+    with monkeypatch.context() as small:
+        small.setattr(idempotency, "SMALL_BYTES", 0)
+        small.setattr(idempotency, "MAX_LARGE_BYTES", 0)
+        yield post("large")
+    with monkeypatch.context() as busy:
+        busy.setattr(idempotency, "_hold", Mock(side_effect=idempotency.InProgressError))
+        yield post("busy")
 
 
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:

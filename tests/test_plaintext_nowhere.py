@@ -15,15 +15,19 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 
 from tests import environment, migrated
 from tests.apikeys.pages import ADD, LIST, WHOLE_KEY, filled_in, form_token
-from tests.installation import ROOT, Installation
+from tests.installation import Installation, free_ports
+from tests.shell import ROOT
 
 pytestmark = [pytest.mark.on_both, pytest.mark.long]
 
@@ -43,6 +47,8 @@ class Used:
     link_token: str = ""
     pages: list[str] = field(default_factory=list)  # that were shown later
     redis: bytes = b""  # every command that it got
+    mails: list[bytes] = field(default_factory=list)  # to the system administrators
+    backup: bytes = b""  # of the database
 
     def needles(self) -> dict[str, bytes]:
         """The part of each that is secret."""
@@ -83,11 +89,32 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
             "EMAILGISTICS_ADMIN_PASSWORD": PASSWORD,
         }
         all_used = Used(running)
-        with everything_that_redis_gets(running, all_used):
+        with everything_that_redis_gets(running, all_used), mail_to_administrators(running, all_used):
             running.start()
             use(all_used)
+            notices_are_mailed(running)
             assert running.stop() == 0
+        all_used.backup = backup_of(running)
         yield all_used
+
+
+@contextlib.contextmanager
+def mail_to_administrators(running: Installation, used: Used) -> Iterator[None]:
+    """Their mail server, which keeps what it gets."""
+
+    class Keeping:
+        async def handle_DATA(self, _: Any, __: Any, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+            used.mails.append(envelope.original_content or b"")
+            return "250 OK"
+
+    (port,) = free_ports(1)
+    controller = Controller(Keeping(), hostname="127.0.0.1", port=port)
+    controller.start()
+    running.env |= {"EMAIL_URL": f"smtp://127.0.0.1:{port}"}
+    try:
+        yield
+    finally:
+        controller.stop()
 
 
 @contextlib.contextmanager
@@ -124,7 +151,9 @@ def use(used: Used) -> None:
     scopes = ["emails:read", "webhooks:write", "emails:content"]
     form = filled_in(form_token(browser.get(ADD)), reach="all", mailboxes=None, scopes=scopes)
     (used.secrets["key of the console"],) = set(WHOLE_KEY.findall(browser.post(ADD, form)))
-    made = running.manage("apikeys", "create", "--name", "Command", "--expires", "30d", "--all-mailboxes")
+    # its last day begins soon, of which people are told
+    expires = (datetime.now(UTC) + timedelta(days=1, seconds=30)).isoformat()
+    made = running.manage("apikeys", "create", "--name", "Command", "--expires", expires, "--all-mailboxes")
     used.secrets["key of the command"] = made["key"]
     alias = running.get_json("/v1/aliases")["data"][0]["id"]
     url = f"http://127.0.0.1:{running.sink_port}/other"
@@ -151,6 +180,32 @@ def use(used: Used) -> None:
     with urllib.request.urlopen(link[0], timeout=60) as answer:
         assert answer.read() == MAIL
     used.pages += [browser.get(where) for where in ("/", LIST, ADD, "/admin/webhooks/webhook/")]
+
+
+def notices_are_mailed(running: Installation) -> None:
+    """As beat will have it done in a minute, when the last day of a key has begun."""
+    code = """
+from datetime import timedelta
+from django.contrib.auth.models import User
+from django.utils import timezone
+from apikeys import upkeep
+User.objects.filter(username="admin").update(email="admin@example.org")
+upkeep.look_after(now=timezone.now() + timedelta(minutes=1))
+"""
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=running.env, check=True, capture_output=True
+    )
+
+
+def backup_of(running: Installation) -> bytes:
+    """As operators make one: what `pg_dump` writes, or a copy by SQLite itself."""
+    if running.on_postgres:
+        command = ["pg_dump", "--inserts", migrated.url_of(running.database_name)]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+    copied = running.data_dir.parent / "backup.sqlite3"
+    with contextlib.closing(sqlite3.connect(running.database_name)) as database:
+        database.execute("VACUUM INTO ?", [str(copied)])
+    return copied.read_bytes()
 
 
 def post(running: Installation, path: str, body: Any, *, key: str) -> Any:
@@ -216,6 +271,21 @@ def test_no_page_has_it_again(used: Used) -> None:
         for what, needle in used.needles().items():
             assert needle.decode() not in page, what
     assert any(used.secrets["key of the console"][:15] in page for page in used.pages)
+
+
+def test_no_mail_to_administrators_has_it(used: Used) -> None:
+    told = b"".join(used.mails)
+    assert used.secrets["key of the command"][:15].encode() in told
+    for what, needle in used.needles().items():
+        assert needle not in told, what
+
+
+def test_no_backup_has_it(used: Used) -> None:
+    """Nor in the digits that octets become in one of PostgreSQL."""
+    assert used.secrets["key of the command"][:15].encode() in used.backup
+    for what, needle in used.needles().items():
+        assert needle not in used.backup, what
+        assert needle.hex().encode() not in used.backup, what
 
 
 @pytest.mark.on_postgres

@@ -41,7 +41,8 @@ def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
 
 
 def test_the_links_of_the_documents_lead_somewhere() -> None:
-    for path in (settings.BASE_DIR / "README.md", settings.BASE_DIR / "docs" / "verify" / "README.md"):
+    for name in ("README.md", "docs/README.md", "docs/verify/README.md"):
+        path = settings.BASE_DIR / name
         targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
         assert targets, path
         for target in targets:

@@ -218,7 +218,7 @@ def test_no_key_is_in_any_log_of_the_installation(installation: Installation, po
     key = installation.key.encode()
     assert raw_request(ports[0], path=b"/v1/emails?access_token=" + key + b"&key=" + key)[0] == 401
     assert raw_request(ports[0], b"Authorization: " + key, path=b"/v1/nowhere")[0] == 404
-    assert raw_request(ports[0], b"Authorization: Bearer " + key, path=b"/v1/emails?api_key=" + key)[0] == 200
+    assert raw_request(ports[0], b"Authorization: Bearer " + key, path=b"/v1/emails?api_key=" + key)[0] == 400
     log = installation.log()
     assert "Unauthorized: /v1/emails" in log
     assert key.decode()[16:] not in log

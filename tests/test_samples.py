@@ -1,7 +1,7 @@
 """What integrators write down from the documentation, run against a real installation: only the address of the API, the
 key and the ids are other ones.
 
-The Node.js sample runs on `stand_ins/axios`, a few lines on fetch.
+The Node.js sample runs on axios itself, in its build for browsers, which needs no other package and sends with fetch.
 """
 
 import http.client
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests import environment
 from tests.installation import Installation, free_ports, send_octets, simple_mail
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
+PACKAGES = Path(__file__).resolve().parent / "vendor" / "npm"
 DOMAIN = "samples.example"
 
 
@@ -127,13 +129,56 @@ def test_http_creates_an_alias(installation: Installation, domain_id: str) -> No
 
 
 def test_node_creates_an_alias(installation: Installation, domain_id: str) -> None:
-    node = tool("node")
-    stand_ins = {"NODE_PATH": str(SAMPLES / "stand_ins")}
-    made = run(installation, node, "create_alias.js", domain_id, "billing", **stand_ins)["alias"]
+    command = (tool("node"), "--conditions=browser", "create_alias.js")
+    made = run(installation, *command, domain_id, "billing", NODE_PATH=str(PACKAGES))["alias"]
     assert (made["address"], made["domain_id"], made["active"]) == (f"billing@{DOMAIN}", domain_id, True)
     installation.send(simple_mail("To the alias that Node made"), to=f"billing@{DOMAIN}")
-    refused = run(installation, node, "create_alias.js", "dom_123", "billing", **stand_ins)
+    refused = run(installation, *command, "dom_123", "billing", NODE_PATH=str(PACKAGES))
     assert (refused["status"], refused["body"]["code"]) == (404, "not_found")
+
+
+def test_http_configures_a_webhook(installation: Installation, domain_id: str) -> None:
+    alias = curl(installation, "post", "/aliases", json.dumps({"domain_id": domain_id, "name": "configured"}))
+    body = (
+        f'{{\n"alias_id": "{alias["id"]}",\n"url": "https://your-app.com/webhook",\n'
+        '"headers": {\n"X-Custom-Header": "value"\n}\n}'
+    )
+    headers = {"Authorization": f"Bearer {installation.key}", "Content_Type": "application/json"}
+    status, made = spoken(installation, "POST", "/v1/webhooks", body, **headers)
+    assert status == 201
+    assert (made["alias_id"], made["url"], made["state"]) == (alias["id"], "https://your-app.com/webhook", "active")
+
+
+def test_curl_reads_statistics(installation: Installation, domain_id: str) -> None:
+    installation.send(simple_mail("To be counted"), to=f"inbox@{DOMAIN}")
+    found = curl(installation, "get", "/statistics")
+    assert found["totals"]["received"] >= 1
+    assert found["interval"] == "day"
+    assert sum(row["received"] for row in found["data"]) == found["totals"]["received"]
+
+
+def test_http_sends_a_batch_without_a_content_type(installation: Installation, domain_id: str) -> None:
+    alias = curl(installation, "post", "/aliases", json.dumps({"domain_id": domain_id, "name": "to-be-changed"}))
+    create = {"action": "create", "data": {"domain_id": domain_id, "name": "made-in-a-batch"}}
+    update = {"action": "update", "data": {"id": alias["id"], "description": "Changed in a batch"}}
+    body = json.dumps({"operations": [create, update]}, indent=2)
+    status, answer = spoken(installation, "POST", "/v1/aliases/batch", body, Authorization=f"Bearer {installation.key}")
+    assert status == 200
+    assert [(result["index"], result["status"]) for result in answer["results"]] == [(0, 201), (1, 200)]
+    made, changed = (result["data"] for result in answer["results"])
+    assert made["address"] == f"made-in-a-batch@{DOMAIN}"
+    assert changed == alias | {"description": "Changed in a batch"}
+    assert curl(installation, "get", f"/aliases/{alias['id']}") == changed
+    body = json.dumps({"operations": [create]})
+    status, answer = spoken(installation, "POST", "/v1/aliases/batch", body, Authorization=f"Bearer {installation.key}")
+    assert (status, answer["results"][0]["error"]["code"]) == (207, "address_unavailable")
+
+
+def test_the_headers_that_say_what_is_left_are_numbers(installation: Installation) -> None:
+    printed = run(installation, sys.executable, "list_domains.py")
+    told = {name: int(value) for name, value in printed["limits"].items()}
+    assert 0 < told["Remaining"] < told["Limit"] == curl(installation, "get", "/me")["limits"]["hour"]
+    assert 0 < told["Reset"] - time.time() <= 3601
 
 
 def test_a_webhook_is_made_and_its_delivery_verified_by_the_documented_function(

@@ -5,21 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from apikeys import console, presets, use
+from apikeys import console, use, words
 from apikeys.admin.frame import KeyPages
-from apikeys.forms import AT, RevokeForm, minute_of
+from apikeys.forms import AT, EndForm, RevokeForm, minute_of
 from apikeys.models import ApiKey
 from apikeys.services import KeyEndedError, revoke_api_key, schedule_revocation
 from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
+
+FIELD_OF = {"revoke_at": "at", "reason": "reason"}  # where an error of the service is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ def outliving(key: ApiKey) -> list[Outliving]:
 
 
 class EndingPages(KeyPages):
+    def get_urls(self) -> list[URLPattern]:
+        page = path("<path:object_id>/end/", self.admin_site.admin_view(self.end_view), name="apikeys_apikey_end")
+        return [page, *super().get_urls()]
+
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
@@ -60,7 +68,7 @@ class EndingPages(KeyPages):
             return self._not_there(request, object_id)
         now = timezone.now()
         if key.standing(now) is ApiKey.Standing.REVOKED:
-            self.message_user(request, f"{key} was revoked before; that is final.")
+            self.message_user(request, _("%(key)s was revoked before; that is final.") % {"key": key})
             return redirect("admin:apikeys_apikey_change", key.pk)
         if "call_off" in request.POST:
             return self._call_off(request, key)
@@ -74,16 +82,63 @@ class EndingPages(KeyPages):
         return self._page(
             request,
             "apikeys/revoke.html",
-            title=f"Delete {key.name}?",
+            title=_("Delete %(name)s?") % {"name": key.name},
             form=form,
             original=key,
             outliving=left,
             to_pause=form["pause"].value() or [],
-            time_zone=settings.TIME_ZONE,
+            time_zone=timezone.get_current_timezone_name(),
             calls=use.by_day([key], days=use.IN_LIST_DAYS, now=now)[key.pk].words(),
             **console.facts_of(key, now=now),
             **(extra_context or {}),
         )
+
+    def end_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Moves a revocation that has not come, or calls it off. Nothing on this page ends the key now."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        key = self._key(request, object_id)
+        if key is None:
+            return self._not_there(request, object_id)
+        now = timezone.now()
+        if not console.is_scheduled(key, now=now):
+            self.message_user(
+                request, _("%(key)s is not to be revoked at a time to come.") % {"key": key}, messages.WARNING
+            )
+            return redirect("admin:apikeys_apikey_change", key.pk)
+        if "call_off" in request.POST:
+            return self._call_off(request, key)
+        initial = {"at": key.revoke_at and minute_of(key.revoke_at), "reason": key.revoke_reason}
+        form = EndForm(request.POST if request.method == "POST" else None, initial=initial)
+        if form.is_valid() and (answer := self._move(request, key, form)):
+            return answer
+        return self._page(
+            request,
+            "apikeys/end.html",
+            title=_("When %(name)s ends") % {"name": key.name},
+            form=form,
+            original=key,
+            key=key,
+            time_zone=timezone.get_current_timezone_name(),
+            **console.status_of(key, now=now),
+        )
+
+    def _move(self, request: HttpRequest, key: ApiKey, form: EndForm) -> HttpResponseBase | None:
+        """None: the form says why not."""
+        at, reason = form.cleaned_data["at"], form.cleaned_data["reason"]
+        try:
+            with transaction.atomic():
+                person, address = self._person(request), client_address(request)
+                schedule_revocation(key, at=at, by=person, reason=reason, address=address)
+                self.log_change(request, key, f"To be revoked {words.instant(at)}.")
+        except RefusedError as refused:
+            form.add_error(FIELD_OF.get(refused.field or ""), refused.message)
+            return None
+        except KeyEndedError as ended:
+            self.message_user(request, ended.message, messages.ERROR)
+        else:
+            self.message_user(request, _("%(key)s will be revoked %(at)s.") % {"key": key, "at": words.instant(at)})
+        return redirect("admin:apikeys_apikey_change", key.pk)
 
     def _revoke(self, request: HttpRequest, key: ApiKey, form: RevokeForm, now: datetime) -> HttpResponseBase | None:
         """None: the form says why not."""
@@ -97,18 +152,23 @@ class EndingPages(KeyPages):
                 else:
                     schedule_revocation(key, at=at, **how)
                 paused = sum(kind.pause(key, form.cleaned_data["pause"]) for kind in outlivings)
-                self.log_change(request, key, f"To be revoked at {at.isoformat()}." if at else "Revoked.")
+                self.log_change(request, key, f"To be revoked {words.instant(at)}." if at else "Revoked.")
         except RefusedError as refused:
-            form.add_error("at" if refused.field == "revoke_at" else None, refused.message)
+            form.add_error(FIELD_OF.get(refused.field or ""), refused.message)
             return None
         except KeyEndedError as ended:
             form.add_error(None, ended.message)
             return None
-        when = f"will be revoked {presets.instant(at)}" if at else "is revoked"
-        told = f" {paused} webhook{'' if paused == 1 else 's'} of it paused." if paused else ""
-        self.message_user(
-            request, f"{key} {when}: every call with it answers 401 from {'then' if at else 'now'} on.{told}"
-        )
+        if at:
+            said = _("%(key)s will be revoked %(at)s: every call with it answers 401 from then on.") % {
+                "key": key,
+                "at": words.instant(at),
+            }
+        else:
+            said = _("%(key)s is revoked: every call with it answers 401 from now on.") % {"key": key}
+        told = ngettext("%(count)s webhook of it paused.", "%(count)s webhooks of it paused.", paused) if paused else ""
+        told = told and told % {"count": paused}
+        self.message_user(request, " ".join(filter(None, (said, told))))
         return redirect("admin:apikeys_apikey_changelist")
 
     def _call_off(self, request: HttpRequest, key: ApiKey) -> HttpResponseBase:
@@ -119,5 +179,5 @@ class EndingPages(KeyPages):
         except KeyEndedError as ended:
             self.message_user(request, ended.message, messages.ERROR)
         else:
-            self.message_user(request, f"{key} goes on until it expires.")
+            self.message_user(request, _("%(key)s goes on until it expires.") % {"key": key})
         return redirect("admin:apikeys_apikey_change", key.pk)

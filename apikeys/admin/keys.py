@@ -12,33 +12,38 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import display
 
-from apikeys import console, presets, use
+from apikeys import console, use, words
 from apikeys.admin.ending import EndingPages, outliving
 from apikeys.admin.making import MakingPages
 from apikeys.admin.planning import PlanPages
 from apikeys.models import ApiKey, ApiKeyMailbox, ApiKeyQuerySet
 from apikeys.plans import limits_of
 from emailgistics.common.admin import ConsoleChangeList, without_keys
+from emailgistics.common.instants import instant
 
 NAMED_IN_LIST = 2  # mailboxes, scopes
 SEARCH = "q"
 CUT = "cut"  # said by the page's script: it cut a pasted key before it was sent
-PASTED = "You pasted a whole key: treat it as leaked if it left a safe place. Only its identifier was searched for."
+PASTED = gettext_lazy(
+    "You pasted a whole key: treat it as leaked if it left a safe place. Only its identifier was searched for."
+)
 
 
 class StandingFilter(admin.SimpleListFilter):
-    title = "status"
+    title = gettext_lazy("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*ApiKey.Standing.choices, ("all", "All")]
+        return [*((value, str(label)) for value, label in ApiKey.Standing.choices), ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Any:
         first, *others = super().choices(changelist)
-        yield {**first, "display": "Not revoked"}
+        yield {**first, "display": _("Not revoked")}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
@@ -72,7 +77,7 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
     )  # fmt: skip
     list_filter = (StandingFilter,)
     search_fields = ("name", "identifier")
-    search_help_text = "Name, identifier or a whole key"
+    search_help_text = gettext_lazy("Name, identifier or a whole key")
     ordering: ClassVar = (F("revoked_at").desc(nulls_first=True), "-id")
     actions = None
     list_fullwidth = True
@@ -94,21 +99,21 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ConsoleChangeList]:  # noqa: ARG002
         return KeyList
 
-    @admin.display(description="Name", ordering="name")
+    @admin.display(description=gettext_lazy("Name"), ordering="name")
     def shown_name(self, key: ApiKey) -> str:
         return format_html('{}<br><code class="ak-id">{}</code>', key.name, key.identifier)
 
-    @display(description="Status", label=console.STANDING_LABELS)  # type: ignore[untyped-decorator]  # unfold has no types
+    @display(description=gettext_lazy("Status"), label=console.STANDING_LABELS)  # type: ignore[untyped-decorator]  # unfold has no types
     def standing(self, key: ApiKey) -> tuple[str, str]:
         standing = key.standing(timezone.now())
-        return standing.value, standing.label
+        return standing.value, str(standing.label)
 
-    @admin.display(description="Scopes")
+    @admin.display(description=gettext_lazy("Scopes"))
     def shown_scopes(self, key: ApiKey) -> str:
         short = console.scopes_in_short(key.scopes, named=NAMED_IN_LIST)
         return format_html('<span title="{}">{}</span>', ", ".join(key.scopes), short)
 
-    @admin.display(description="Mailboxes")
+    @admin.display(description=gettext_lazy("Mailboxes"))
     def shown_mailboxes(self, key: ApiKey) -> str:
         row: Any = key  # as get_queryset made it
         short = console.mailboxes_in_short(
@@ -116,44 +121,54 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
         )
         if not key.networks:
             return short
-        place = presets.in_short(key.networks, named=1)
+        place = words.in_short(key.networks, named=1)
         all_places = ", ".join(key.networks)
-        return format_html('{}<br><span class="ak-hint" title="{}">only from {}</span>', short, all_places, place)
+        return format_html(
+            '{}<br><span class="ak-hint" title="{}">{}</span>',
+            short,
+            all_places,
+            _("only from %(networks)s") % {"networks": place},
+        )
 
-    @admin.display(description="Expires", ordering="expires_at")
+    @admin.display(description=gettext_lazy("Expires"), ordering="expires_at")
     def expires(self, key: ApiKey) -> str:
         now = timezone.now()
         ended_at = key.revoked_at or key.revoke_at
         if ended_at:
-            verb = "revoked" if ended_at <= now else "will be revoked"
-            return _dated(key.ends_at, f"{verb} {presets.from_now(ended_at, now)}")
-        return _dated(key.expires_at, presets.from_now(key.expires_at, now))
+            told = _("revoked %(when)s") if ended_at <= now else _("will be revoked %(when)s")
+            return _dated(key.ends_at, told % {"when": words.from_now(ended_at, now)})
+        return _dated(key.expires_at, words.from_now(key.expires_at, now))
 
-    @admin.display(description="Last used", ordering=F("last_used_at").desc(nulls_last=True))
+    @admin.display(description=gettext_lazy("Last used"), ordering=F("last_used_at").desc(nulls_last=True))
     def last_used(self, key: ApiKey) -> str:
         if key.last_used_at is None:
-            return "never"
-        address = key.last_used_address or "an unknown address"
+            return _("never")
+        address = key.last_used_address or _("an unknown address")
         return format_html(
             '<span title="{}" class="ak-nowrap">{}<span class="ak-hint ak-narrow">{}</span></span>',
-            f"{presets.instant(key.last_used_at)}, from {address}, {key.last_used_agent or 'no user agent'}",
-            presets.from_now(key.last_used_at, timezone.now()),
+            _("%(at)s, from %(address)s, %(agent)s")
+            % {
+                "at": words.instant(key.last_used_at),
+                "address": address,
+                "agent": key.last_used_agent or _("no user agent"),
+            },
+            words.from_now(key.last_used_at, timezone.now()),
             address,
         )
 
-    @admin.display(description="14 days")
+    @admin.display(description=gettext_lazy("14 days"))
     def used(self, key: ApiKey) -> str:
         row: Any = key  # as KeyList made it
-        return render_to_string("apikeys/_sparkline.html", use.sparkline(row.days))
+        return render_to_string("partials/_sparkline.html", {"spark": use.sparkline(row.days)})
 
-    @admin.display(description="Plan", ordering="rate_plan")
+    @admin.display(description=gettext_lazy("Plan"), ordering="rate_plan")
     def plan(self, key: ApiKey) -> str:
         limits = limits_of(key)
         return format_html(
-            '<span title="{}">{}<br><span class="ak-hint">{}/h</span></span>',
+            '<span title="{}">{}<br><span class="ak-hint">{}</span></span>',
             console.limits_in_short(limits),
             key.get_rate_plan_display(),
-            f"{limits.hour:,}",
+            _("%(hour)s/h") % {"hour": f"{limits.hour:,}"},
         )
 
     @method_decorator(sensitive_post_parameters(SEARCH))
@@ -162,7 +177,7 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
             return self._search(request)
         if without_keys(request.GET):
             self.message_user(request, PASTED, messages.WARNING)
-        response: HttpResponse = super().changelist_view(request, {"title": "API Access", **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(request, {"title": _("API Access"), **(extra_context or {})})
         if (
             isinstance(response, TemplateResponse)
             and response.context_data
@@ -215,10 +230,4 @@ class ApiKeyAdmin(MakingPages, EndingPages, PlanPages):
 
 
 def _dated(at: Any, hint: str) -> str:
-    local = presets.instant(at)
-    return format_html(
-        '<span title="{}"><span class="ak-nowrap">{}</span><br><span class="ak-hint">{}</span></span>',
-        local,
-        local.partition(",")[0],
-        hint,
-    )
+    return format_html('{}<br><span class="ak-hint">{}</span>', instant(at, style="DATE_FORMAT"), hint)

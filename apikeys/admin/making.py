@@ -10,9 +10,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from apikeys import console, presets
+from apikeys import console, presets, words
 from apikeys.admin.frame import KeyPages
 from apikeys.forms import KeyForm, RotateForm
 from apikeys.models import ApiKey
@@ -21,6 +22,7 @@ from apikeys.services import KeyEndedError, create_api_key
 from emailgistics.common import one_use
 from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
+from mailboxes.addresses import shown
 
 PURPOSE = "apikey"  # of the one-use tokens
 TAKE = "take"  # the buttons that fill in a preset, where no script does
@@ -48,7 +50,15 @@ class MakingPages(KeyPages):
         if request.method == "POST" and TAKE not in request.POST:
             return self._generate(request)
         filled = console.typed_so_far(request.POST) if request.method == "POST" else {}
-        taken = presets.BY_SLUG.get(request.POST.get(TAKE) or request.GET.get("preset", ""))
+        asked = request.POST.get(TAKE) or request.GET.get("preset", "")
+        taken = presets.BY_SLUG.get(asked)
+        if asked and taken is None:
+            known = words.listed(list(presets.BY_SLUG))
+            told = _("There is no preset %(asked)s, so none was filled in; there are %(known)s.") % {
+                "asked": shown(asked),
+                "known": known,
+            }
+            self.message_user(request, told, messages.WARNING)
         return self._form(request, KeyForm(initial=filled | (console.filled_by(taken) if taken else {})))
 
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -87,7 +97,7 @@ class MakingPages(KeyPages):
             assert old is not None
             return self._ended(request, old)
         shown = console.shown_once(key, plaintext, old=old, now=timezone.now())
-        return self._page(request, "apikeys/made.html", title="Key generated", key=key, **shown)
+        return self._page(request, "apikeys/made.html", title=_("Key generated"), key=key, **shown)
 
     def _make(self, request: HttpRequest, form: KeyForm, token: str, old: ApiKey | None) -> tuple[ApiKey, str]:
         person, address = self._person(request), client_address(request)
@@ -107,9 +117,9 @@ class MakingPages(KeyPages):
         return self._page(
             request,
             "apikeys/add.html",
-            title=f"Rotate {old.name}" if old else "Add Key",
+            title=_("Rotate %(name)s") % {"name": old.name} if old else _("Add Key"),
             old=old,
-            verb="Rotate Key" if old else "Generate Key",
+            verb=_("Rotate Key") if old else _("Generate Key"),
             action=_address("rotate", old) if old else reverse("admin:apikeys_apikey_add"),
             back=_address("change", old) if old else reverse("admin:apikeys_apikey_changelist"),
             token=one_use.new_token(user_id=request.user.pk, purpose=_purpose(old)),
@@ -121,13 +131,13 @@ class MakingPages(KeyPages):
             request,
             "apikeys/already_made.html",
             status=409,
-            title="This key was made already",
+            title=_("This key was made already"),
             made=made,
             key=ApiKey.objects.filter(identifier=made).first(),
         )
 
     def _ended(self, request: HttpRequest, old: ApiKey) -> HttpResponseBase:
-        self.message_user(request, f"{old} has ended: add a new key.", messages.WARNING)
+        self.message_user(request, _("%(key)s has ended: add a new key.") % {"key": old}, messages.WARNING)
         return redirect("admin:apikeys_apikey_change", old.pk)
 
     def preview_view(self, request: HttpRequest) -> JsonResponse:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apikeys import console
 from apikeys.admin.frame import KeyPages
@@ -36,7 +37,7 @@ class PlanPages(KeyPages):
         return self._page(
             request,
             "apikeys/plan.html",
-            title=f"Plan of {key.name}",
+            title=_("Plan of %(name)s") % {"name": key.name},
             form=form,
             original=key,
             key=key,
@@ -63,5 +64,9 @@ class PlanPages(KeyPages):
         except ConflictError as ended:
             self.message_user(request, ended.message, messages.ERROR)
         else:
-            self.message_user(request, f"{key} may make {console.limits_in_short(limits_of(key))} from now on.")
+            self.message_user(
+                request,
+                _("%(key)s may make %(limits)s from now on.")
+                % {"key": key, "limits": console.limits_in_short(limits_of(key))},
+            )
         return redirect("admin:apikeys_apikey_change", key.pk)

@@ -28,6 +28,10 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     name = serializers.CharField()
     expires_at = InstantField()
     revoke_at = InstantField(allow_null=True, help_text="it is revoked then, before it expires; null: it is not")
+    status = serializers.SerializerMethodField(
+        help_text="expires_soon: within 14 days, as a key made for fewer does from the start, or revoked within them"
+    )
+    last_used_at = InstantField(allow_null=True, help_text="written down every few seconds; null: never")
     scopes = serializers.ListField(child=serializers.CharField())
     all_mailboxes = serializers.BooleanField(help_text="all mailboxes, also future ones; then mailboxes is empty")
     mailboxes = serializers.SerializerMethodField()
@@ -37,6 +41,10 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     plan = serializers.CharField(source="rate_plan")
     limits = serializers.SerializerMethodField(help_text="requests a minute, an hour, a day")
     server_time = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=ApiKey.Standing.values))
+    def get_status(self, key: ApiKey) -> str:
+        return key.standing(timezone.now()).value
 
     @extend_schema_field(AllowedMailboxSerializer(many=True))
     def get_mailboxes(self, key: ApiKey) -> Any:

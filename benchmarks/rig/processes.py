@@ -37,7 +37,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """A process and all below it, each with a word or two of its command."""
+    """A process and all below it, each with the name that it gave itself or a word or two of its command."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -46,10 +46,17 @@ def descendants(pid: int) -> dict[int, str]:
     found, todo = {}, [pid]
     while todo:
         one = todo.pop()
-        command = Path(f"/proc/{one}/cmdline").read_bytes().decode().split("\0")
-        found[one] = " ".join(word for word in command[1:] if word and not word.startswith("-"))[:40]
+        found[one] = _name(one)
         todo += children.get(one, [])
     return found
+
+
+def _name(pid: int) -> str:
+    name = Path(f"/proc/{pid}/comm").read_text().strip()
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    if name not in Path(command[0]).name:  # the parts of `up` are forks, with its command
+        return name
+    return " ".join(word for word in command[1:] if word and not word.startswith("-"))[:40]
 
 
 def pss_kib(pid: int) -> int:

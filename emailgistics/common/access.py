@@ -8,29 +8,42 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Q, QuerySet, TextChoices
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common import footprint
 from emailgistics.common.errors import DomainError
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser, AnonymousUser, User
+    from django.contrib.auth.models import User
     from rest_framework.request import Request
 
 
 class Scope(TextChoices):
-    DOMAINS_READ = "domains:read", "See domains"
-    DOMAINS_WRITE = "domains:write", "Create, change and delete domains"
-    MAILBOXES_READ = "mailboxes:read", "See mailboxes"
-    MAILBOXES_WRITE = "mailboxes:write", "Create, change and delete mailboxes"
-    ALIASES_READ = "aliases:read", "See aliases"
-    ALIASES_WRITE = "aliases:write", "Create, change and delete aliases"
-    WEBHOOKS_READ = "webhooks:read", "See webhooks and their deliveries"
-    WEBHOOKS_WRITE = "webhooks:write", "Create, change and delete webhooks"
-    EMAILS_READ = "emails:read", "See the email log: envelope, subject, dates, states"
-    EMAILS_CONTENT = "emails:content", "Read what emails say: bodies, attachments, raw"
-    EMAILS_SUBMIT = "emails:submit", "Hand in mail over HTTP"
-    EMAILS_WRITE = "emails:write", "Delete and replay emails"
-    STATISTICS_READ = "statistics:read", "See usage statistics"
+    DOMAINS_READ = "domains:read", gettext_lazy("See domains")
+    DOMAINS_WRITE = "domains:write", gettext_lazy("Create, change and delete domains")
+    MAILBOXES_READ = "mailboxes:read", gettext_lazy("See mailboxes")
+    MAILBOXES_WRITE = "mailboxes:write", gettext_lazy("Create, change and delete mailboxes")
+    ALIASES_READ = "aliases:read", gettext_lazy("See aliases")
+    ALIASES_WRITE = "aliases:write", gettext_lazy("Create, change and delete aliases")
+    WEBHOOKS_READ = "webhooks:read", gettext_lazy("See webhooks and their deliveries")
+    WEBHOOKS_WRITE = "webhooks:write", gettext_lazy("Create, change and delete webhooks")
+    EMAILS_READ = "emails:read", gettext_lazy("See the email log: envelope, subject, dates, states")
+    EMAILS_CONTENT = "emails:content", gettext_lazy("Read what emails say: bodies, attachments, raw")
+    EMAILS_SUBMIT = "emails:submit", gettext_lazy("Hand in mail over HTTP")
+    EMAILS_WRITE = "emails:write", gettext_lazy("Delete and replay emails")
+    STATISTICS_READ = "statistics:read", gettext_lazy("See usage statistics")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, as people read of it later; with its key, if it is one."""
+
+    name: str = ""
+    key_id: UUID | None = None
+
+
+NOBODY = Actor()
+OPERATOR = Actor("an operator")  # whoever is at the shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Principal:
     """An authenticated caller: one API key.
 
     `scopes` is already widened (write includes read of the same resource). `mailbox_ids` is the allowlist without
-    deleted mailboxes, and says nothing when `all_mailboxes` is set.
+    deleted mailboxes, `domain_ids` are the domains that they are in; both say nothing when `all_mailboxes` is set.
     """
 
     key_id: UUID
@@ -46,6 +59,11 @@ class Principal:
     scopes: frozenset[Scope]
     all_mailboxes: bool
     mailbox_ids: frozenset[UUID]
+    domain_ids: frozenset[UUID]
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(f"the key {self.identifier}", self.key_id)
 
     def may(self, *required: Scope) -> bool:
         """Whether it has all of them; then the request has made use of them."""
@@ -68,13 +86,6 @@ def require_all_mailboxes(caller: Principal) -> None:
 
 
 SYSTEM_ADMINISTRATORS = "System administrators"  # the group; superusers are, too
-
-
-def is_system_administrator(user: "AbstractUser | AnonymousUser") -> bool:
-    """Whether a person may do everything in the console."""
-    if not (user.is_authenticated and user.is_active):
-        return False
-    return bool(user.is_superuser) or user.groups.filter(name=SYSTEM_ADMINISTRATORS).exists()
 
 
 def system_administrators() -> "QuerySet[User]":

@@ -19,4 +19,5 @@ class CommonConfig(AppConfig):
         post_migrate.connect(append_only.after_migrate, sender=self)
         connection_created.connect(append_only.on_connection)
         register_column(SealedColumn("common.KeptKey", "sealed", "kept derived keys"))
+        register_column(SealedColumn("common.KeptAnswer", "sealed", "kept answers"))
         register(Use(ENCRYPTION, "derived keys (links, tombstones)", derived_keys.unkept_by_number, REMEDY))

@@ -1,6 +1,6 @@
 """The audit log: what was done to keys and the like, by whom, from where. Only ever added to; triggers see to that.
 
-Ids, identifiers and numbers: never an address of mail, never a secret.
+Ids, identifiers and numbers, and the reason that somebody gave: of itself never an address of mail, never a secret.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,6 +19,8 @@ from emailgistics.common.requests import BODY_TOO_LARGE, JSON_TYPE, MAX_BODY_BYT
 
 MAX_DEPTH = 32  # levels of a body; whatever looks into one by recursion stays far from Python's limit
 MAX_REFERENCES = 100  # ids in one list of a body
+OBJECT = 'Send one JSON object, such as {"name": "value"}.'
+NO_UTF_8 = "The body is not UTF-8, or has half a surrogate pair in it: encode it as UTF-8, and escape whole pairs."
 TOO_DEEP = f"The JSON is nested too deeply: at most {MAX_DEPTH} levels."
 
 
@@ -54,15 +56,15 @@ class JsonObjectParser(BaseParser):
                 # half a surrogate pair, written as an escape: nothing can store it, and no answer could repeat it
                 json.dumps(parsed, ensure_ascii=False).encode()
         except json.JSONDecodeError as error:
-            raise exceptions.ParseError(f"The body is not JSON: {error}.") from error
+            raise exceptions.ParseError(f"The body is not JSON: {error}. {OBJECT}") from error
         except UnicodeError as error:
-            raise exceptions.ParseError("The body is not UTF-8, or has half a surrogate pair in it.") from error
+            raise exceptions.ParseError(NO_UTF_8) from error
         except ValueError as error:  # more digits than Python reads
-            raise exceptions.ParseError("A number in the body is too long.") from error
+            raise exceptions.ParseError("A number in the body is too long: write it with fewer digits.") from error
         except RecursionError as error:
             raise exceptions.ParseError(TOO_DEEP) from error
         if not isinstance(parsed, dict):
-            raise exceptions.ValidationError("The body is a JSON object: {…}.")
+            raise exceptions.ValidationError(f"The body is no JSON object. {OBJECT}")
         _refuse_depth(parsed)
         return parsed
 
@@ -74,28 +76,33 @@ def body_of(request: Request) -> dict[str, Any]:
     return body if type(body) is dict else {}
 
 
-def find_in_body(rows: QuerySet[Row], request: Request, name: str) -> Row | None:
+def find_in(body: Mapping[str, Any], rows: QuerySet[Row], name: str) -> Row | None:
     """The row whose id the body gives under that name; None when it gives none. Raises NotFoundError.
 
-    Views ask before they validate anything else: whatever else is wrong, an id that may not be seen is a 404.
+    Asked for before anything else is validated: whatever else is wrong, an id that may not be seen is a 404.
     """
-    given = body_of(request).get(name)
-    return None if given is None else find(rows, given if isinstance(given, str) else "")
+    given = body.get(name)
+    return None if given is None else find(rows, given if isinstance(given, str) else "", field=name)
 
 
-def find_many_in_body(rows: QuerySet[Row], request: Request, name: str) -> list[Row]:
+def find_many_in(body: Mapping[str, Any], rows: QuerySet[Row], name: str) -> list[Row]:
     """The rows whose ids the body lists under that name, in the order there. Raises NotFoundError.
 
     What is no list of at most MAX_REFERENCES is told of later: that is a matter of form.
     """
-    given = body_of(request).get(name)
+    given = body.get(name)
     if not isinstance(given, list) or len(given) > MAX_REFERENCES:
         return []
-    return find_many(rows, [one if isinstance(one, str) else "" for one in given])
+    return find_many(rows, [one if isinstance(one, str) else "" for one in given], field=name)
 
 
-def values_in_body(
-    request: Request,
+def values_in_body(request: Request, serializer: "type[BodySerializer]", **more: Any) -> dict[str, Any]:
+    """`values_in` of the request's body."""
+    return values_in(body_of(request), serializer, **more)
+
+
+def values_in(
+    body: Mapping[str, Any],
     serializer: "type[BodySerializer]",
     *,
     current: Mapping[str, Any] | None = None,
@@ -108,9 +115,9 @@ def values_in_body(
     the rows that the caller may see, many_references those that name several; they are looked for first of all. Raises
     NotFoundError, ValidationError.
     """
-    found: dict[str, Any] = {name: find_in_body(rows, request, name) for name, rows in (references or {}).items()}
-    found |= {name: find_many_in_body(rows, request, name) for name, rows in (many_references or {}).items()}
-    checked = serializer(data=body_of(request), context={"current": current or {}, "found": found})
+    found: dict[str, Any] = {name: find_in(body, rows, name) for name, rows in (references or {}).items()}
+    found |= {name: find_many_in(body, rows, name) for name, rows in (many_references or {}).items()}
+    checked = serializer(data=body, context={"current": current or {}, "found": found})
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
 
@@ -149,6 +156,14 @@ class Whole(serializers.IntegerField):
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
+
+
+class Choice(serializers.ChoiceField):
+    """One of some texts; which, is said to who gives another."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        self.error_messages["invalid_choice"] = f"This is one of {', '.join(map(str, self.choices))}."
 
 
 class Reference(serializers.CharField):
@@ -191,9 +206,12 @@ class Unchanged(serializers.CharField):
 # sent back as it was read, so that a client can put what it got. `context["current"]` is the JSON of the resource as it
 # is, when there is one.
 class BodySerializer(serializers.Serializer[Any]):
+    default_error_messages: ClassVar = {"invalid": "This is an object, such as {{…}}."}
+
     # what is shown and cannot be changed, with what to do instead
     FIXED: ClassVar[Mapping[str, str]] = {}
-    # what is shown and changes by itself: sent back it is passed over, for it may be another by now
+    # what is shown and changes by itself: sent back with what was read, its id too, it is passed over, for it may be
+    # another by now. Sent without, somebody wants to set it, and is told that it cannot be.
     IGNORED: ClassVar[frozenset[str]] = frozenset()
 
     def to_internal_value(self, data: Any) -> Any:
@@ -201,8 +219,9 @@ class BodySerializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             # an object inside the body has no fields but its own
             current: Mapping[str, Any] = self.context.get("current", {}) if self.parent is None else {}
+            passed_over = self.IGNORED if "id" in data else frozenset[str]()
             for name, value in data.items():
-                if name in self.fields or (name in current and (name in self.IGNORED or current[name] == value)):
+                if name in self.fields or (name in current and (name in passed_over or current[name] == value)):
                     continue
                 errors[name] = [_fixed(name, self) if name in current else _unknown(list(self.fields))]
         try:
@@ -230,14 +249,14 @@ def _read(stream: IO[Any]) -> bytes:
         while piece := stream.read(MAX_BODY_BYTES + 1 - len(octets)):
             octets += piece
     except UnreadablePostError as error:
-        raise exceptions.ParseError("The body ended before it was whole.") from error
+        raise exceptions.ParseError("The body ended before it was whole: send it again.") from error
     if len(octets) > MAX_BODY_BYTES:
         raise BodyTooLargeError
     return octets
 
 
 def _refuse_constant(name: str) -> Never:
-    raise exceptions.ParseError(f"The body is not JSON: {name} is no number there.")
+    raise exceptions.ParseError(f"The body is not JSON: {name} is no number there; send null, or leave the field out.")
 
 
 def _refuse_depth(parsed: dict[str, Any]) -> None:
@@ -254,7 +273,7 @@ def _refuse_depth(parsed: dict[str, Any]) -> None:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     things = dict(pairs)
     if len(things) < len(pairs):
-        raise exceptions.ParseError("A name stands twice in one object of the body; which one is meant?")
+        raise exceptions.ParseError("A name stands twice in one object of the body: leave one of the two out.")
     return things
 
 

@@ -1,5 +1,6 @@
 """Who a request comes from, and whether it comes too often."""
 
+import threading
 import time
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -11,12 +12,15 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
 from emailgistics.common.away import Away
+from emailgistics.common.logs import get_logger
 
 IPV6_PREFIX = 64  # what one customer is given at least: its addresses count as one
 IPV4_PREFIX = 24
 MAX_HOPS = 20  # of X-Forwarded-For that are looked at
 WINDOW_S = 60
 
+log = get_logger(__name__)
+_warned = threading.Event()
 _cache = Away(away="cache.away", back="cache.back")
 # this process's own counts, for while the shared cache is away; full, it forgets whom it has not seen for longest
 _here = LocMemCache(__name__, {"OPTIONS": {"MAX_ENTRIES": 10_000}})
@@ -33,8 +37,10 @@ def client_address(request: HttpRequest) -> str:
     peer = _parsed(request.META.get("REMOTE_ADDR", ""))
     if peer is None:
         return ""
-    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    for hop in reversed(hops[-MAX_HOPS:]):
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if forwarded and not _is_trusted(peer):
+        _warn_of_a_stranger(peer)
+    for hop in reversed(forwarded.split(",")[-MAX_HOPS:]):
         if not _is_trusted(peer):
             break
         before = _parsed(hop)
@@ -116,6 +122,16 @@ def _parsed(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _warn_of_a_stranger(peer: Address) -> None:
+    """Once in a process: it is a client that makes something up, or a proxy that somebody forgot to name, behind which
+    all clients count as one.
+    """
+    if not _warned.is_set():
+        _warned.set()
+        hint = "if that is a proxy of yours, name it in TRUSTED_PROXIES"
+        log.warning("clients.forwarded_for_not_believed", network=network_of(str(peer)), hint=hint)
 
 
 def _is_trusted(address: Address) -> bool:

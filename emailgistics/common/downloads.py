@@ -14,7 +14,7 @@ from emailgistics.common import problems
 OCTET_STREAM = "application/octet-stream"
 # RFC 6838 section 4.2; what a mail declares goes into a header of ours
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
-UNSATISFIABLE = "The range that was asked for is beyond the end of the file."
+UNSATISFIABLE = "The Range that was asked for is beyond the end of the file: Content-Range says how long that is."
 
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.ASCII | re.IGNORECASE)
 _NOT_IN_FILENAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff/\\]")

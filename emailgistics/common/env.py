@@ -11,9 +11,11 @@ import stat
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import to_language
 from environ.fileaware_mapping import FileAwareMapping
 
 from emailgistics.common.crypto import KEY_BYTES
@@ -24,6 +26,8 @@ MAX_PORT = 65_535
 # +tls is STARTTLS, +ssl TLS from the first octet on; consolemail prints it
 MAIL_SCHEMES: tuple[str, ...] = ("smtp", "smtp+tls", "smtp+ssl", "consolemail")
 _SERVER = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+(?=[a-z]){_LABEL}")  # the last one is no number: that would be an address
 
 
 class _Variables(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
@@ -85,12 +89,35 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
             )
         return str(address), port
 
+    def hostname(self, name: str, *, default: str) -> str:
+        """A full name such as mx.example.com, in lower case without the last dot, or nothing."""
+        text = str(self(name, default=default)).lower().rstrip(".")
+        if text and not _HOSTNAME.fullmatch(text):
+            raise ImproperlyConfigured(f"{name} is {text!r}; it is a full name such as mx.example.com.")
+        return text
+
+    def language(self, name: str, *, default: str, folder: Path) -> str:
+        """The code of a language as Django writes it, such as `de` or `pt-br`: the default, or one whose compiled
+        catalogue is in the folder.
+        """
+        text = str(self(name, default=default))
+        known = sorted({default, *(to_language(file.parts[-3]) for file in folder.glob("*/LC_MESSAGES/django.mo"))})
+        if text not in known:
+            raise ImproperlyConfigured(f"{name} is {text!r}; the languages that are here: {', '.join(known)}.")
+        return text
+
     def url(self, name: str, *, schemes: tuple[str, ...]) -> str:
         """A URL with one of the schemes, or nothing."""
         text = str(self(name, default=""))
         if text and text.partition("://")[0] not in schemes:
             raise ImproperlyConfigured(f"{name} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
         return text
+
+
+def name_in(url: str) -> str:
+    """The host of a URL, if that is a full name; empty for an address, and for localhost."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return host if _HOSTNAME.fullmatch(host) else ""
 
 
 def is_embedded(env: Environment) -> bool:

@@ -29,10 +29,28 @@ class ConflictError(DomainError):
     code = "conflict"
 
 
+class PreconditionFailedError(DomainError):
+    """It is not as the caller says it has to be."""
+
+    code = "precondition_failed"
+
+
 class RefusedError(DomainError):
     """The input breaks a rule; the same input will never do."""
 
     code = "validation_error"
+
+
+class TooLongError(RefusedError):
+    code = "max_length"
+
+
+class OutOfRangeError(RefusedError):
+    code = "out_of_range"
+
+
+class InvalidChoiceError(RefusedError):
+    code = "invalid_choice"
 
 
 class LimitReachedError(DomainError):

@@ -30,6 +30,11 @@ def begin() -> Footprint:
     return footprint
 
 
+def current() -> Footprint:
+    """Of this request; an empty one where nothing is noted."""
+    return _of_this_request.get() or Footprint()
+
+
 def note_scopes(scopes: Iterable[str]) -> None:
     if footprint := _of_this_request.get():
         footprint.scopes.update(scopes)

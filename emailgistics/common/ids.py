@@ -4,6 +4,7 @@ The suffix is the TypeID form: the 128 bits as 26 characters of Crockford's base
 ids sort by creation as text as well as in the index (RFC 9562 section 5.7).
 """
 
+from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -19,6 +20,16 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 def uuid7() -> UUID:
     """A new UUIDv7: sorts after every id that this process made before."""
     return uuid_utils.compat.uuid7()
+
+
+def first_id_at(at: datetime) -> UUID:
+    """No UUIDv7 that was made from then on sorts before it, and all that were made before do. at is aware."""
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+
+
+def made_at(value: UUID) -> datetime:
+    """When that UUIDv7 was made, to the millisecond, in UTC."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 
 def encode_id(prefix: str, value: UUID) -> str:

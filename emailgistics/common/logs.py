@@ -6,10 +6,13 @@ Log ids, counts and codes. Never subjects, bodies, whole addresses, keys, links 
 import logging.config
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+
+from emailgistics.common.key_form import IDENTIFIER
 
 SHARED: list[Callable[..., Any]] = [
     structlog.contextvars.merge_contextvars,
@@ -30,7 +33,7 @@ LINK = re.compile(
 
 
 # keys and webhook secrets, wherever somebody put them: in a path, a query, the text of an exception
-SECRET = re.compile(r"(emgk_[0-9A-Za-z]{10}_|whsec_)[0-9A-Za-z+/=%_-]{8,}", re.ASCII)
+SECRET = re.compile(rf"({IDENTIFIER}_|whsec_)[0-9A-Za-z+/=%_-]{{8,}}", re.ASCII)
 
 
 def masked(text: str) -> str:
@@ -80,11 +83,13 @@ def logging_config(*, style: str, level: str) -> None:
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+            "filters": {"expected": {"()": lambda: without_expected_traceback}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             "loggers": {
                 # aiosmtpd: every command at INFO, and at WARNING each unknown one with its text, which may be a
                 # password that somebody sent after our 502 to AUTH
                 "mail.log": {"level": "ERROR"},
+                "django.request": {"filters": ["expected"]},
                 # a scanner with a made-up Host header; django.request says "Bad Request" without a traceback
                 "django.security.DisallowedHost": {"level": "CRITICAL"},
                 # at DEBUG, for each name that a template lacks: all of its context, so the key that a page shows once
@@ -96,6 +101,13 @@ def logging_config(*, style: str, level: str) -> None:
             },
         }
     )
+
+
+def without_expected_traceback(record: logging.LogRecord) -> bool:
+    """For `django.request`: somebody is told that a page is not for him, and nothing went wrong. The line will do."""
+    if getattr(record, "status_code", None) == HTTPStatus.FORBIDDEN:
+        record.exc_info = None
+    return True
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -1,11 +1,13 @@
-"""The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted, who did
-what, and by what the installation's secrets are known again.
+"""The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted and when,
+who did what, by what the installation's secrets are known again, what was answered to requests that may come again, and
+whether all is well.
 """
 
 from uuid import UUID
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.ids import uuid7
 
@@ -21,7 +23,7 @@ class Lease(models.Model):
     seen_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "worker"  # what the console calls it
+        verbose_name = gettext_lazy("worker")  # what the console calls it
         indexes = (models.Index(fields=["kind", "seen_at"], name="lease_kind_seen"),)
 
     def __str__(self) -> str:
@@ -68,10 +70,56 @@ class Tally(models.Model):
     amount = models.BigIntegerField()
 
     class Meta:
-        verbose_name_plural = "tallies"
+        verbose_name_plural = gettext_lazy("tallies")
 
     def __str__(self) -> str:
         return f"{self.name} {self.amount:+}"
+
+
+class SeriesEntry(models.Model):
+    """That something happened in a quarter of an hour, as it was counted; see `series.py`. Soon folded into sums."""
+
+    id = models.BigAutoField(primary_key=True)
+    # no foreign keys: a count outlives what it is of
+    subject = models.UUIDField(help_text="of what: a mailbox, or an API key")
+    part = models.UUIDField(help_text="the alias by which the mail came; 0: however it came")
+    is_restricted = models.BooleanField(help_text="only who may see all mailboxes may know of it")
+    kind = models.SmallIntegerField(help_text="series.Kind")
+    quarter = models.IntegerField(help_text="quarters of an hour since 1970, in UTC")
+    times = models.BigIntegerField()
+    amount = models.BigIntegerField(help_text="octets, where it has any")
+
+    class Meta:
+        verbose_name_plural = gettext_lazy("series entries")
+
+    def __str__(self) -> str:
+        return f"{self.times} of {self.kind} in {self.quarter}"
+
+
+class SeriesSum(models.Model):
+    """How often something happened in a quarter of an hour, an hour or a day in UTC; see `series.py`."""
+
+    id = models.BigAutoField(primary_key=True)
+    subject = models.UUIDField(help_text="of what: a mailbox, a domain, an API key; 0: everything")
+    part = models.UUIDField(help_text="the alias by which the mail came; 0: however it came")
+    is_restricted = models.BooleanField(help_text="only who may see all mailboxes may know of it")
+    kind = models.SmallIntegerField(help_text="series.Kind")
+    span = models.SmallIntegerField(help_text="in quarters of an hour: 1, 4 or 96")
+    start = models.IntegerField(help_text="quarters of an hour since 1970, in UTC")
+    times = models.BigIntegerField()
+    amount = models.BigIntegerField(help_text="octets, where it has any")
+
+    class Meta:
+        constraints = (
+            # in the order in which it is read
+            models.UniqueConstraint(
+                fields=["subject", "part", "span", "start", "kind", "is_restricted"], name="series_sum_once"
+            ),
+        )
+        indexes = (models.Index(fields=["start"], name="series_sum_start"),)
+
+    def __str__(self) -> str:
+        return f"{self.times} of {self.kind} from {self.start} on"
 
 
 class AuditEntry(models.Model):
@@ -88,8 +136,13 @@ class AuditEntry(models.Model):
     details = models.JSONField(default=dict, help_text="ids and numbers: no address of mail, and no secret")
 
     class Meta:
-        verbose_name_plural = "audit entries"
-        indexes = (models.Index(fields=["of", "at"], name="audit_of_at"),)
+        verbose_name_plural = gettext_lazy("audit entries")
+        indexes = (
+            models.Index(fields=["of", "at"], name="audit_of_at"),
+            models.Index(fields=["by", "-id"], name="audit_by"),
+            models.Index(fields=["action", "-id"], name="audit_action"),
+            models.Index(fields=["at"], name="audit_at"),
+        )
 
     def __str__(self) -> str:
         return f"{self.action} {self.of}"
@@ -124,3 +177,50 @@ class KeptKey(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request with an Idempotency-Key; see `idempotency.py`. Never changed."""
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    api_key = models.UUIDField(help_text="whose request it was; not a reference: apps stand above this one")
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the Idempotency-Key")
+    kept_at = models.DateTimeField()
+    size = models.PositiveIntegerField(help_text="octets, before they were sealed")
+    sealed = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["api_key", "digest"], name="kept_answer_once"),)
+        indexes = (models.Index(fields=["kept_at"], name="kept_answer_kept_at"),)
+
+    def __str__(self) -> str:
+        return f"{self.api_key} {self.kept_at}"
+
+
+class LedgerDay(models.Model):
+    """How the accounts of a day stood when they were last balanced; see `operations/ledger.py`."""
+
+    day = models.DateField(primary_key=True, help_text="in UTC")
+    checked_at = models.DateTimeField(db_index=True)
+    is_balanced = models.BooleanField()
+    differs = models.JSONField(default=dict, help_text="by account: rows too many; negative: so many are missing")
+    took_ms = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = (models.Index(fields=["day"], condition=models.Q(is_balanced=False), name="ledger_day_differs"),)
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.differs or 'balanced'}"
+
+
+class Alarm(models.Model):
+    """Something that is wrong now, and since when; see `operations/alarms.py`. The row goes when it is over."""
+
+    code = models.CharField(max_length=40, primary_key=True)
+    text = models.CharField(max_length=500)
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="when it was last found to be so")
+    told_at = models.DateTimeField(null=True, help_text="by e-mail")
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, TooManyFieldsSent
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import resolve
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import exceptions, serializers
@@ -30,12 +31,15 @@ RETRY_AFTER_S = 5  # a database that is restarted is back by then
 ROOM_AFTER_S = 300  # somebody has to make it: what is full is not asked every second
 # one text for what does not exist, what the key may not see and what is no id at all
 NOT_FOUND = "There is nothing here, or nothing that this key may see."
+ENDS_WITH_SLASH = "No path of the API ends with a slash: leave that out."
+NO_RESOURCE = "This is where the API begins; GET {url}/v1/me is a first call, and {url}/docs says what else there is."
 
 Responses = dict[int | tuple[int, str], Any]
 
 STATUS_OF_KIND: Mapping[type[errors.DomainError], int] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
     AllowlistRestrictedError: HTTPStatus.FORBIDDEN,
     errors.RefusedError: HTTPStatus.BAD_REQUEST,
     errors.LimitReachedError: HTTPStatus.TOO_MANY_REQUESTS,
@@ -67,7 +71,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="for people")
     message = serializers.CharField(help_text="the same as detail")
     errors = FieldProblemSerializer(  # type: ignore[assignment]  # a field: DRF takes it off the class
-        many=True, required=False, help_text="with validation_error"
+        many=True,
+        required=False,
+        help_text="with validation_error, and not_found of an id outside the path",
     )
     required_scopes = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="with insufficient_scope"
@@ -91,7 +97,11 @@ BODY_PROBLEMS = (
     | described(413, "`body_too_large`: a body has at most 1 MiB. Refused before it is read.")
     | described(415, "`unsupported_media_type`: the body is JSON, sent as application/json or without a Content-Type.")
 )
-NOT_FOUND_PROBLEM = described(404, f"`not_found`: {NOT_FOUND} One constant body for all of them.")
+NOT_FOUND_PROBLEM = described(
+    404,
+    f"`not_found`: {NOT_FOUND} One constant body for all of them; `errors` names the parameter or the field that has "
+    "the id, unless the path has it.",
+)
 RATE_LIMITED = (
     "`rate_limited`: the key has used up `violated_policies`; or `too_many_failures`, in place of a 401: there is no "
     "such key or it may not be used, and it was tried too often. Retry-After says when to come again."
@@ -160,13 +170,22 @@ def problem(status: int, code: str, detail: str, **more: Any) -> HttpResponse:
     return Problem(body, status)
 
 
-def not_found() -> HttpResponse:
-    return problem(HTTPStatus.NOT_FOUND, "not_found", NOT_FOUND)
+def not_found(field: str | None = None) -> HttpResponse:
+    """The field is the parameter or the part of the body that has the id, where that is not in the path."""
+    if field is None:
+        return problem(HTTPStatus.NOT_FOUND, "not_found", NOT_FOUND)
+    found: list[FieldProblem] = [{"pointer": f"/{_escaped(field)}", "code": "not_found", "detail": NOT_FOUND}]
+    return problem(HTTPStatus.NOT_FOUND, "not_found", _summary(found), errors=found)
 
 
 @csrf_exempt
-def unknown_route(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+def unknown_route(request: HttpRequest) -> HttpResponse:
     """For every path under /v1 that leads nowhere, whatever the method."""
+    if request.path_info.strip("/") == "v1":
+        return problem(HTTPStatus.NOT_FOUND, "not_found", NO_RESOURCE.format(url=settings.BASE_URL))
+    if request.path_info.endswith("/") and resolve(request.path_info.removesuffix("/")).func is not unknown_route:
+        # of the form of the path alone: whether anything is at the other one, nobody has looked
+        return problem(HTTPStatus.NOT_FOUND, "not_found", ENDS_WITH_SLASH)
     return not_found()
 
 
@@ -174,18 +193,23 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
     """Any exception of an API view as a problem; what nobody expected is logged, and told without details."""
     request = context["request"]
     match exc:
-        case errors.NotFoundError() | Http404() | exceptions.NotFound():
-            return not_found()
+        case errors.NotFoundError():
+            answer = not_found(exc.field)
+        case Http404() | exceptions.NotFound():
+            answer = not_found()
         case errors.DomainError():
-            return _of_domain_error(exc, request)
+            answer = _of_domain_error(exc, request)
         case exceptions.APIException():
-            return _of_api_exception(exc, context.get("view"))
+            answer = _of_api_exception(exc, context)
         case PermissionDenied():
-            return _of_api_exception(exceptions.PermissionDenied())
+            answer = _of_api_exception(exceptions.PermissionDenied(), context)
         case TooManyFieldsSent():
             most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
-            return problem(HTTPStatus.BAD_REQUEST, "bad_request", f"A request has at most {most} parameters.")
-    return _of_unexpected(exc, request)
+            detail = f"A request has at most {most} parameters: leave some out."
+            answer = problem(HTTPStatus.BAD_REQUEST, "bad_request", detail)
+        case _:
+            answer = _of_unexpected(exc, request)
+    return answer
 
 
 def fault(
@@ -208,7 +232,9 @@ def _of_domain_error(exc: errors.DomainError, request: Any) -> HttpResponse:
         return fault(request, status=status or 500, code=exc.code, detail=exc.message)
     if status == HTTPStatus.BAD_REQUEST:
         pointer = "/" + _escaped(exc.field) if exc.field else ""
-        found: list[FieldProblem] = [{"pointer": pointer, "code": exc.code, "detail": exc.message}]
+        # what is wrong as a whole is wrong in that field: a code that has no more to say is that of any wrong value
+        code = "invalid" if exc.code == errors.RefusedError.code else exc.code
+        found: list[FieldProblem] = [{"pointer": pointer, "code": code, "detail": exc.message}]
         return problem(status, "validation_error", exc.message, errors=found)
     answer = problem(status, exc.code, exc.message)
     if isinstance(exc, errors.LimitReachedError):
@@ -229,20 +255,18 @@ def _of_unexpected(exc: Exception, request: Any) -> HttpResponse:
     return fault(request)
 
 
-def _of_api_exception(exc: exceptions.APIException, view: Any = None) -> HttpResponse:
+def _of_api_exception(exc: exceptions.APIException, context: Mapping[str, Any]) -> HttpResponse:
     if isinstance(exc, exceptions.ValidationError):
         found = list(_field_problems(exc.get_full_details()))
         return problem(exc.status_code, "validation_error", _summary(found), errors=found)
-    code, detail = exc.default_code, str(exc.detail)
+    code, detail = exc.default_code, _remedy(exc, context) or str(exc.detail)
     codes = exc.get_codes()
     if isinstance(codes, str):
         code = codes
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = dict(getattr(exc, "members", {}))
     match exc:
         case InsufficientScopeError():
             more["required_scopes"] = exc.required
-        case exceptions.UnsupportedMediaType():
-            detail = f"Send the body as {_taken_by(view)}, and say so in Content-Type."
         case RateLimitedError():
             # the type comes with a name that is not like ours
             more |= {"type": QUOTA_EXCEEDED, "violated_policies": exc.policies, "violated-policies": exc.policies}
@@ -256,10 +280,20 @@ def _of_api_exception(exc: exceptions.APIException, view: Any = None) -> HttpRes
     return answer
 
 
-def _taken_by(view: Any) -> str:
-    """The type of body that the view takes, its first one if there are several."""
-    parsers = getattr(view, "parser_classes", ())
-    return str(parsers[0].media_type) if parsers else "application/json"
+def _remedy(exc: exceptions.APIException, context: Mapping[str, Any]) -> str:
+    """What to do, where the framework says only what is wrong; empty where it is said already."""
+    view = context.get("view")
+    match exc:
+        case exceptions.UnsupportedMediaType():
+            parsers = getattr(view, "parser_classes", ())
+            taken = parsers[0].media_type if parsers else "application/json"
+            return f"Send the body as {taken}, and say so in Content-Type."
+        case exceptions.MethodNotAllowed() if view is not None:
+            there_is = ", ".join(view.allowed_methods)
+            return f"There is no {context['request'].method} of this path; there is {there_is}."
+        case exceptions.NotAcceptable():
+            return "Answers are application/json: say so in Accept, or leave that header out."
+    return ""
 
 
 def _field_problems(details: Any, pointer: str = "") -> Iterator[FieldProblem]:

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import LimitedStream
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
 from emailgistics.common import footprint, problems
-from emailgistics.common.errors import NotFoundError
+from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import TypedIdModel, decode_id, encode_id, uuid7
 
 if TYPE_CHECKING:
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
 API_PREFIX = "/v1"
 MAX_BODY_BYTES = 1024 * 1024
-BODY_TOO_LARGE = f"A request body has at most {MAX_BODY_BYTES} octets."
+BODY_TOO_LARGE = f"A request body has at most {MAX_BODY_BYTES} octets: send less at once."
 JSON_TYPE = "application/json"
+NAMES_OF_IDS = (b"alias_id", b"domain_id", b"mailbox_id", b"starting_after", b"ending_before")
+NO_UTF_8 = "This is not UTF-8: write each octet of its UTF-8 form as %XX, such as %C3%BC for \u00fc."
 NOBODY = UUID(int=0)  # no UUIDv7, so nothing has it
 
 Row = TypeVar("Row", bound=TypedIdModel)
@@ -55,7 +60,7 @@ class ApiRequestMiddleware:
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
         if (declared := declared_length(request)) and declared > (most := _most_octets(request)):
-            detail = f"A request body has at most {most} octets."
+            detail = f"A request body has at most {most} octets: send less at once."
             return problems.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
         _open_chunked_body(request)
         if not request.META.get("CONTENT_TYPE"):
@@ -74,8 +79,8 @@ def is_api(path: str) -> bool:
     return path == API_PREFIX or path.startswith(API_PREFIX + "/")
 
 
-def find(rows: QuerySet[Row], public_id: str) -> Row:
-    """The row with that id among rows that the caller may see. Raises NotFoundError.
+def find(rows: QuerySet[Row], public_id: str, *, field: str | None = None) -> Row:
+    """The row with that id among rows that the caller may see. Raises NotFoundError, for the field that has the id.
 
     An id that is none at all is asked for like any other, so that not even the number of queries tells them apart.
     """
@@ -83,20 +88,21 @@ def find(rows: QuerySet[Row], public_id: str) -> Row:
     try:
         row = rows.get(pk=pk)
     except rows.model.DoesNotExist as error:
-        raise NotFoundError(problems.NOT_FOUND) from error
+        raise NotFoundError(problems.NOT_FOUND, field=field) from error
     footprint.note_rows([row])
     return row
 
 
-def find_many(rows: QuerySet[Row], public_ids: Sequence[str]) -> list[Row]:
-    """The rows with these ids among rows that the caller may see, each once, in that order. Raises NotFoundError.
+def find_many(rows: QuerySet[Row], public_ids: Sequence[str], *, field: str | None = None) -> list[Row]:
+    """The rows with these ids among rows that the caller may see, each once, in that order. Raises NotFoundError, for
+    the field that has the ids.
 
     One query, whatever the ids are.
     """
     wanted = list(dict.fromkeys(decode_id(rows.model.ID_PREFIX, one) or NOBODY for one in public_ids))
     found = {row.pk: row for row in rows.filter(pk__in=wanted)} if wanted else {}
     if len(found) < len(wanted):
-        raise NotFoundError(problems.NOT_FOUND)
+        raise NotFoundError(problems.NOT_FOUND, field=field)
     footprint.note_rows(found.values())
     return [found[pk] for pk in wanted]
 
@@ -104,7 +110,42 @@ def find_many(rows: QuerySet[Row], public_ids: Sequence[str]) -> list[Row]:
 def find_in_query(rows: QuerySet[Row], request: Request, name: str) -> Row | None:
     """The row that a filter names by its id; None without that filter. Raises NotFoundError."""
     given = request.query_params.get(name)
-    return None if given is None else find(rows, given)
+    return None if given is None else find(rows, given, field=name)
+
+
+def refuse_unreadable(request: Request, *, repeatable: Sequence[str] = ()) -> None:
+    """Parameters that stand there twice, of which one would silently win, and octets that are no UTF-8, which would be
+    read as something else. Told by the form of the query alone. Raises ValidationError.
+
+    The id of a thing is not among the latter: whatever is none is a 404.
+    """
+    wrong: dict[str, list[ErrorDetail]] = {}
+    for given, values in request.query_params.lists():
+        if len(values) > 1 and given not in repeatable:
+            wrong[given] = [ErrorDetail("This is there more than once: give it once.", "repeated")]
+    for pair in request.META.get("QUERY_STRING", "").encode("latin-1", "replace").split(b"&"):
+        name, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"=")[::2])
+        try:
+            name.decode()
+            if name not in NAMES_OF_IDS:
+                value.decode()
+        except UnicodeDecodeError:
+            wrong[name.decode(errors="replace")] = [ErrorDetail(NO_UTF_8, "invalid")]
+    if wrong:
+        raise ValidationError(wrong)
+
+
+def matching(rows: QuerySet[Row], request: Request, name: str, condition: Callable[[str], Q]) -> QuerySet[Row]:
+    """The rows that fit what a filter says; all of them without that filter, and none if nothing can fit it."""
+    given = request.query_params.get(name)
+    if given is None:
+        return rows
+    if "\0" in given:  # no row has a NUL, and PostgreSQL takes none in a question
+        return rows.none()
+    try:
+        return rows.filter(condition(given))
+    except RefusedError:  # it is no name that anything could have
+        return rows.none()
 
 
 def is_chunked(request: HttpRequest) -> bool:
@@ -148,4 +189,12 @@ def _without_html(request: HttpRequest, status: int) -> HttpResponse:
     if status == HTTPStatus.NOT_FOUND:
         return problems.not_found()
     phrase = HTTPStatus(status).phrase
-    return problems.problem(status, phrase.lower().replace(" ", "_"), f"{phrase}.")
+    return problems.problem(status, phrase.lower().replace(" ", "_"), _remedy(request))
+
+
+def _remedy(request: HttpRequest) -> str:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return f"Nothing is served under the host of this request: use {settings.BASE_URL}, as its operator set it up."
+    return "This is no request that can be read: look at its URL and its headers."

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
 
-from emailgistics.common import key_uses, sealed
+from emailgistics.common import key_uses, sealed, triggers
 from emailgistics.common.crypto import derived
 from emailgistics.common.key_uses import ENCRYPTION, RINGS, ring_of
 from emailgistics.common.logs import get_logger
@@ -54,13 +54,21 @@ def refuse_wrong_secrets() -> None:
     _note(known, given=given.keys(), dropped=dropped)
 
 
+def refuse() -> None:
+    """For the parts that run on, as they start. Raises ImproperlyConfigured for wrong secrets, and for a database in
+    which anybody could change what never changes.
+    """
+    refuse_wrong_secrets()
+    triggers.refuse_unguarded(connection)
+
+
 def wait_and_refuse() -> None:
-    """For the parts that run on: waits for a database that is away, so that nothing starts unchecked. Lets go of its
-    connection, which is not for the children of this process.
+    """`refuse`, once there is a database to look at: nothing starts unchecked. Lets go of its connection, which is not
+    for the children of this process.
     """
     while True:
         try:
-            refuse_wrong_secrets()
+            refuse()
         except OperationalError as error:
             log.warning("selftest.database_away", reason=str(error).strip())
         else:

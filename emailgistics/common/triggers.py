@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -46,6 +47,22 @@ class PostgresTrigger:
     body: str
 
 
+locks: list["Lock"] = []  # that there are
+
+
+def refuse_unguarded(connection: BaseDatabaseWrapper) -> None:
+    """For parts as they start, in a few queries. Raises ImproperlyConfigured if a trigger is missing or disabled.
+
+    One that reads otherwise than here will do: a part of the release before may start after the next one's migrate.
+    """
+    for lock in locks:
+        if names := lock.unguarded(connection):
+            raise ImproperlyConfigured(
+                f"In the database, what guards {lock.what} is missing or disabled: {', '.join(names)}. Run manage.py "
+                "migrate: it makes it again."
+            )
+
+
 class Found(NamedTuple):
     """What pg_trigger and pg_proc say of a trigger of ours."""
 
@@ -72,6 +89,9 @@ class Lock:
     postgres: tuple[PostgresTrigger, ...]
     is_ready: Callable[[BaseDatabaseWrapper], bool] = lambda _: True
     made_good_by: str = ""
+
+    def __post_init__(self) -> None:
+        locks.append(self)
 
     def make(self, connection: BaseDatabaseWrapper) -> None:
         """Makes the triggers that are missing or out of date; those of tables that are not as they ask are dropped."""
@@ -105,6 +125,16 @@ class Lock:
                 return [trigger.name for trigger in self.postgres if active.get(trigger.name) != _as_wanted(trigger)]
             present = self._present(cursor)
             return [name for name, wanted in self._wanted(cursor).items() if present.get(name) != wanted]
+
+    def unguarded(self, connection: BaseDatabaseWrapper) -> list[str]:
+        """Triggers that are missing or disabled; none while a migrate is due, which makes them."""
+        if not self._can_be_made(connection) or self._is_migration_due(connection):
+            return []
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                active = {name for name, found in self._on_postgres(cursor).items() if found.is_enabled}
+                return [trigger.name for trigger in self.postgres if trigger.name not in active]
+            return sorted(self.sqlite_names - self._present(cursor).keys())
 
     # --- receivers of signals, and the check
 

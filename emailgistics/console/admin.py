@@ -1,4 +1,4 @@
-"""People, groups, workers, the audit log. (SpentFormToken has no page: its rows are swept away.)"""
+"""People, groups, workers; beside it, the audit log. (SpentFormToken has no page: its rows are swept away.)"""
 
 from typing import Any, ClassVar
 
@@ -7,104 +7,100 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.formats import date_format
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apikeys.admin.ending import Outlivings, outlivings
 from emailgistics.common import leases
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
-from emailgistics.common.admin import ConsoleModelAdmin, HistoryAdmin, display, ids_of
-from emailgistics.common.commands import readable
-from emailgistics.common.models import AuditEntry, Lease
-from emailgistics.console import consequences
-from emailgistics.console.people import is_on_record, why_not_without
+from emailgistics.common.admin import HistoryAdmin, display
+from emailgistics.common.clients import client_address
+from emailgistics.common.models import Lease
+from emailgistics.common.roles import AUDITORS, MAIL_READERS, Role, role_by
+from emailgistics.console import consequences, sessions
+from emailgistics.console.audit_log import AuditLogAdmin
+from emailgistics.console.people import groups_of, is_on_record, note, set_groups, why_not_without
+from emailgistics.console.person_forms import AddPersonForm, PasswordForm, PersonForm
+from emailgistics.console.person_sign_in import SignInPages
+from emailgistics.console.reach_page import links_to
+from emailgistics.console.would_tell import webhooks_of
+from mailboxes.admin.addresses import further_links
 from mailboxes.admin.deletion import also_stops
+from mailboxes.admin.fate import beyond
+from mailboxes.admin.routing import would_tell
+from webhooks.admin.fate import Deliveries
+
+__all__ = ("AuditLogAdmin", "GroupAdmin", "PersonAdmin", "WorkerAdmin")
 
 also_stops.append(consequences.of_deleting)
+beyond.append(Deliveries())
+further_links.append(links_to)
+would_tell.append(webhooks_of)
 outlivings.append(Outlivings(of_key=consequences.webhooks_of_key, pause=consequences.pause_webhooks_of_key))
 
-IN_SHORT = 60  # characters of an entry's details, in a list
-DEACTIVATE = "{name} made or ended keys or changed something here, and stays on record: deactivate instead."
-
-
-class PersonForm(UserChangeForm):  # type: ignore[misc]  # unfold has no types
-    acting: ClassVar[User]  # who sends it; set on a class of the request's own
-
-    def clean(self) -> dict[str, Any]:
-        given: dict[str, Any] = super().clean() or self.cleaned_data
-        groups = {group.name for group in given.get("groups", ())}
-        stays = given.get("is_superuser") or SYSTEM_ADMINISTRATORS in groups
-        was = system_administrators().filter(pk=self.instance.pk).exists()
-        if (
-            was
-            and not (stays and given.get("is_active"))
-            and (reason := why_not_without(self.instance, by=self.acting))
-        ):
-            self.add_error("is_active" if stays else "groups", reason)
-        return given
-
-
-class AddPersonForm(UserCreationForm):  # type: ignore[misc]
-    """Everybody has a password that works: who shall not sign in is deactivated."""
-
-    usable_password = None
-
-
-class PasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
-    """As above: without this, the only administrator could lock everybody out."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields.pop("usable_password", None)
-        for field in self.fields.values():
-            field.required = True
-
-
-class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    def clean(self, value: Any) -> Any:
-        """Django's own asks the database for numbers that it cannot hold."""
-        if refused := set(value or ()) - set(ids_of(Group, value or ())):
-            raise ValidationError(self.error_messages["invalid_choice"], params={"value": min(refused)})
-        return super().clean(value)
+ROLES = {
+    Role.SYSTEM_ADMINISTRATOR: gettext_lazy("system administrator"),
+    Role.MAIL_AUDITOR: gettext_lazy("auditor, may read mail"),
+    Role.AUDITOR: gettext_lazy("auditor"),
+    Role.STAFF: gettext_lazy("may sign in"),
+}
+AT_EACH = gettext_lazy("Change who is in it at each person.")
+MEANINGS = {
+    SYSTEM_ADMINISTRATORS: format_lazy(
+        "{} {}", gettext_lazy("Its members see and do everything in this console."), AT_EACH
+    ),
+    AUDITORS: format_lazy(
+        "{} {}",
+        gettext_lazy("Its members see configuration and metadata, and change nothing. They see no keys and no people."),
+        AT_EACH,
+    ),
+    MAIL_READERS: format_lazy("{} {}", gettext_lazy("Auditors who are in it read what mail says as well."), AT_EACH),
+}
+DEACTIVATE = gettext_lazy(
+    "{name} made or ended keys or changed something here, and stays on record: deactivate instead."
+)
 
 
 admin.site.unregister((User, Group))  # Django's own pages of them
 
 
 @admin.register(User)
-class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]  # not subscriptable at run time
+class PersonAdmin(SignInPages, UserAdmin):  # type: ignore[type-arg, misc]  # not subscriptable at run time
     form = PersonForm
     add_form = AddPersonForm
     change_password_form = PasswordForm
     list_display = ("username", "email", "role", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
     search_fields = ("username", "email", "first_name", "last_name")
-    search_help_text = "User name, e-mail address or name"
+    search_help_text = gettext_lazy("User name, e-mail address or name")
     ordering = ("username",)
     filter_horizontal = ()
     actions = ("activate", "deactivate")
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("last_login", "date_joined", "signing_in")
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        ("Who it is", {"fields": ("first_name", "last_name", "email")}),
-        ("What they may do", {"fields": ("is_active", "groups", "is_superuser", "is_staff")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        (None, {"fields": ("username", "password", "signing_in")}),
+        (gettext_lazy("Who it is"), {"fields": ("first_name", "last_name", "email")}),
+        (
+            gettext_lazy("What they may do"),
+            {"fields": ("is_active", *PersonForm.GROUP_OF, "is_staff")},
+        ),
+        (gettext_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
     HELP: ClassVar = {
-        "is_active": "Whether they can sign in. Deactivate people who leave; what they did stays on record.",
-        "groups": "Members of “System administrators” see and do everything in this console.",
-        "is_superuser": "May do everything as well, whatever the groups say.",
-        "is_staff": "May sign in and change their own password, no more: system administrators need it not.",
+        "is_active": gettext_lazy(
+            "Whether they can sign in. Deactivate people who leave; what they did stays on record."
+        ),
+        "is_staff": gettext_lazy(
+            "May sign in and change their own password, no more: who is one of the above needs it not."
+        ),
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -116,28 +112,51 @@ class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]
         return type(form.__name__, (form,), {"acting": request.user}) if issubclass(form, PersonForm) else form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
-        if db_field.name == "groups":
-            kwargs["form_class"] = GroupsField
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and (text := self.HELP.get(db_field.name)):
             field.help_text = text
-        if field and db_field.name == "groups":
-            field.widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=field.choices)  # type: ignore[attr-defined]
         return field
 
-    @display(description="Role")
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            note(request, "person.created", obj)
+        elif "is_active" in form.changed_data:
+            note(request, "person.activated" if obj.is_active else "person.deactivated", obj)
+        self._end_sessions(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if isinstance(form, PersonForm):
+            set_groups(form.instance, form.groups_chosen, request=request)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        note(request, "person.deleted", obj)
+        super().delete_model(request, obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """On record, as whoever sets it can sign in as that person; and whoever knows the old one is signed out."""
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        user = self.get_object(request, unquote(id))
+        if user and isinstance(response, HttpResponseRedirect):
+            note(request, "person.password_set", user)
+            by: Any = request.user
+            goes_on = request.session.session_key if user == request.user else None
+            sessions.end_all(user, by=by, address=client_address(request), but=goes_on)
+        return response
+
+    @display(description=gettext_lazy("Role"))
     def role(self, user: User) -> str:
-        if user.is_superuser or SYSTEM_ADMINISTRATORS in {group.name for group in user.groups.all()}:
-            return "system administrator"
-        return "may sign in" if user.is_staff else "none"
+        role = role_by(is_staff=user.is_staff, groups=groups_of(user))
+        return str(ROLES.get(role, _("none")))
 
     # --- coming and going
 
-    @admin.action(description="Activate")
+    @admin.action(description=gettext_lazy("Activate"))
     def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         self._set_active(request, list(queryset.filter(is_active=False)), is_active=True)
 
-    @admin.action(description="Deactivate: they cannot sign in")
+    @admin.action(description=gettext_lazy("Deactivate: they cannot sign in"))
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         self._set_active(request, list(queryset.filter(is_active=True)), is_active=False)
 
@@ -150,11 +169,18 @@ class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]
                     continue
                 user.is_active = is_active
                 user.save(update_fields=["is_active"])
+                note(request, "person.activated" if is_active else "person.deactivated", user)
+                self._end_sessions(request, user)
                 changed.append(user)
             what = "activated" if is_active else "deactivated"
             self.log_changes(request, changed, f"{what} in the list")
         if changed:
             self.message_user(request, f"{', '.join(map(str, changed))}: {what}.", messages.SUCCESS)
+
+    def _end_sessions(self, request: HttpRequest, user: User) -> None:
+        if not user.is_active:
+            by: Any = request.user
+            sessions.end_all(user, by=by, address=client_address(request))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -179,7 +205,7 @@ class PersonAdmin(ConsoleModelAdmin, UserAdmin):  # type: ignore[type-arg, misc]
 
 @admin.register(Group)
 class GroupAdmin(HistoryAdmin):
-    """Looked at only: one group means something here, and who is in it is said at each person."""
+    """Looked at only: three mean something here, and who is in them is said at each person."""
 
     list_display = ("name", "member_count")
     search_fields = ("name",)
@@ -190,20 +216,18 @@ class GroupAdmin(HistoryAdmin):
         rows: QuerySet[Group] = super().get_queryset(request)
         return rows.prefetch_related("user_set")
 
-    @display(description="Members")
+    @display(description=gettext_lazy("Members"))
     def member_count(self, group: Group) -> int:
         return len(group.user_set.all())
 
-    @display(description="Members")
+    @display(description=gettext_lazy("Members"))
     def members(self, group: Group) -> SafeString | str:
         people = ((reverse("admin:auth_user_change", args=[user.pk]), user) for user in group.user_set.all())
         return format_html_join(", ", '<a class="text-link" href="{}">{}</a>', people) or "nobody"
 
-    @display(description="What it means")
+    @display(description=gettext_lazy("What it means"))
     def what_it_means(self, group: Group) -> str:
-        if group.name == SYSTEM_ADMINISTRATORS:
-            return "Its members see and do everything in this console. Change who is in it at each person."
-        return "Nothing here: only the group “System administrators” gives rights."
+        return str(MEANINGS.get(group.name, _("Nothing here.")))
 
 
 @admin.register(Lease)
@@ -218,36 +242,6 @@ class WorkerAdmin(HistoryAdmin):
         rows: QuerySet[Lease] = super().get_queryset(request)
         return rows.annotate(is_alive=Exists(leases.alive().filter(pk=OuterRef("pk"))))
 
-    @display(description="State", label={"alive": "success", "gone": "danger"})
+    @display(description=gettext_lazy("State"), label={"alive": "success", "gone": "danger"})
     def standing(self, lease: Any) -> str:
         return "alive" if lease.is_alive else "gone"
-
-
-@admin.register(AuditEntry)
-class AuditLogAdmin(HistoryAdmin):
-    """What was done, by whom, from where. Newest first."""
-
-    list_display = ("when", "action", "of", "who", "address", "in_short")
-    list_filter = ("action",)
-    search_fields = ("of__exact", "by__exact")
-    search_help_text = "Identifier of a key, or who did it"
-    fields = readonly_fields = ("at", "action", "of", "who", "address", "shown_details")
-    ordering = ("-id",)
-    list_select_related = ("person",)
-
-    @display(description="At", ordering="id")
-    def when(self, entry: AuditEntry) -> str:
-        return format_html('<span style="white-space: nowrap">{}</span>', date_format(entry.at, "DATETIME_FORMAT"))
-
-    @display(description="By")
-    def who(self, entry: AuditEntry) -> str:
-        return entry.by
-
-    @display(description="Details")
-    def in_short(self, entry: AuditEntry) -> str:
-        details = self.shown_details(entry)
-        return format_html('<span title="{}">{}</span>', details, Truncator(details).chars(IN_SHORT))
-
-    @display(description="Details")
-    def shown_details(self, entry: AuditEntry) -> str:
-        return "; ".join(f"{name}: {readable(value)}" for name, value in entry.details.items())

@@ -2,9 +2,11 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
-from emailgistics.common.access import SYSTEM_ADMINISTRATORS
+from emailgistics.common.roles import GROUPS
+from emailgistics.common.sealed import SealedColumn, register_column
 
 
 class ConsoleConfig(AppConfig):
@@ -12,8 +14,13 @@ class ConsoleConfig(AppConfig):
     label = "console"
 
     def ready(self) -> None:
-        # auth's: an app without models, like this one, gets no such signal
-        post_migrate.connect(make_group, sender=apps.get_app_config("auth"))
+        from emailgistics.console import names, sessions  # noqa: PLC0415 - they need models
+
+        names.give_names()
+        user_logged_in.connect(sessions.begin)
+        register_column(SealedColumn("console.Authenticator", "sealed_secret", "secrets of authenticators"))
+        # auth's: its table has to be there
+        post_migrate.connect(make_groups, sender=apps.get_app_config("auth"))
 
 
 class ConsoleAdminConfig(SimpleAdminConfig):
@@ -22,8 +29,8 @@ class ConsoleAdminConfig(SimpleAdminConfig):
     default_site = "emailgistics.console.site.ConsoleSite"
 
 
-def make_group(*, using: str, apps: Any = apps, **_: object) -> None:
-    """The group of the system administrators is always there: also in a database that was emptied.
+def make_groups(*, using: str, apps: Any = apps, **_: object) -> None:
+    """The groups that mean something are always there: also in a database that was emptied.
 
     apps is the state that migrate has reached; `flush` sends the signal without it.
     """
@@ -31,4 +38,5 @@ def make_group(*, using: str, apps: Any = apps, **_: object) -> None:
         groups = apps.get_model("auth", "Group").objects
     except LookupError:  # its table is not there yet, or not any more
         return
-    groups.using(using).get_or_create(name=SYSTEM_ADMINISTRATORS)
+    for name in GROUPS:
+        groups.using(using).get_or_create(name=name)

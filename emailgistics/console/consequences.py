@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator
 
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apikeys.admin.ending import Outliving
 from apikeys.models import ApiKey, ApiKeyMailbox
@@ -16,21 +18,30 @@ from webhooks.services.webhooks import pause_webhook
 def of_deleting(row: Owner) -> Iterator[str]:
     webhooks = Webhook.objects.live().filter(_bound_to(row))
     if count := webhooks.count():
-        urls = ", ".join(url or "one that is pulled" for url in webhooks.values_list("url", flat=True)[:NAMED])
-        more = f" and {count - NAMED} more" if count > NAMED else ""
-        yield f"{_many(count, 'webhook')} bound to it hear{'s' if count == 1 else ''} nothing any more ({urls}{more})."
+        urls = ", ".join(url or _("one that is pulled") for url in webhooks.values_list("url", flat=True)[:NAMED])
+        if count > NAMED:
+            urls = _("%(list)s and %(count)s more") % {"list": urls, "count": count - NAMED}
+        yield ngettext(
+            "%(count)s webhook bound to it hears nothing any more (%(urls)s).",
+            "%(count)s webhooks bound to it hear nothing any more (%(urls)s).",
+            count,
+        ) % {"count": count, "urls": urls}
     if not isinstance(row, Alias):
         mailboxes = Q(mailbox__domain=row) if isinstance(row, Domain) else Q(mailbox=row)
         named = ApiKeyMailbox.objects.filter(mailboxes, api_key__in=ApiKey.objects.in_force())
         if count := named.values("api_key").distinct().count():
-            yield f"{_many(count, 'API key')} name{'s' if count == 1 else ''} it: there it opens nothing any more."
+            yield ngettext(
+                "%(count)s API key names it: there it opens nothing any more.",
+                "%(count)s API keys name it: there it opens nothing any more.",
+                count,
+            ) % {"count": count}
 
 
 def webhooks_of_key(key: ApiKey) -> list[Outliving]:
     return [
         Outliving(
             id=webhook.public_id,
-            name=webhook.url or "one that is pulled",
+            name=webhook.url or _("one that is pulled"),
             url=reverse("admin:webhooks_webhook_change", args=[webhook.pk]),
             state=webhook.get_state_display().lower(),
             can_pause=webhook.state == Webhook.State.ACTIVE,
@@ -55,7 +66,3 @@ def _bound_to(row: Owner) -> Q:
         case Mailbox():
             return Q(mailbox=row) | Q(alias__mailbox=row)
     return Q(alias=row)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

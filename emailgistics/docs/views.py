@@ -1,27 +1,37 @@
-"""`/docs`, where people try the API out, and the OpenAPI document for them and for programs."""
+"""`/docs`: the explorer, where people try the API out, the pages beside it, and the OpenAPI document for them and for
+programs.
+"""
 
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.decorators.http import require_safe
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework import serializers
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from emailgistics.common.clients import seconds_to_wait, too_often
 from emailgistics.common.problems import ACCESS_PROBLEMS, NOT_FOUND_PROBLEM, not_found
+from emailgistics.docs import library
 from emailgistics.docs.schema import document, event_schema
 from mailboxes.api.views.emails import AnyTypeNegotiation
 from webhooks.samples import EVENTS
@@ -33,12 +43,20 @@ CONTENT_SECURITY_POLICY = {
     "connect-src": ["'self'"],
 }
 
+# these have no script but the one that copies samples
+PAGES_POLICY = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'"],
+}
+
 SCHEMA_TYPE = "application/schema+json"
 
-View = Callable[..., HttpResponseBase]
+AnyView = Callable[..., HttpResponseBase]
 
 
-def for_readers(view: View) -> View:
+def for_readers(view: AnyView) -> AnyView:
     """For people who are signed in, whatever they may do; for everybody with DOCS_PUBLIC=1."""
 
     @wraps(view)
@@ -61,14 +79,40 @@ def _seconds_to_wait(request: HttpRequest) -> int:
 
 
 @method_decorator([for_readers, csp_replace(CONTENT_SECURITY_POLICY)], name="dispatch")
-class DocsPage(SpectacularSwaggerSplitView):
+class Explorer(SpectacularSwaggerSplitView):
     """Swagger UI. With `?script=` what starts it, so that the page has no script of its own."""
 
     authentication_classes = ()
     permission_classes = ()
     url_name = "docs-schema"
-    template_name = "docs/page.html"
-    template_name_js = "docs/page.js"
+    template_name = "docs/explorer.html"
+    template_name_js = "docs/explorer.js"
+
+
+@method_decorator([for_readers, csp_replace(PAGES_POLICY)], name="dispatch")
+class DocsPage(View):
+    """A page of the guide or of the reference, or a file that one of them offers."""
+
+    def get(self, request: HttpRequest, path: str) -> HttpResponse:
+        if path in library.files():
+            return _file(library.files()[path])
+        page = library.pages().get(path)
+        if page is None:
+            raise Http404
+        return render(request, "docs/page.html", _context(page))
+
+
+def _context(page: library.Page) -> dict[str, Any]:
+    before, after = library.neighbours(page)
+    sections = groupby(library.pages().values(), key=lambda listed: listed.section)
+    return {
+        "page": page,
+        "content": library.rendered(page, settings.BASE_URL),
+        "area": page.section if page.section == "Reference" else "Guide",
+        "sections": [{"name": name, "pages": list(pages)} for name, pages in sections],
+        "before": before,
+        "after": after,
+    }
 
 
 @require_safe
@@ -97,11 +141,38 @@ class SchemaViewSet(ViewSet):
         return response
 
 
+class SchemaNameSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="as in the path")
+    event_type = serializers.CharField()
+    url = serializers.URLField()
+
+
+class SchemaListSerializer(serializers.Serializer[Any]):
+    data = SchemaNameSerializer(many=True)  # type: ignore[assignment]  # DRF takes it off the class
+
+
 class EventSchemaViewSet(ViewSet):
     """The shape of each event, for validators and generators of code."""
 
     content_negotiation_class = AnyTypeNegotiation
-    required_scopes: ClassVar = {"retrieve": ()}
+    required_scopes: ClassVar = {"list": (), "retrieve": ()}
+
+    @extend_schema(
+        operation_id="schemas_list",
+        summary="List the JSON Schemas of events",
+        description="One for each type of event that a webhook can be told of.",
+        responses={
+            200: forced_singular_serializer(SchemaListSerializer),  # type: ignore[no-untyped-call]  # theirs
+            **ACCESS_PROBLEMS,
+        },
+    )
+    def list(self, request: Request) -> Response:  # noqa: ARG002
+        names = ((event_type, f"{event_type}.json") for event_type in EVENTS)
+        named = [
+            {"name": name, "event_type": event_type, "url": f"{settings.BASE_URL}/v1/schemas/{name}"}
+            for event_type, name in names
+        ]
+        return Response({"data": named}, headers={"Cache-Control": "private, no-cache"})
 
     @extend_schema(
         operation_id="schemas_retrieve",
@@ -122,6 +193,11 @@ class EventSchemaViewSet(ViewSet):
         response = _answer(request._request, schema, content_type=SCHEMA_TYPE)  # noqa: SLF001 - as above
         response["Cache-Control"] = "private, no-cache"
         return response
+
+
+def _file(path: Path) -> HttpResponse:
+    """As text to be read and copied: a browser runs none of it."""
+    return HttpResponse(path.read_bytes(), content_type=library.CONTENT_TYPES[path.suffix])
 
 
 def _answer(request: HttpRequest, content: bytes, content_type: str = "application/json") -> HttpResponseBase:

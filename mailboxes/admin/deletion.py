@@ -12,8 +12,11 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
+from emailgistics.common.access import Actor
 from emailgistics.common.admin import MAX_COUNTED, ConsoleModelAdmin
 from emailgistics.common.errors import DomainError
 from mailboxes.models import ADDRESS_RESTS_FOR, Alias, Domain, Email, Mailbox, Rule
@@ -28,10 +31,10 @@ also_stops: list[Callable[[Owner], Iterable[str]]] = []
 
 class DeleteForm(forms.Form):
     with_mail = forms.BooleanField(
-        label="Its mail may go",
+        label=gettext_lazy("Its mail may go"),
         required=False,
         widget=UnfoldBooleanSwitchWidget,
-        help_text="It stays stored, but no key and no list of the API shows it any more.",
+        help_text=gettext_lazy("It is erased for good, little by little; without this nothing is deleted."),
     )
 
 
@@ -58,11 +61,11 @@ class DeletableAdmin(ConsoleModelAdmin):
             return gone
         form = DeleteForm(request.POST if request.method == "POST" else None)
         if form.is_valid() and self._deleted(request, row, form):
-            self.message_user(request, f"{row} is deleted.", messages.SUCCESS)
+            self.message_user(request, _("%(row)s is deleted.") % {"row": row}, messages.SUCCESS)
             return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Delete {row}",
+            "title": _("Delete %(row)s") % {"row": row},
             "opts": self.opts,
             "object": row,
             "refusal": refusal(row),
@@ -77,50 +80,57 @@ class DeletableAdmin(ConsoleModelAdmin):
         try:
             with transaction.atomic():
                 self.log_deletions(request, [row])
-                delete(row, with_mail=form.cleaned_data["with_mail"])
+                delete(row, with_mail=form.cleaned_data["with_mail"], by=Actor(request.user.get_username()))
         except provision.NotEmptyError:
-            form.add_error("with_mail", f"{row} still has mail: disable it instead, or tick that its mail may go.")
+            form.add_error(
+                "with_mail",
+                _("%(row)s still has mail: disable it instead, or tick that its mail may go.") % {"row": row},
+            )
         except DomainError as error:
             form.add_error(None, error.message)
         return form.is_valid()
 
 
-def delete(row: Owner, *, with_mail: bool) -> None:
+def delete(row: Owner, *, with_mail: bool, by: Actor) -> None:
     """Raises NotEmptyError, ConflictError."""
     match row:
         case Domain():
-            provision.delete_domain(row, with_mail=with_mail)
+            provision.delete_domain(row, with_mail=with_mail, by=by)
         case Mailbox():
-            provision.delete_mailbox(row, with_mail=with_mail)
+            provision.delete_mailbox(row, with_mail=with_mail, by=by)
         case Alias():
-            provision.delete_alias(row)
+            provision.delete_alias(row, by=by)
 
 
 def refusal(row: Owner) -> str:
     """Why it cannot go at all, if that is so."""
     if isinstance(row, Mailbox) and row.domain.default_mailbox_id == row.pk:
-        return (
-            f"{row} is the default mailbox of {row.domain}, which takes mail for postmaster and abuse. Choose another "
-            "default mailbox for the domain first, or delete the whole domain."
-        )
+        return _(
+            "%(row)s is the default mailbox of %(domain)s, which takes mail for postmaster and abuse. Choose "
+            "another default mailbox for the domain first, or delete the whole domain."
+        ) % {"row": row, "domain": row.domain}
     return ""
 
 
 def consequences(row: Owner) -> Iterator[str]:
-    yield f"Mail to {row} is refused from now on."
-    if mailboxes := named(mailboxes_of(row), of="mailbox", plural="mailboxes"):
-        yield f"{mailboxes} of the domain are deleted with it."
-    if aliases := named(aliases_of(row), of="alias", plural="aliases"):
-        yield f"Deleted with it: {aliases}."
+    yield _("Mail to %(row)s is refused from now on.") % {"row": row}
+    if mailboxes := named(mailboxes_of(row)):
+        yield _("%(mailboxes)s of the domain are deleted with it.") % {"mailboxes": mailboxes}
+    if aliases := named(aliases_of(row)):
+        yield _("Deleted with it: %(aliases)s.") % {"aliases": aliases}
     if count := rules_of(row).count():
-        yield f"{count:,} rule{'' if count == 1 else 's'} about its mail end with it."
+        yield ngettext(
+            "%(count)s rule about its mail end with it.", "%(count)s rules about its mail end with it.", count
+        ) % {"count": f"{count:,}"}
     for said in also_stops:
         yield from said(row)
     if emails := counted(emails_of(row)):
-        yield f"No key can read its {emails} any more; what is stored stays until its retention ends."
+        yield _("No key can read its %(emails)s any more, and they are erased for good.") % {"emails": emails}
     if not (isinstance(row, Alias) and row.kind == Alias.Kind.CATCH_ALL):
-        yield f"Nobody else can have the name for {ADDRESS_RESTS_FOR.days} days, so that its mail reaches nobody new."
-    yield "This cannot be undone: what is made again under the same name is a new thing that no key was given."
+        yield _("Nobody else can have the name for %(days)s days, so that its mail reaches nobody new.") % {
+            "days": ADDRESS_RESTS_FOR.days
+        }
+    yield _("This cannot be undone: what is made again under the same name is a new thing that no key was given.")
 
 
 def mailboxes_of(row: Owner) -> QuerySet[Mailbox]:
@@ -160,15 +170,20 @@ def emails_of(row: Owner) -> QuerySet[Email]:
 def counted(emails: QuerySet[Email]) -> str:
     count = emails.order_by()[: MAX_COUNTED + 1].count()
     if count > MAX_COUNTED:
-        return f"more than {MAX_COUNTED:,} emails"
-    return f"{count:,} email{'' if count == 1 else 's'}" if count else ""
+        return _("more than %(count)s emails") % {"count": f"{MAX_COUNTED:,}"}
+    return ngettext("%(count)s email", "%(count)s emails", count) % {"count": f"{count:,}"} if count else ""
 
 
-def named(rows: QuerySet[Any], *, of: str, plural: str) -> str:
+def named(rows: QuerySet[Any]) -> str:
     """`2 aliases (a@example.com, b@example.com)`, or nothing."""
     count = rows.count()
     if not count:
         return ""
     some = ", ".join(str(row) for row in rows.select_related("domain")[:NAMED])
-    more = f" and {count - NAMED} more" if count > NAMED else ""
-    return f"{count} {of if count == 1 else plural} ({some}{more})"
+    if count > NAMED:
+        some = _("%(list)s and %(count)s more") % {"list": some, "count": count - NAMED}
+    if rows.model is Mailbox:
+        told = ngettext("%(count)s mailbox (%(names)s)", "%(count)s mailboxes (%(names)s)", count)
+    else:
+        told = ngettext("%(count)s alias (%(names)s)", "%(count)s aliases (%(names)s)", count)
+    return told % {"count": count, "names": some}

@@ -1,30 +1,30 @@
 """What lists of addresses and mail are narrowed by."""
 
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from emailgistics.common.admin import first_id_since
-from mailboxes.models import Address, Alias, Domain, Email, Mailbox, Recipient
+from emailgistics.common.between import IN_DAYS, BetweenFilter, LinkedFilter
+from mailboxes.models import Domain, Mailbox
 
 MAX_CHOICES = 50
 
-Row = TypeVar("Row", Mailbox, Alias, Address)
+Row = TypeVar("Row", bound=Model)
 
 
 class DeletedFilter(SimpleListFilter):
     """What is marked deleted is out of sight until it is asked for."""
 
-    title = "deleted"
+    title = gettext_lazy("deleted")
     parameter_name = "deleted"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("yes", "Deleted"), ("all", "Both")]
+        return [("yes", _("Deleted")), ("all", _("Both"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         if self.value() == "all":
@@ -33,26 +33,16 @@ class DeletedFilter(SimpleListFilter):
 
     def choices(self, changelist: Any) -> Any:
         first, *others = super().choices(changelist)
-        yield first | {"display": "Not deleted"}
+        yield first | {"display": _("Not deleted")}
         yield from others
 
 
-class ReceivedFilter(SimpleListFilter):
-    title = "received"
+class ReceivedFilter(BetweenFilter):
+    title = gettext_lazy("received")
     parameter_name = "received"
     instant = "received_at"
-    SPANS = {"24h": ("In 24 hours", 1), "7d": ("In 7 days", 7), "30d": ("In 30 days", 30), "90d": ("In 90 days", 90)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(value, title) for value, (title, _) in self.SPANS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        span = self.SPANS.get(self.value() or "")
-        if span is None:
-            return queryset
-        since = timezone.now() - timedelta(days=span[1])
-        # the id was made when the mail came, and has the index
-        return queryset.filter(pk__gte=first_id_since(since), **{f"{self.instant}__gte": since})
+    spans = IN_DAYS
+    is_when_made = True
 
 
 class FewFilter(SimpleListFilter):
@@ -79,7 +69,7 @@ class FewFilter(SimpleListFilter):
 
 
 class MailboxFilter(FewFilter):
-    title = "mailbox"
+    title = gettext_lazy("mailbox")
     parameter_name = "mailbox"
 
     def things(self) -> QuerySet[Mailbox]:
@@ -87,21 +77,39 @@ class MailboxFilter(FewFilter):
 
 
 class DomainFilter(FewFilter):
-    title = "domain"
+    title = gettext_lazy("domain")
     parameter_name = "domain"
 
     def things(self) -> QuerySet[Domain]:
         return Domain.objects.order_by("name")
 
 
+class MailOfDomainFilter(LinkedFilter):
+    """Of emails, by their mailboxes: those have the index."""
+
+    title = gettext_lazy("domain of the mailbox")
+    parameter_name = "domain"
+    mailbox = "mailbox"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        pk = _uuid(request.GET.get("domain", ""))
+        return [(str(row.pk), str(row)) for row in Domain.objects.filter(pk__in=[pk] if pk else [])]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        if not self.value():
+            return queryset
+        ids = Mailbox.objects.filter(domain=_uuid(self.value() or "")).values_list("pk", flat=True)
+        return queryset.filter(**{f"{self.mailbox}__in": list(ids)})
+
+
 class TestFilter(SimpleListFilter):
     """Of mailboxes and aliases, by their domain."""
 
-    title = "test domains"
+    title = gettext_lazy("test domains")
     parameter_name = "test"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("yes", "In test domains"), ("no", "In others")]
+        return [("yes", _("In test domains")), ("no", _("In others"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         if self.value() not in ("yes", "no"):
@@ -117,22 +125,12 @@ def search_addresses(rows: QuerySet[Row], term: str, *, local_part: str) -> Quer
     return rows.filter(Q(**{f"{local_part}__icontains": term}) | Q(domain__name__icontains=term))
 
 
-def search_emails(rows: QuerySet[Email], term: str, *, among: int) -> QuerySet[Email]:
-    """By an address (its beginning), a part of the subject or a Message-ID, among the newest rows."""
-    newest = rows.order_by("-pk").values("pk")[:among]
-    by = (
-        Q(from_address__istartswith=term)
-        | Q(from_name__icontains=term)
-        | Q(subject__icontains=term)
-        | Q(message_id_header__in=[term, f"<{term}>", term.strip("<>")])
-        | Q(message__mail_from__istartswith=term)
-        | Q(pk__in=_to(term, newest))
-    )
-    return rows.filter(pk__in=newest).filter(by)
-
-
-def _to(term: str, emails: Any) -> Any:
-    return Recipient.objects.filter(email__in=emails, address__istartswith=term).values("email")
+def among_newest(rows: QuerySet[Row], count: int) -> QuerySet[Row]:
+    """So many of the table, by its ids: of a subquery with a limit databases read everything beside it."""
+    table = rows.model._default_manager  # noqa: SLF001 - documented
+    last = table.order_by("-pk").values_list("pk", flat=True)[count : count + 1]
+    oldest = next(iter(last), None)
+    return rows if oldest is None else rows.filter(pk__gt=oldest)
 
 
 def _uuid(text: str) -> UUID | None:

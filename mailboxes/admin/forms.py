@@ -5,8 +5,11 @@ from typing import Any, ClassVar, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from emailgistics.common.admin import SeenField
 from emailgistics.common.errors import DomainError
 from mailboxes import addresses
 from mailboxes.management.commands.mailboxes import find_mailbox
@@ -14,20 +17,22 @@ from mailboxes.models import Alias, Domain, Mailbox, Rule
 from mailboxes.services import provision, rule_book, rule_values
 from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
-NOTHING_IS_PRUNED_YET = (
+NOTHING_IS_PRUNED_YET = gettext_lazy(
     "After so many days it may be pruned; empty keeps it. The numbers are kept, but nothing is pruned yet."
 )
 
 
-SUBDOMAINS = (
+SUBDOMAINS = gettext_lazy(
     "Mail to support@any.example.com is mail to support@example.com then. A sub-domain that is here itself keeps its "
     "own mail."
 )
-FURTHER = (
+FURTHER = gettext_lazy(
     "Addresses of further mailboxes, with commas between. Each gets an email of its own, of which the webhooks of that "
     "mailbox and its domain are told, and those of the alias are not."
 )
-PRIORITY = "Of patterns that fit an address the one with the lowest number takes its mail. Of no account elsewhere."
+PRIORITY = gettext_lazy(
+    "Of patterns that fit an address the one with the lowest number takes its mail. Of no account elsewhere."
+)
 
 
 class MailboxesField(forms.CharField):
@@ -79,6 +84,8 @@ class ChangeForm(ServiceForm):
     What he saw comes back with what he sends. If both changed a field, he is told at that field.
     """
 
+    bound_field_class = SeenField
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, value in self.initial.items():
@@ -95,7 +102,10 @@ class ChangeForm(ServiceForm):
                 self._seen(name),
                 self.cleaned_data[name],
             ):
-                self.add_error(name, f"It was changed meanwhile to {_said(now)}; open the page again and look.")
+                self.add_error(
+                    name,
+                    _("It was changed meanwhile to %(value)s; open the page again and look.") % {"value": _said(now)},
+                )
         return self.cleaned_data
 
     def given(self) -> dict[str, Any]:
@@ -117,26 +127,28 @@ class AddDomainForm(ServiceForm):
     name = forms.CharField(
         max_length=addresses.MAX_DOMAIN_OCTETS,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Such as example.com. It is not changed later.",
+        help_text=gettext_lazy("Such as example.com. It is not changed later."),
     )
     is_test = forms.BooleanField(
-        label="Is for tests",
+        label=gettext_lazy("Is for tests"),
         required=False,
         widget=UnfoldBooleanSwitchWidget,
-        help_text="Tells test mail from real mail; keys for development are offered test domains.",
+        help_text=gettext_lazy("Tells test mail from real mail; keys for development are offered test domains."),
     )
     includes_subdomains = forms.BooleanField(
-        label="With its sub-domains",
+        label=gettext_lazy("With its sub-domains"),
         required=False,
         widget=UnfoldBooleanSwitchWidget,
         help_text=SUBDOMAINS,
     )
     default_local_part = forms.CharField(
-        label="Default mailbox",
+        label=gettext_lazy("Default mailbox"),
         max_length=addresses.MAX_LOCAL_PART_OCTETS,
         initial=DEFAULT_MAILBOX,
         widget=UnfoldAdminTextInputWidget,
-        help_text="The part before the @ of its first mailbox, which takes mail for postmaster and abuse as well.",
+        help_text=gettext_lazy(
+            "The part before the @ of its first mailbox, which takes mail for postmaster and abuse as well."
+        ),
     )
 
     class Meta:
@@ -151,11 +163,15 @@ class ChangeDomainForm(ChangeForm):
     class Meta:
         model = Domain
         fields = ("is_active", "is_test", "includes_subdomains", "default_mailbox")
-        labels = {"is_active": "Active", "is_test": "Is for tests", "includes_subdomains": "With its sub-domains"}
+        labels = {
+            "is_active": gettext_lazy("Active"),
+            "is_test": gettext_lazy("Is for tests"),
+            "includes_subdomains": gettext_lazy("With its sub-domains"),
+        }
         help_texts = {
-            "is_active": "Mail to a disabled domain is refused.",
+            "is_active": gettext_lazy("Mail to a disabled domain is refused."),
             "includes_subdomains": SUBDOMAINS,
-            "default_mailbox": "One of its own; it takes mail for postmaster and abuse.",
+            "default_mailbox": gettext_lazy("One of its own; it takes mail for postmaster and abuse."),
         }
 
     def apply(self, given: dict[str, Any]) -> Domain:
@@ -168,25 +184,27 @@ class AddMailboxForm(ServiceForm):
     address = forms.CharField(
         max_length=addresses.MAX_ADDRESS_OCTETS,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Such as support@example.com, in a domain that is here. It is not changed later.",
+        help_text=gettext_lazy("Such as support@example.com, in a domain that is here. It is not changed later."),
     )
 
     class Meta:
         model = Mailbox
         fields = ("name", "is_active", "time_zone", "quota_bytes", "raw_days", "content_days", "log_days")
         labels = {
-            "is_active": "Active",
-            "quota_bytes": "Quota, octets",
-            "raw_days": "Raw, days",
-            "content_days": "Content, days",
-            "log_days": "Log, days",
+            "is_active": gettext_lazy("Active"),
+            "quota_bytes": gettext_lazy("Quota, octets"),
+            "raw_days": gettext_lazy("Raw, days"),
+            "content_days": gettext_lazy("Content, days"),
+            "log_days": gettext_lazy("Log, days"),
         }
         help_texts = {
-            "name": "For people, such as Support.",
-            "is_active": "Mail to a disabled mailbox and its aliases is refused.",
+            "name": gettext_lazy("For people, such as Support."),
+            "is_active": gettext_lazy("Mail to a disabled mailbox and its aliases is refused."),
             "quota_bytes": (
-                "Of mail that it may hold, such as 2147483648 for 2 GiB; empty is no limit. Mail that does not fit is "
-                "refused for now, so its sender's host tries again."
+                gettext_lazy(
+                    "Of mail that it may hold, such as 2147483648 for 2 GiB; empty is no limit. Mail that does not "
+                    "fit is refused for now, so its sender's host tries again."
+                )
             ),
         }
 
@@ -213,15 +231,17 @@ class AliasForm(ServiceForm):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text=PRIORITY,
     )
-    also = MailboxesField(label="Further mailboxes", required=False, help_text=FURTHER)
+    also = MailboxesField(label=gettext_lazy("Further mailboxes"), required=False, help_text=FURTHER)
 
     class Meta:
         model = Alias
         fields = ("mailbox", "priority", "description", "is_active")
-        labels = {"is_active": "Active"}
+        labels = {"is_active": gettext_lazy("Active")}
         help_texts = {
-            "mailbox": "Where it leads.",
-            "is_active": "Mail to a disabled alias is refused; a pattern that is disabled is passed over.",
+            "mailbox": gettext_lazy("Where it leads."),
+            "is_active": gettext_lazy(
+                "Mail to a disabled alias is refused; a pattern that is disabled is passed over."
+            ),
         }
 
 
@@ -232,9 +252,11 @@ class AddAliasForm(AliasForm):
         max_length=addresses.MAX_PATTERN_LENGTH + 1 + addresses.MAX_DOMAIN_OCTETS,
         widget=UnfoldAdminTextInputWidget,
         help_text=(
-            "Such as help@example.com. With * or ? before the @, as in sales-*@example.com, or with a regular "
-            "expression (RE2) between slashes, as in /order-[0-9]+/@example.com, it is a pattern of addresses. "
-            "*@example.com takes whatever nothing else in the domain takes."
+            gettext_lazy(
+                "Such as help@example.com. With * or ? before the @, as in sales-*@example.com, or with a regular "
+                "expression (RE2) between slashes, as in /order-[0-9]+/@example.com, it is a pattern of addresses. "
+                "*@example.com takes whatever nothing else in the domain takes."
+            )
         ),
     )
 
@@ -246,8 +268,10 @@ class ChangeAliasForm(ChangeForm, AliasForm):
     class Meta(AliasForm.Meta):
         help_texts = AliasForm.Meta.help_texts | {
             "mailbox": (
-                "Another one moves the alias. Mail that came before stays where it is, and its webhooks pause until "
-                "somebody resumes them: they would tell their receivers of another mailbox."
+                gettext_lazy(
+                    "Another one moves the alias. Mail that came before stays where it is, and its webhooks pause "
+                    "until somebody resumes them: they would tell their receivers of another mailbox."
+                )
             ),
         }
 
@@ -271,21 +295,29 @@ class AddRuleForm(ServiceForm):
     class Meta:
         model = Rule
         fields = ("action", "criterion", "value", "description", "is_active", "domain", "mailbox", "alias")
-        labels = {"is_active": "Active"}
+        labels = {"is_active": gettext_lazy("Active")}
         help_texts = {
             "action": (
-                "Allow lets pass what a wider or less particular rule would stop. Block refuses, or keeps back what "
-                "can be refused no longer. Discard throws away and says so under Refused mail. Quarantine keeps back."
+                gettext_lazy(
+                    "Allow lets pass what a wider or less particular rule would stop. Block refuses, or keeps back "
+                    "what can be refused no longer. Discard throws away and says so under Refused mail. Quarantine "
+                    "keeps back."
+                )
             ),
-            "criterion": "What it looks at. Of rules that fit, the narrowest scope decides, then this order.",
+            "criterion": gettext_lazy(
+                "What it looks at. Of rules that fit, the narrowest scope decides, then this order."
+            ),
             "value": (
-                "Sender: an address, <> for the null sender. Sender domain: example.net, with its sub-domains. "
-                "Network: 192.0.2.0/24 or one address. Attachment: image/* or .exe. Size: larger than so many octets."
+                gettext_lazy(
+                    "Sender: an address, &lt;&gt; for the null sender. Sender domain: example.net, with its "
+                    "sub-domains. Network: 192.0.2.0/24 or one address. Attachment: image/* or .exe. Size: larger "
+                    "than so many octets."
+                )
             ),
-            "description": "For people.",
-            "domain": "At most one of these; none is all mail. All mail to addresses of the domain.",
-            "mailbox": "Mail that reaches it, by whatever address.",
-            "alias": "Mail that comes by it.",
+            "description": gettext_lazy("For people."),
+            "domain": gettext_lazy("At most one of these; none is all mail. All mail to addresses of the domain."),
+            "mailbox": gettext_lazy("Mail that reaches it, by whatever address."),
+            "alias": gettext_lazy("Mail that comes by it."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -314,10 +346,10 @@ class ChangeRuleForm(ChangeForm):
 
 class BlockSenderForm(forms.Form):
     is_everywhere = forms.BooleanField(
-        label="In all mailboxes",
+        label=gettext_lazy("In all mailboxes"),
         required=False,
         widget=UnfoldBooleanSwitchWidget,
-        help_text="Otherwise only in this one.",
+        help_text=gettext_lazy("Otherwise only in this one."),
     )
 
 

@@ -9,12 +9,13 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
-from emailgistics.common.admin import HistoryAdmin, HistoryTabularInline, display
+from emailgistics.common.admin import Fieldsets, HistoryAdmin, HistoryTabularInline, display, without_fields
 from emailgistics.common.ids import decode_id
 from mailboxes.admin.addresses import link
 from mailboxes.admin.emails import NULL_SENDER, SEARCHED, STATUSES, RecipientInline
-from mailboxes.admin.filters import DomainFilter, ReceivedFilter, search_addresses
+from mailboxes.admin.filters import DomainFilter, ReceivedFilter, among_newest, search_addresses
 from mailboxes.models import Address, Email, Message
 
 
@@ -28,7 +29,7 @@ class EmailInline(HistoryTabularInline):
         rows: QuerySet[Email] = super().get_queryset(request)
         return rows.select_related("mailbox__domain")
 
-    @display(description="Email")
+    @display(description=gettext_lazy("Email"))
     def page(self, row: Email) -> SafeString:
         return link(row.public_id, reverse("admin:mailboxes_email_change", args=[row.pk]))
 
@@ -36,19 +37,22 @@ class EmailInline(HistoryTabularInline):
 @admin.register(Message)
 class MessageAdmin(HistoryAdmin):
     list_display = ("received_at", "sender", "client", "encryption", "shown_state", "shown_size")
-    list_filter = (ReceivedFilter, "state", "source")
+    list_filter = (ReceivedFilter, "state")
     search_fields = ("mail_from",)
-    search_help_text = "Envelope sender, IP address or id"
+    search_help_text = gettext_lazy("Envelope sender, IP address or id")
     inlines = (RecipientInline, EmailInline)
     fieldsets: ClassVar[Any] = (
-        ("Envelope", {"fields": ("sender", "received_at", "client", ("encryption", "source"))}),
-        ("Octets", {"fields": ("shown_size", "digest", "public_id")}),
+        (gettext_lazy("Envelope"), {"fields": ("sender", "received_at", "client", ("encryption", "source"))}),
+        (gettext_lazy("Octets"), {"fields": ("shown_size", "digest", "public_id")}),
         (
-            "Processing",
+            gettext_lazy("Processing"),
             {"fields": (("shown_state", "processed_at"), ("parse_status", "parse_version"), "losses", "parse_defects")},
         ),
     )
     readonly_fields: ClassVar = flatten_fieldsets(fieldsets)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Fieldsets:  # noqa: ARG002
+        return self.fieldsets if self.shows(request, "digest") else without_fields(self.fieldsets, {"digest"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         rows: QuerySet[Message] = super().get_queryset(request)
@@ -65,34 +69,34 @@ class MessageAdmin(HistoryAdmin):
             return queryset, False
         if message_id := decode_id(Message.ID_PREFIX, term):
             return queryset.filter(pk=message_id), False
-        newest = queryset.filter(pk__in=queryset.order_by("-pk").values("pk")[:SEARCHED])
+        newest = among_newest(queryset, SEARCHED)
         return newest.filter(mail_from__istartswith=term) | newest.filter(client_ip__startswith=term), False
 
-    @display(description="Envelope sender")
+    @display(description=gettext_lazy("Envelope sender"))
     def sender(self, row: Message) -> str:
-        return row.mail_from or NULL_SENDER
+        return row.mail_from or str(NULL_SENDER)
 
-    @display(description="Handed in by")
+    @display(description=gettext_lazy("Handed in by"))
     def client(self, row: Message) -> str:
         return f"{row.client_ip} ({row.helo})" if row.client_ip else ""
 
-    @display(description="TLS")
+    @display(description=gettext_lazy("TLS"))
     def encryption(self, row: Message) -> str:
         return row.tls or "none"
 
-    @display(description="SHA-256")
+    @display(description=gettext_lazy("SHA-256"))
     def digest(self, row: Message) -> str:
         return row.sha256
 
-    @display(description="State", label=STATUSES)
+    @display(description=gettext_lazy("State"), label=STATUSES)
     def shown_state(self, row: Message) -> str:
         return row.state
 
-    @display(description="Size")
+    @display(description=gettext_lazy("Size"))
     def shown_size(self, row: Message) -> str:
         return filesizeformat(row.size)
 
-    @display(description="ID")
+    @display(description=gettext_lazy("ID"))
     def public_id(self, row: Message) -> str:
         return row.public_id
 
@@ -105,7 +109,7 @@ class AddressAdmin(HistoryAdmin):
     list_filter = (DomainFilter,)
     list_select_related = ("domain", "mailbox__domain", "alias__domain")
     search_fields = ("local_key",)
-    search_help_text = "Address, or a part of it"
+    search_help_text = gettext_lazy("Address, or a part of it")
     fields = readonly_fields = ("domain", "local_key", "belongs_to", "what", "rests_since")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Address]:
@@ -122,15 +126,15 @@ class AddressAdmin(HistoryAdmin):
             return queryset, False
         return search_addresses(queryset, search_term, local_part="local_key"), False
 
-    @display(description="Belongs to")
+    @display(description=gettext_lazy("Belongs to"))
     def belongs_to(self, row: Address) -> SafeString:
         page = "admin:mailboxes_mailbox_change" if row.mailbox_id else "admin:mailboxes_alias_change"
         return link(row.owner, reverse(page, args=[row.owner.pk]))
 
-    @display(description="Kind")
+    @display(description=gettext_lazy("Kind"))
     def what(self, row: Address) -> str:
         return str(row.owner._meta.verbose_name)  # noqa: SLF001 - Django's own name for it
 
-    @display(description="Deleted, and rests since")
+    @display(description=gettext_lazy("Deleted, and rests since"))
     def rests_since(self, row: Address) -> object:
         return row.owner.deleted_at

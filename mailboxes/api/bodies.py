@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from rest_framework import serializers
-
-from emailgistics.common.bodies import BodySerializer, Flag, Reference, References, Text, Unchanged, Whole
+from emailgistics.common.bodies import BodySerializer, Choice, Flag, Reference, References, Text, Unchanged, Whole
 from mailboxes import addresses
 from mailboxes.models import Rule
 from mailboxes.services.provision import (
@@ -27,7 +25,7 @@ FURTHER = (
 )
 PRIORITY = "of patterns that fit, the lowest wins; 100, unless said"
 SUBDOMAINS = "mail to support@any.example.com is mail to support@example.com; false, unless said"
-VERIFIED = "`manage.py domains verify` finds that out."
+VERIFIED = "Ask for verify, which finds that out."
 MAX_ASKED_LENGTH = 1_000  # of an address that need not be one
 FIXED_ADDRESS = "An address does not change: make another mailbox, or an alias that leads to this one."
 FIXED_NAME = "The name of an alias does not change: make another alias and delete this one."
@@ -56,6 +54,7 @@ class DomainChangesSerializer(BodySerializer):
     FIXED: ClassVar[Mapping[str, str]] = {
         "name": "A domain keeps its name: make another one.",
         "verified_at": VERIFIED,
+        "status": "It is what the DNS was found to have: ask for its status, and it is looked at again.",
     }
 
     active = Flag(source="is_active", required=False)
@@ -78,7 +77,11 @@ class RetentionBodySerializer(BodySerializer):
 
 
 class MailboxChangesSerializer(BodySerializer):
-    FIXED: ClassVar[Mapping[str, str]] = {"address": FIXED_ADDRESS, "domain_id": FIXED_ADDRESS}
+    FIXED: ClassVar[Mapping[str, str]] = {
+        "address": FIXED_ADDRESS,
+        "domain_id": FIXED_ADDRESS,
+        "used_bytes": "It is counted; nobody sets it.",
+    }
     IGNORED: ClassVar[frozenset[str]] = frozenset(("used_bytes",))
 
     name = Text(required=False, allow_blank=True, max_length=MAX_NAME_LENGTH, help_text="for people")
@@ -140,8 +143,8 @@ class WholeAliasSerializer(BodySerializer):
 class RuleChangesSerializer(BodySerializer):
     FIXED: ClassVar[Mapping[str, str]] = dict.fromkeys(("domain_id", "mailbox_id", "alias_id"), FIXED_SCOPE)
 
-    action = serializers.ChoiceField(Rule.Action.choices, required=False)
-    criterion = serializers.ChoiceField(Rule.Criterion.choices, required=False)
+    action = Choice(Rule.Action.choices, required=False)
+    criterion = Choice(Rule.Criterion.choices, required=False)
     value = Text(required=False, allow_blank=True, help_text=VALUE)
     description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
     active = Flag(source="is_active", required=False)
@@ -151,8 +154,8 @@ class NewRuleSerializer(BodySerializer):
     domain_id = Reference(source="domain", required=False, allow_null=True, help_text="for mail to its addresses")
     mailbox_id = Reference(source="mailbox", required=False, allow_null=True, help_text="for mail that reaches it")
     alias_id = Reference(source="alias", required=False, allow_null=True, help_text="for mail that came by it")
-    action = serializers.ChoiceField(Rule.Action.choices)
-    criterion = serializers.ChoiceField(Rule.Criterion.choices)
+    action = Choice(Rule.Action.choices)
+    criterion = Choice(Rule.Criterion.choices)
     value = Text(allow_blank=True, help_text=VALUE)
     description = Text(required=False, allow_blank=True, max_length=MAX_DESCRIPTION_LENGTH, help_text="for people")
     active = Flag(source="is_active", required=False, help_text="true, unless said")

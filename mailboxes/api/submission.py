@@ -46,6 +46,9 @@ class BlockedError(exceptions.APIException):
     default_detail = BLOCKED
 
 
+NO_SENDER = "This is no sender address; write it like ada@example.net."
+
+
 class MailParser(BaseParser):
     """The octets of the body, exactly as they come.
 
@@ -107,20 +110,25 @@ def envelope_in(request: Request) -> tuple[str, list[str]]:
         for name in query
         if name not in ("recipient", "mail_from")
     }
-    if len(senders) > 1:
-        errors["mail_from"] = [ErrorDetail("A mail has one envelope sender.", "max_length")]
-    elif sender is None or not syntax.is_storable_sender(sender):
-        errors["mail_from"] = [ErrorDetail("This is no sender address.", "invalid_address")]
+    if sender is None or not syntax.is_storable_sender(sender):
+        errors["mail_from"] = [ErrorDetail(NO_SENDER, "invalid_address")]
+    elif has_unquoted_space(sender):
+        errors["mail_from"] = [ErrorDetail(f"{NO_SENDER} In a query, + is written %2B.", "invalid_address")]
     if not given:
         errors["recipient"] = [ErrorDetail("Say for whom it is: recipient=support@example.com", "required")]
     elif len(given) > MAX_RECIPIENTS:
         errors["recipient"] = [ErrorDetail(f"A mail has at most {MAX_RECIPIENTS} recipients.", "max_length")]
-    elif None in recipients or any(" " in address and '"' not in address for address in given):
-        text = "This is no recipient address. In a query, + is written %2B."
+    elif None in recipients or any(map(has_unquoted_space, given)):
+        text = "This is no recipient address; write it like support@example.com. In a query, + is written %2B."
         errors["recipient"] = [ErrorDetail(text, "invalid_address")]
     if errors:
         raise exceptions.ValidationError(errors)
     return sender or "", [recipient for recipient in recipients if recipient is not None]
+
+
+def has_unquoted_space(address: str) -> bool:
+    """In a query it is a + that was not escaped."""
+    return " " in address and '"' not in address
 
 
 class SubmittedEmailSerializer(serializers.Serializer[Email]):
@@ -131,7 +139,8 @@ class SubmittedEmailSerializer(serializers.Serializer[Email]):
 class SubmittedSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="of the message (msg_…), or of the record that a rule had it thrown away")
     resent = serializers.BooleanField(
-        help_text="whether the same mail was taken for these recipients before; then `id` is what it was taken as"
+        help_text="whether this key handed the same mail in for these recipients before; then `id` is what it was "
+        "taken as"
     )
     discarded = serializers.BooleanField(help_text="whether a rule says to take it and to throw it away")
     emails = SubmittedEmailSerializer(
@@ -143,11 +152,13 @@ class SubmittedSerializer(serializers.Serializer[Any]):
 DESCRIPTION = """\
 Mail in by HTTP, with the routing, the rules and the promise of SMTP: it is stored, octet for octet, for all recipients
 or for none, and the answer comes once that is committed. Opening it and its webhooks come after. Where it goes is in
-the query, and headers have no say in it. A recipient that leads to a mailbox which the key may not open is a 404, like
-one that does not exist.
+the query, and headers have no say in it. A recipient that belongs to a mailbox which the key may not open is a 404,
+like one that does not exist. The mailboxes that the key may open say whether the mail is taken (rules, room) and are
+all that the answer tells of; if one of them keeps it, it goes to all that the recipient leads to.
 
-The same octets from the same sender to the same recipient within 48 hours are the same mail, if they have a Message-ID
-or a Received header: it is stored once, and the answer to the rest is a 200."""
+The same octets from the same sender to the same recipient, handed in by the same key within 48 hours, are the same
+mail, if they have a Message-ID or a Received header: it is stored once, and the answer to the rest is a 200. What came
+by SMTP or by another key does not count: an answer never tells whether a mail is there that somebody else sent."""
 PARAMETERS = [
     OpenApiParameter(
         "recipient",

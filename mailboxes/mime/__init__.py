@@ -8,10 +8,21 @@ is invited to; `safe_html` makes HTML fit to be shown; `own_keys` finds secrets 
 limits and collects the defects.
 """
 
+from mailboxes.mime.bodies import visible
 from mailboxes.mime.budget import Defect
 from mailboxes.mime.kinds import Mark
 from mailboxes.mime.mail import VERSION, parse
 from mailboxes.mime.parsed import NameAddress, ParsedAttachment, ParsedMail
 from mailboxes.mime.transfer import decode_transfer
 
-__all__ = ["VERSION", "Defect", "Mark", "NameAddress", "ParsedAttachment", "ParsedMail", "decode_transfer", "parse"]
+__all__ = [
+    "VERSION",
+    "Defect",
+    "Mark",
+    "NameAddress",
+    "ParsedAttachment",
+    "ParsedMail",
+    "decode_transfer",
+    "parse",
+    "visible",
+]

@@ -184,20 +184,20 @@ def _is_inline(leaf: Leaf, shown: set[str]) -> bool:
 def preview(text: str, html: str, *, is_html_first: bool) -> str:
     """The first words of the mail, blanks collapsed."""
     if is_html_first or not text or text.isspace():
-        text = _visible(html) or text
+        text = visible(html, characters=_READ_FOR_PREVIEW) or text
     return " ".join(text.lstrip()[:_READ_FOR_PREVIEW].split())[:PREVIEW_CHARACTERS].rstrip()
 
 
-def _visible(html: str) -> str:
-    """The first text of HTML without its tags. For a preview only: this makes nothing safe to render."""
+def visible(html: str, *, characters: int) -> str:
+    """The first text of HTML without its tags, about so much. Not for showing: this makes nothing safe to render."""
     pieces: list[str] = []
     length, end, unread = 0, 0, ""
     for tag in _TAG.finditer(html):
         if not unread:
-            words = " ".join(html[end : min(tag.start(), end + _READ_FOR_PREVIEW)].split())
+            words = " ".join(html[end : min(tag.start(), end + characters)].split())
             pieces.append(words)
             length += len(words)
-            if length > _READ_FOR_PREVIEW:
+            if length > characters:
                 break
         end, name = tag.end(), (tag[1] or "").lower()
         if unread:
@@ -205,5 +205,5 @@ def _visible(html: str) -> str:
         elif name in _UNREAD:
             unread = name
     else:
-        pieces.append("" if unread else html[end : end + _READ_FOR_PREVIEW])
-    return clean_text(html_entities.unescape(" ".join(pieces)[: 2 * _READ_FOR_PREVIEW]))
+        pieces.append("" if unread else html[end : end + characters])
+    return clean_text(html_entities.unescape(" ".join(pieces)[: 2 * characters]))

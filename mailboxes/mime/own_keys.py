@@ -7,13 +7,11 @@ secret has none, and other products that follow Standard Webhooks write theirs a
 import base64
 import binascii
 import re
-import string
-import zlib
 from dataclasses import dataclass, field
 
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_CHECKSUM_LENGTH = 6
-_KEY = re.compile(r"(?<![0-9A-Za-z])(emgk_[0-9A-Za-z]{10})_[0-9A-Za-z]{38}(?![0-9A-Za-z])")
+from emailgistics.common.key_form import KEY, KEY_PREFIX, checksum_fits
+
+_KEY = re.compile(rf"(?<![0-9A-Za-z]){KEY}(?![0-9A-Za-z])")
 _SECRET = re.compile(r"(?<![0-9A-Za-z])whsec_([0-9A-Za-z+/]{32,88}={0,2})")
 _SECRET_OCTETS = range(24, 65)  # what Standard Webhooks allows
 MAX_KEYS = 20  # that are named
@@ -27,15 +25,15 @@ class OwnKeys:
     has_webhook_secret: bool = False
 
     def look_in(self, text: str) -> None:
-        if "emgk_" in text:
+        if KEY_PREFIX in text:
             for match in _KEY.finditer(text):
-                if len(self.api_keys) < MAX_KEYS and _checksum(match[0][:-_CHECKSUM_LENGTH]) == match[0][-6:]:
-                    self.api_keys[match[1]] = None
+                if len(self.api_keys) < MAX_KEYS and checksum_fits(match[0]):
+                    self.api_keys[match["identifier"]] = None
         if "whsec_" in text and not self.has_webhook_secret:
             self.has_webhook_secret = any(_is_secret(match[1]) for match in _SECRET.finditer(text))
 
     def look_in_octets(self, octets: bytes) -> None:
-        if b"emgk_" in octets or b"whsec_" in octets:
+        if KEY_PREFIX.encode() in octets or b"whsec_" in octets:
             self.look_in(octets.decode("latin-1"))
 
 
@@ -44,11 +42,3 @@ def _is_secret(encoded: str) -> bool:
         return len(base64.b64decode(encoded, validate=True)) in _SECRET_OCTETS
     except binascii.Error:
         return False
-
-
-def _checksum(text: str) -> str:
-    number, digits = zlib.crc32(text.encode()), ""
-    for _ in range(_CHECKSUM_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits = _ALPHABET[digit] + digits
-    return digits

@@ -8,6 +8,7 @@ it was nearly full, at the same moment or without saying its size.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from emailgistics.common.errors import DomainError
 from mailboxes.models import Rule
@@ -21,11 +22,16 @@ from mailboxes.services.rules import BlockedByRuleError, Case, Judgement, Verdic
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One RCPT TO. size is what the client declared (RFC 1870), None where it declared nothing."""
+    """One RCPT TO. size is what the client declared (RFC 1870), None where it declared nothing.
+
+    deciding: the mailboxes whose rules and room decide whether the mail is taken, all of them if None. It is for a
+    sender that may know of no other: the others get their copies of what one of these keeps, though they be full.
+    """
 
     address: str
     envelope: Envelope
     size: int | None = None
+    deciding: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,11 @@ def admit_all(requests: Sequence[Request]) -> list[Admission | DomainError]:
         if isinstance(route, Route)
     ]
     judgements = iter(rules.judge(cases))
-    answers = [_admission(route, next(judgements)) if isinstance(route, Route) else route for route in found]
-    return _with_room(answers, sizes=[request.size for request in requests])
+    answers = [
+        _admission(route, next(judgements), request.deciding) if isinstance(route, Route) else route
+        for request, route in zip(requests, found, strict=True)
+    ]
+    return _with_room(answers, requests)
 
 
 def judged_by_size(admissions: Sequence[Admission], *, envelope: Envelope, size: int) -> list[Admission | DomainError]:
@@ -82,9 +91,11 @@ def judged_by_size(admissions: Sequence[Admission], *, envelope: Envelope, size:
     ]
 
 
-def _admission(route: Route, judgement: Judgement) -> Admission | DomainError:
+def _admission(route: Route, judgement: Judgement, deciding: frozenset[UUID] | None) -> Admission | DomainError:
     """Refused only if no mailbox takes it: otherwise what one of them would refuse is discarded there, with a row."""
     admission = _with(Admission(route, ()), judgement)
+    if deciding is not None:
+        admission = _decided(admission, deciding)
     error = _block(admission.verdicts)
     if error is None:
         return admission
@@ -92,8 +103,26 @@ def _admission(route: Route, judgement: Judgement) -> Admission | DomainError:
     return error
 
 
+def _decided(admission: Admission, deciding: frozenset[UUID]) -> Admission:
+    """Those that decide come first, so that a resend is known by them; if none of them keeps the mail, nobody gets it.
+
+    The same admission where none of its mailboxes decides.
+    """
+    judged = list(zip(admission.route.mailbox_ids, admission.verdicts, strict=True))
+    heard = [(mailbox_id, verdict) for mailbox_id, verdict in judged if mailbox_id in deciding]
+    if not heard:
+        return admission
+    if any(verdict.keeps for _, verdict in heard):
+        heard += [pair for pair in judged if pair not in heard]
+    mailbox_ids, verdicts = zip(*heard, strict=True)
+    limited = tuple(mailbox for mailbox in admission.route.limited if mailbox.id in deciding)
+    return replace(
+        admission, route=replace(admission.route, mailbox_ids=mailbox_ids, limited=limited), verdicts=verdicts
+    )
+
+
 def _with_room(
-    answers: Sequence[Admission | DomainError], *, sizes: Sequence[int | None]
+    answers: Sequence[Admission | DomainError], requests: Sequence[Request]
 ) -> list[Admission | DomainError]:
     """The answers, but an error for those whose mail does not fit. One query, none where no mailbox has a quota.
 
@@ -103,7 +132,9 @@ def _with_room(
     if not any(limited):
         return list(answers)
     used = quota.used_by({mailbox.id for some in limited for mailbox in some})
-    full = [quota.full_among(some, used=used, size=size) for some, size in zip(limited, sizes, strict=True)]
+    full = [
+        quota.full_among(some, used=used, size=request.size) for some, request in zip(limited, requests, strict=True)
+    ]
     return [
         _refused_as_full(answer, steps) if isinstance(answer, Admission) and steps else answer
         for answer, steps in zip(answers, full, strict=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from emailgistics.common import tallies
+from emailgistics.common import ledger_days, tallies
 from emailgistics.common.ids import encode_id
 from mailboxes.mime import Defect, ParsedMail
 from mailboxes.models import Email, Message, Recipient, Refusal, Rule, Transcript
@@ -124,11 +124,13 @@ def discard(
     )
     Email.objects.filter(pk__in=list(verdicts)).delete()
     going = [email for email in emails if email.pk in verdicts]
-    tallies.count(emails_discarded=len(verdicts), **quota.removed(going))
+    tallies.count(
+        emails_discarded=len(verdicts), **quota.removed(going), **ledger_days.went(ledger_days.EMAILS, verdicts)
+    )
     if message.emails.exists():
         return True
+    tallies.count(messages_discarded=1, **ledger_days.went(ledger_days.MESSAGES, [message.pk]))
     message.delete()
-    tallies.count(messages_discarded=1)
     return False
 
 

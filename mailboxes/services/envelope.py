@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.conf import settings
 
@@ -12,13 +13,17 @@ Source = Message.Source
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An empty mail_from is the null sender <>; texts are free of control characters."""
+    """An empty mail_from is the null sender <>; texts are free of control characters.
+
+    submitted_by: the API key that handed it in, if one did.
+    """
 
     mail_from: str
     client_ip: str | None = None
     helo: str = ""
     tls: str = ""
     source: Message.Source = Source.SMTP
+    submitted_by: UUID | None = None
 
     @property
     def is_from_outside(self) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from emailgistics.common import tallies, tombstones
+from emailgistics.common import ledger_days, tallies, tombstones
 from emailgistics.common.ids import encode_id
 from mailboxes.addresses import InvalidAddressError, address_key, shown
 from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
@@ -40,10 +40,11 @@ def erase_held(email: Email, *, by: str) -> None:
     addresses = email.recipients.values_list("address", flat=True)
     tombstones.bury(EMAIL, [email.public_id], by=by)
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
-    tallies.count(**quota.removed([email]))
+    tallies.count(**quota.removed([email]), **ledger_days.went(ledger_days.EMAILS, [email.pk]))
     email.delete()
     Transcript.objects.filter(message=message).delete()
     if not message.emails.exists():
+        tallies.count(**ledger_days.went(ledger_days.MESSAGES, [message.pk]))
         message.delete()
 
 

@@ -22,7 +22,7 @@ from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, Recipient, Rule
-from mailboxes.services import attachment_rules, authenticate, derived
+from mailboxes.services import attachment_rules, authenticate, counted, derived, search
 from mailboxes.signals import tell_of_new
 
 log = get_logger(__name__)
@@ -126,10 +126,11 @@ def store(
     that is parked is kept back, too, where a rule stops attachments: what it has in it is unknown (attachment_rules).
     """
     ours = Message.objects.filter(pk=message.pk, lease_id=lease_id, state=Message.State.WAITING)
+    now = timezone.now()
     fate = {
         "state": state,
         "lease_id": None,
-        "processed_at": timezone.now(),
+        "processed_at": now,
         "parse_status": parsed.status,
         "parse_defects": list(parsed.defects),
         "parse_version": mime.VERSION,
@@ -145,17 +146,17 @@ def store(
     discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
     if discarded and not attachment_rules.discard(message, emails, discarded, recipients):
         return True
-    for email in emails:
-        if email.pk in discarded:
-            continue
+    kept = [email for email in emails if email.pk not in discarded]
+    for email in kept:
         if verdict := verdicts.get(email.pk):
             attachment_rules.obey(email, verdict)
         email.message = message
         status = Email.Status.QUARANTINED if email.quarantine_reason else Email.Status(state.value)
-        attachments = _store_email(email, parsed, status=status)
+        attachments = _store_email(email, parsed, recipients, status=status)
         if status != Email.Status.QUARANTINED:
             tell_of_new(email, recipients, attachments, octets)
         sound_alarm(email, parsed)
+    counted.became(kept, recipients, at=now)
     return True
 
 
@@ -178,15 +179,19 @@ def _is_lost(message_id: UUID) -> bool:
     return False
 
 
-def _store_email(email: Email, parsed: ParsedMail, *, status: Email.Status) -> list[Attachment]:
+def _store_email(
+    email: Email, parsed: ParsedMail, recipients: Sequence[Recipient], *, status: Email.Status
+) -> list[Attachment]:
     found = derived.email_columns(parsed) | {"status": status}
     for name, value in found.items():
         setattr(email, name, value)
     email.save(update_fields=found)
-    EmailContent.objects.create(email=email, **derived.content_columns(parsed))
-    return Attachment.objects.bulk_create(
+    content = EmailContent.objects.create(email=email, **derived.content_columns(parsed))
+    attachments = Attachment.objects.bulk_create(
         Attachment(email=email, **columns) for columns in derived.attachment_columns(parsed)
     )
+    search.index(email, content, [one for one in recipients if one.email_id == email.pk], attachments)
+    return attachments
 
 
 def _work_off(claimed: Sequence[UUID], lease: leases.HeldLease, until: float) -> int:

@@ -10,6 +10,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import raw
 from mailboxes.models import Email, EmailContent, Message, Recipient, Rule
+from mailboxes.services import counted
 from mailboxes.signals import tell_of_new
 
 log = get_logger(__name__)
@@ -56,10 +57,11 @@ def _let_go(email: Email, octets: bytes | None) -> None:
     email.status = Email.Status.PARKED if is_parked else Email.Status.PROCESSED
     email.released_at = timezone.now()
     email.save(update_fields=["status", "released_at"])
+    recipients = list(Recipient.objects.filter(email=email).select_related("alias__domain"))
+    counted.became([email], recipients, at=email.released_at)
     if email.mailbox.deleted_at is not None or not EmailContent.objects.filter(email=email).exists():
         return  # nobody may hear of it, or nothing is left to tell
-    recipients = Recipient.objects.filter(email=email).select_related("alias__domain")
-    tell_of_new(email, list(recipients), list(email.attachments.order_by("position")), octets)
+    tell_of_new(email, recipients, list(email.attachments.order_by("position")), octets)
 
 
 def quarantine_of(email: Email, *, knows_all_rules: bool) -> Quarantine | None:

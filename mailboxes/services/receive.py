@@ -14,15 +14,15 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from emailgistics.common import bulk, tallies
+from emailgistics.common import bulk, ledger_days, tallies
 from emailgistics.common.errors import RefusedError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.models import Tally
 from emailgistics.common.nudge import nudge
 from mailboxes.addresses import address_key
-from mailboxes.models import Email, Message, Recipient, Refusal, ResendGuard, Rule, Transcript
+from mailboxes.models import MAX_KEY, Email, Message, Recipient, Refusal, ResendGuard, Rule, Transcript
 from mailboxes.raw import new_raw
-from mailboxes.services import quota
+from mailboxes.services import counted, quota
 from mailboxes.services.admit import Admission
 from mailboxes.services.envelope import Envelope
 from mailboxes.services.route import Route
@@ -59,15 +59,21 @@ class Receipt:
 
 
 def receive_message(
-    *, envelope: Envelope, admissions: Sequence[Admission], raw: bytes, transcript: Sequence[Line] = ()
+    *,
+    envelope: Envelope,
+    admissions: Sequence[Admission],
+    raw: bytes,
+    transcript: Sequence[Line] = (),
+    joins: bool = False,
 ) -> Receipt:
     """Stores one message for all its accepted recipients, or for none. Returns once committed.
 
     `raw` is the octets after DATA, dots unstuffed (RFC 5321 section 4.5.2). A mailbox that was deleted after RCPT still
-    gets its mail: its sender was told 250. Raises RoutingLoopError, and whatever the database raises; then nothing is
-    stored.
+    gets its mail: its sender was told 250. With joins it may be in a transaction of the caller's, who says nothing of
+    it before that is committed. Raises RoutingLoopError, and whatever the database raises; then nothing is stored.
     """
-    (receipt,) = receive_group([Incoming(envelope=envelope, admissions=admissions, raw=raw, transcript=transcript)])
+    incoming = Incoming(envelope=envelope, admissions=admissions, raw=raw, transcript=transcript)
+    (receipt,) = receive_group([incoming], joins=joins)
     return receipt
 
 
@@ -143,8 +149,10 @@ class Incoming:
                 Recipient(
                     message=self.message,
                     email=self._email(mailbox_id, verdict),
+                    mailbox_id=mailbox_id,
                     alias_id=route.alias_id,
                     address=route.address,
+                    address_key=address_key(route.address)[:MAX_KEY],
                     kind=route.kind,
                     tag=route.tag,
                     captures=route.captures,
@@ -194,16 +202,19 @@ class Incoming:
     def _guard_key(self, route: Route) -> UUID:
         # whose it is, too: what came before the address was another's is no word to whoever has it now
         owner = route.own_mailbox_id or route.mailbox_id
-        said = "\0".join((self.message.sha256, self.message.mail_from, address_key(route.address), owner.hex))
-        return UUID(bytes=hashlib.sha256(said.encode()).digest()[:16])
+        said = [self.message.sha256, self.message.mail_from, address_key(route.address), owner.hex]
+        if self._envelope.submitted_by:
+            # else a key that may not read mail could guess one, hand it in, and be told whether it had come
+            said.append(self._envelope.submitted_by.hex)
+        return UUID(bytes=hashlib.sha256("\0".join(said).encode()).digest()[:16])
 
 
-def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
+def receive_group(group: Sequence[Incoming], *, joins: bool = False) -> list[Receipt]:
     """Stores all of these mails or none, in one transaction; a receipt for each, in their order, once it is committed.
 
-    Raises whatever the database raises.
+    joins is as for `receive_message`. Raises whatever the database raises.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=not joins):
         _recognise([entry for incoming in group for entry in incoming.entries])
         receipts = [incoming.receipt() for incoming in group]
         counts = tallies.rows(
@@ -212,6 +223,7 @@ def receive_group(group: Sequence[Incoming]) -> list[Receipt]:
             mail_resent=sum(receipt.is_resend for receipt in receipts),
             mail_discarded=sum(receipt.message_id is None for receipt in receipts),
             **quota.stored(email for incoming in group for email in incoming.new_emails),
+            **_for_the_ledger(group),
         )
         _insert([incoming for incoming in group if incoming.new_entries], counts)
         # in one order, so that no two groups wait for each other
@@ -289,20 +301,31 @@ def _set_up(guards: Iterable[ResendGuard]) -> set[UUID]:
         return {key if isinstance(key, UUID) else UUID(key) for (key,) in cursor.fetchall()}
 
 
+def _for_the_ledger(group: Sequence[Incoming]) -> dict[str, int]:
+    emails = [email for incoming in group for email in incoming.new_emails]
+    messages = {email.message_id for email in emails}
+    return {
+        **ledger_days.came(ledger_days.MESSAGES, messages),
+        **ledger_days.came(ledger_days.EMAILS, (email.pk for email in emails)),
+    }
+
+
 def _insert(mails: Sequence[Incoming], counts: Sequence[Tally]) -> None:
     entries = [entry for incoming in mails for entry in incoming.new_entries]
     recipients = [recipient for entry in entries for recipient in entry.recipients]
     kept = [incoming for incoming in mails if incoming.new_emails]
+    emails = [email for incoming in kept for email in incoming.new_emails]
     raws = [incoming.raw for incoming in kept]
     is_large = sum(len(raw.data) for raw in raws) > BULK_OCTETS
     bulk.insert(
         [incoming.message for incoming in kept],
         [] if is_large else raws,
-        [email for incoming in kept for email in incoming.new_emails],
+        emails,
         recipients,
         [Transcript(message=incoming.message, lines=incoming.transcript) for incoming in kept if incoming.transcript],
         [refusal for entry in entries for refusal in entry.discards],
         counts,
+        counted.received(emails, recipients).entries(),
     )
     if is_large:
         for raw in raws:

@@ -29,7 +29,7 @@ from emailgistics.common.nudge import nudge
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Reparse, Rule
-from mailboxes.services import attachment_rules, derived, process
+from mailboxes.services import attachment_rules, counted, derived, process, search
 from mailboxes.services.receive import PROCESS
 from mailboxes.signals import email_processed, tell_of_new
 
@@ -240,7 +240,7 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         rows = _judged(message, rows, parsed)
         if not rows:
             return True
-    report = []
+    report, before = [], {email.pk: email.status for email, _ in rows}
     for email, content in rows:
         if content is None:
             report.append(_reported(email, Outcome.CONTENT_GONE))
@@ -256,7 +256,13 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
             _tell(email, attachments, octets, None if was_kept_back else told)
         if "marks" in changed and not claimed.is_dry_run:
             process.sound_alarm(email, parsed)
+    _count([email for email, _ in rows if email.status != before[email.pk]])
     return _end(claimed, lease_id, report)
+
+
+def _count(become: Sequence[Email]) -> None:
+    if become:
+        counted.became(become, Recipient.objects.filter(email__in=become), at=timezone.now())
 
 
 def _work_off(claimed: Reparse, lease_id: UUID) -> int:
@@ -321,6 +327,8 @@ def _renew(
         # away with all of them first: each position is taken once
         Attachment.objects.filter(email=email).delete()
         Attachment.objects.bulk_create(after)
+    if not is_dry_run:
+        search.index(email, content, Recipient.objects.filter(email=email), after)
     return names, after
 
 

@@ -1,10 +1,12 @@
 """Making, changing and ending rules."""
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from emailgistics.common.errors import NotFoundError, RefusedError
+from emailgistics.common.errors import InvalidChoiceError, NotFoundError, RefusedError
 from emailgistics.common.text import within
 from mailboxes.addresses import shown
 from mailboxes.models import Alias, Domain, Mailbox, Rule
@@ -66,14 +68,18 @@ def update_rule(
     value: str | None = None,
     description: str | None = None,
     is_active: bool | None = None,
+    agree: Callable[[Rule], None] | None = None,
 ) -> Rule:
     """What is not named stays. With another criterion the value has to fit that.
 
-    Raises InvalidRuleValueError, RefusedError, NotFoundError for one that was deleted meanwhile.
+    agree is called with the row, locked, and refuses the change by raising. Raises
+    InvalidRuleValueError, RefusedError, NotFoundError for one that was deleted meanwhile.
     """
     held = Rule.objects.live().filter(pk=rule.pk).select_for_update(of=("self",), no_key=True).first()
     if held is None:
         raise NotFoundError("This rule was deleted.")
+    if agree is not None:
+        agree(held)
     if description is not None:
         within(description, limit=MAX_DESCRIPTION_LENGTH, field="description")
     _check_choices(action or held.action, criterion or held.criterion)
@@ -93,8 +99,12 @@ def update_rule(
     return rule
 
 
-def delete_rule(rule: Rule) -> None:
+@transaction.atomic
+def delete_rule(rule: Rule, *, agree: Callable[[Rule], None] | None = None) -> None:
     """It holds no longer; what it did stays done. Raises NotFoundError if it was deleted meanwhile."""
+    if agree is not None:
+        Rule.objects.filter(pk=rule.pk).select_for_update(of=("self",), no_key=True).first()
+        agree(rule)
     if not Rule.objects.filter(pk=rule.pk, deleted_at=None).update(deleted_at=timezone.now()):
         raise NotFoundError("This rule was deleted.")
 
@@ -120,7 +130,7 @@ def _check_choices(action: str, criterion: str) -> None:
         ("criterion", criterion, Rule.Criterion.values),
     ):
         if given not in choices:
-            raise RefusedError(f"{shown(given)} is no {field}; there is {', '.join(choices)}.", field=field)
+            raise InvalidChoiceError(f"{shown(given)} is no {field}; there is {', '.join(choices)}.", field=field)
 
 
 def _refuse_too_many_sizes(rule: Rule) -> None:

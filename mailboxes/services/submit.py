@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 from django import db
 
@@ -20,19 +19,24 @@ FIELD = "recipient"
 MOST_QUERIES = 4  # of find_routes: for domains, addresses, patterns and further mailboxes
 
 
-def submit_mail(*, by: Principal, mail_from: str, recipients: Sequence[str], raw: bytes) -> Receipt:
-    """Stores a mail for all of these recipients or for none. Returns once committed.
+def submit_mail(
+    *, by: Principal, mail_from: str, recipients: Sequence[str], raw: bytes, joins: bool = False
+) -> Receipt:
+    """Stores a mail for all of these recipients or for none. Returns once committed; joins is as for `receive_message`.
 
-    To the key, a recipient that leads to any mailbox which it may not open is one that does not exist, whatever else
-    there is to say of it. Raises InvalidAddressError, NotFoundError, AddressDisabledError, BlockedByRuleError,
-    MailboxFullError, RoutingLoopError, and UnavailableError when the database does not take it.
+    To the key, a recipient that belongs to a mailbox which it may not open is one that does not exist, whatever else
+    there is to say of it. An alias of its own may lead to others' mailboxes as well: they get their copies, and are
+    nothing that it could notice. Only the mailboxes that it may open say whether the mail is taken, and a resend is
+    only what the same key handed in before. Raises InvalidAddressError, NotFoundError, AddressDisabledError,
+    BlockedByRuleError, MailboxFullError, RoutingLoopError, and UnavailableError when the database does not take it.
     """
-    envelope = Envelope(mail_from=mail_from, source=Message.Source.API)
+    envelope = Envelope(mail_from=mail_from, source=Message.Source.API, submitted_by=by.key_id)
+    deciding = None if by.all_mailboxes else by.mailbox_ids
     try:
         if not by.all_mailboxes:
             _require_reachable(by, recipients)
-        admissions = _admissions(by, [Request(address, envelope, len(raw)) for address in recipients])
-        return receive_message(envelope=envelope, admissions=admissions, raw=raw)
+        admissions = _admissions(by, [Request(address, envelope, len(raw), deciding) for address in recipients])
+        return receive_message(envelope=envelope, admissions=admissions, raw=raw, joins=joins)
     except db.Error as error:
         raise UnavailableError("The mail could not be stored. Try again in a moment.") from error
 
@@ -67,13 +71,14 @@ class Asked:
 
 def _require_all_visible(by: Principal, found: Sequence[Route | DomainError]) -> None:
     _raise_first(error for error in found if isinstance(error, InvalidAddressError))
-    if not all(isinstance(route, Route) and by.mailbox_ids.issuperset(_mailboxes_of(route)) for route in found):
-        raise NotFoundError("No such recipient, or none that this key may see.")
+    if not all(isinstance(route, Route) and _is_visible(route, by) for route in found):
+        raise NotFoundError("No such recipient, or none that this key may see.", field="recipient")
 
 
-def _mailboxes_of(route: Route) -> set[UUID]:
-    """With the one that its alias belongs to, though it is disabled: whose alias it is does not depend on that."""
-    return {*route.mailbox_ids, *([route.own_mailbox_id] if route.own_mailbox_id else [])}
+def _is_visible(route: Route, by: Principal) -> bool:
+    """Whose it is does not depend on whether that mailbox is disabled; but one of the key's has to take the mail."""
+    owner = route.own_mailbox_id or route.mailbox_id
+    return owner in by.mailbox_ids and not by.mailbox_ids.isdisjoint(route.mailbox_ids)
 
 
 def _admissions(by: Principal, requests: Sequence[Request]) -> list[Admission]:

@@ -4,22 +4,14 @@ Who asks REQUIRE_DOMAIN_VERIFICATION for it takes no mail for a domain before; s
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from emailgistics.common.errors import ConflictError, NotFoundError, UnavailableError
 from mailboxes.models import Domain
+from mailboxes.services import dns_records
 
-if TYPE_CHECKING:
-    from dns.resolver import Resolver
-
-LABEL = "_emailgistics"
-WORD = "emailgistics-verification="
-DIGITS = 32  # hexadecimal, so 128 bits
-WITHIN_S = 10.0  # for all servers together
+MAX_NAMED = 3  # of other records under its name
 
 
 class RecordNotFoundError(ConflictError):
@@ -42,48 +34,48 @@ class TxtRecord:
 
 
 def record_of(domain: Domain) -> TxtRecord:
-    """What its owner has to put into its DNS; of no use to another installation, nor to be guessed from another one."""
-    digest = salted_hmac("mailboxes.verification", domain.name, algorithm="sha256").hexdigest()
-    return TxtRecord(f"{LABEL}.{domain.name}", f"{WORD}{digest[:DIGITS]}")
+    return TxtRecord(f"{dns_records.LABEL}.{domain.name}", dns_records.word_of(domain))
 
 
-def verify_domain(domain: Domain) -> Domain:
+def verify_domain(domain: Domain, *, max_age_s: float = 0) -> Domain:
     """Looks for the record, and notes that it was there. It may be taken away afterwards.
 
-    Raises RecordNotFoundError, DnsUnavailableError, NotFoundError for a domain that is gone.
+    Raises as `require_record` and `note_verified` do.
+    """
+    require_record(domain, max_age_s=max_age_s)
+    return note_verified(domain)
+
+
+def look_at(domain: Domain, *, max_age_s: float) -> dns_records.Records:
+    """Looks at all its records, and notes that it is verified once its word is there. Not within a transaction.
+
+    Raises DnsBusyError, and NotFoundError for a domain that is gone.
+    """
+    records = dns_records.records_of(domain, max_age_s=max_age_s)
+    if domain.verified_at is None and record_of(domain).value in records.txt.found:
+        note_verified(domain)
+        return dns_records.records_of(domain)  # what is asked for is less now; the DNS is not asked again
+    return records
+
+
+def require_record(domain: Domain, *, max_age_s: float = 0) -> None:
+    """Looks for the record; what was found at most max_age_s ago counts. Not within a transaction.
+
+    Raises RecordNotFoundError, DnsUnavailableError.
     """
     record = record_of(domain)
-    found = _texts(record.name)
-    if record.value not in found:
-        others = f"; there is {', '.join(map(repr, found[:3]))}" if found else ""
+    txt = dns_records.records_of(domain, max_age_s=max_age_s).txt
+    if txt.state == dns_records.State.UNKNOWN:
+        raise DnsUnavailableError(f"The DNS has no answer for {record.name}; try again in a moment.")
+    if record.value not in txt.found:
+        others = f"; there is {', '.join(map(repr, txt.found[:MAX_NAMED]))}" if txt.found else ""
         raise RecordNotFoundError(f"The DNS does not have this record (yet): {record}{others}")
+
+
+def note_verified(domain: Domain) -> Domain:
+    """Raises NotFoundError for a domain that is gone."""
     now = timezone.now()
     if not Domain.objects.live().filter(pk=domain.pk).update(verified_at=now):
         raise NotFoundError(f"{domain} is deleted.")
     domain.verified_at = now
     return domain
-
-
-def _texts(name: str) -> list[str]:
-    """The TXT records of a name, the strings of each joined. Raises DnsUnavailableError."""
-    import dns.exception  # noqa: PLC0415 - a fifth of a second, for processes that hardly ever ask
-    import dns.resolver  # noqa: PLC0415
-
-    try:
-        answer = _resolver().resolve(f"{name}.", "TXT", lifetime=WITHIN_S)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except (dns.exception.DNSException, OSError) as error:
-        raise DnsUnavailableError(f"The DNS has no answer for {name}; try again in a moment.") from error
-    return [b"".join(record.strings).decode("ascii", errors="replace") for record in answer]
-
-
-def _resolver() -> "Resolver":
-    import dns.nameserver  # noqa: PLC0415
-    import dns.resolver  # noqa: PLC0415
-
-    servers = settings.DNS_SERVERS
-    resolver = dns.resolver.Resolver(configure=not servers)
-    if servers:
-        resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
-    return resolver

@@ -15,7 +15,8 @@ function cutKeysInSearch() {
     const cleaned = field.value.replace(WHOLE_KEY, "$1");
     if (cleaned === field.value) return;
     field.value = cleaned;
-    field.form.querySelector("[data-cut]").textContent = "You pasted a whole key: only its identifier is searched for.";
+    const said = field.form.querySelector("[data-cut]");
+    said.textContent = said.dataset.cut;
     if (field.form.querySelector("[name=cut]")) return;
     const flag = document.createElement("input");
     Object.assign(flag, { type: "hidden", name: "cut", value: "1" });

@@ -1,7 +1,7 @@
 // The form of a new key: lifetimes, scopes and presets, the sentence that says what the key will be able to do.
 "use strict";
 
-import { preparePicker } from "./picker.js";
+import { fill, preparePicker } from "./picker.js";
 
 const ASK_AFTER_MS = 120;
 
@@ -107,7 +107,8 @@ function preparePresets(form, picker, preview) {
     field.value = pressed?.value ?? "";
     for (const button of buttons) button.setAttribute("aria-pressed", String(button === pressed));
     form.querySelector("[data-preset-hint]").textContent = hint ?? pressed?.title ?? "";
-    form.querySelector("[data-networks-need]").textContent = pressed && "needsNetworks" in pressed.dataset ? "required" : "optional";
+    const need = form.querySelector("[data-networks-need]");
+    need.textContent = pressed && "needsNetworks" in pressed.dataset ? need.dataset.required : need.dataset.optional;
   }
 
   async function take(button) {
@@ -123,9 +124,9 @@ function preparePresets(form, picker, preview) {
   async function chooseTests(button) {
     form.querySelector("[name=reach][value=chosen]").click();
     try {
-      return (await picker.chooseTests()) ? button.title : `${button.title} There is no domain for tests here: choose mailboxes.`;
+      return (await picker.chooseTests()) ? button.title : fill(form.dataset.noTests, { hint: button.title });
     } catch {
-      return "The list of mailboxes did not answer; choose them below.";
+      return form.dataset.noList;
     }
   }
 
@@ -149,6 +150,6 @@ function sendOnce(form) {
     form.dataset.sent = "1";
     const button = form.querySelector("[data-generate]");
     button.disabled = true;
-    button.textContent = "One moment…";
+    button.textContent = form.dataset.wait;
   });
 }

@@ -4,13 +4,17 @@
 const SHOWN_CHIPS = 12;
 const ASK_AFTER_MS = 150;
 
+// texts come from the page, in its language, with names in braces where something is to be put in
+export const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+
 export function preparePicker(picker, url) {
   const rows = picker.querySelector("[data-rows]");
   const further = picker.querySelector("textarea");
   const search = picker.querySelector("[data-search]");
   const all = picker.querySelector("[data-select-all]");
   const found = picker.querySelector("[data-found]");
-  const most = Number(picker.dataset.most);
+  const texts = picker.dataset;
+  const most = Number(texts.most);
   const boxes = () => [...rows.querySelectorAll("input")];
   const listeners = [];
   const chosen = new Set([
@@ -35,14 +39,14 @@ export function preparePicker(picker, url) {
       chip.type = "button";
       chip.className = "ak-small";
       chip.textContent = `${address} ×`;
-      chip.setAttribute("aria-label", `Remove ${address}`);
+      chip.setAttribute("aria-label", fill(texts.remove, { address }));
       chip.dataset.address = address;
       return chip;
     });
     const more = document.createElement("span");
     more.className = "ak-hint";
-    const count = chosen.size === 1 ? "1 mailbox chosen" : `${chosen.size} mailboxes chosen`;
-    more.textContent = chosen.size > SHOWN_CHIPS ? `and ${chosen.size - SHOWN_CHIPS} more: ${count}` : count;
+    const count = chosen.size === 1 ? texts.chosenOne : fill(texts.chosenMany, { n: chosen.size });
+    more.textContent = chosen.size > SHOWN_CHIPS ? fill(texts.chosenMore, { n: chosen.size - SHOWN_CHIPS, chosen: count }) : count;
     picker.querySelector("[data-chips]").replaceChildren(...(chosen.size ? [...chips, more] : []));
     picker.querySelector("[data-clear]").disabled = !chosen.size;
   }
@@ -83,15 +87,15 @@ export function preparePicker(picker, url) {
       rows.replaceChildren(...told.mailboxes.map(row));
       tellFound(told.mailboxes.length, told.count);
     } catch {
-      if (mine === asked) found.textContent = "The search did not answer; try again.";
+      if (mine === asked) found.textContent = texts.noSearch;
     }
   }
 
   function tellFound(shown, count) {
-    const matching = search.value.trim() ? " found" : "";
-    found.textContent = count > shown ? `${count}${matching}, ${shown} of them shown: search to see others.` : "";
-    if (!count) found.textContent = "No mailbox has that in its address or name.";
-    all.textContent = search.value.trim() ? `Select all ${count} found` : `Select all ${count} of today`;
+    const isSearch = Boolean(search.value.trim());
+    found.textContent = count > shown ? fill(isSearch ? texts.someFound : texts.someShown, { all: count, n: shown }) : "";
+    if (!count) found.textContent = texts.noneFound;
+    all.textContent = fill(isSearch ? texts.allFound : texts.allToday, { all: count });
     all.disabled = !count || count > most;
   }
 
@@ -101,7 +105,7 @@ export function preparePicker(picker, url) {
       for (const { address } of told.mailboxes) chosen.add(address);
       changed();
     } catch {
-      found.textContent = "The list did not answer; try again.";
+      found.textContent = texts.noList;
     }
   }
 
@@ -147,7 +151,7 @@ export function preparePicker(picker, url) {
   all.addEventListener("click", selectAll);
 
   for (const box of boxes()) box.removeAttribute("name");
-  tellFound(boxes().length, Number(picker.dataset.count));
+  tellFound(boxes().length, Number(texts.count));
   changed();
   return {
     count: () => chosen.size,

@@ -40,10 +40,10 @@ async function copy(panel, button) {
   if (await copied(field)) {
     button.focus();
     taken(field.value);
-    say(panel, "Copied.");
+    say(panel, panel.dataset.saidCopied);
   } else {
     select(field);
-    say(panel, "The browser did not allow it: the text is selected, copy it with Ctrl+C or ⌘C.");
+    say(panel, panel.dataset.saidSelected);
   }
 }
 
@@ -64,7 +64,7 @@ function clear() {
     field.textContent = "";
     panel.removeAttribute("data-ask-before-leaving");
     panel.querySelector("[data-copy]").disabled = true;
-    say(panel, "This was shown once, and is gone from this page.");
+    say(panel, panel.dataset.saidGone);
   }
 }
 

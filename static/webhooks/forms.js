@@ -25,10 +25,10 @@ for (const field of document.querySelectorAll("input[data-url-now]")) {
     note.className = "bg-orange-100 text-orange-700 dark:bg-orange-500/20 dark:text-orange-400 mt-2 px-3 py-2.5 rounded-default";
     note.setAttribute("role", "status");
     note.hidden = true;
-    const follows = "saving drops the headers kept as *** and makes a new secret, which is shown once.";
+    const { otherReceiver, noReceiver } = field.form?.dataset ?? {}; // nobody types in a field without a form
     field.after(note);
     field.addEventListener("input", () => {
-        note.textContent = field.value.trim() ? `This is another receiver: ${follows}` : `Without a URL nothing is sent any more, and ${follows}`;
+        note.textContent = field.value.trim() ? otherReceiver : noReceiver;
         note.hidden = origin(field.value) === origin(field.dataset.urlNow);
     });
 }

@@ -7,10 +7,11 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apikeys.authentication import widen
-from apikeys.credentials import CHECKSUM_LENGTH, KEY_PREFIX, checksum, new_key, new_webhook_secret
+from apikeys.credentials import new_key, new_webhook_secret
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key, revoke_api_key
 from emailgistics.common.access import Scope
+from emailgistics.common.key_form import CHECKSUM_LENGTH, KEY_PREFIX, checksum
 from mailboxes.models import Mailbox
 from tests.access.asking import Caller
 from tests.access.table import Row

@@ -19,11 +19,12 @@ IN_ROUTE = re.compile(r"<\w+:(\w+)>")
 # whose id stands after which word of a path, and in which field of a body or filter
 KIND_AFTER = {
     "domains": "dom", "mailboxes": "mbx", "aliases": "alias", "emails": "email", "attachments": "att",
-    "rules": "rule", "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
+    "rules": "rule", "refusals": "ref", "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
 }  # fmt: skip
 KIND_OF_REFERENCE = {"domain_id": "dom", "mailbox_id": "mbx", "default_mailbox_id": "mbx", "alias_id": "alias"}
 KIND_OF_REFERENCES = {"further_mailbox_ids": "mbx", "ids": "dlv"}
 CURSORS = ("starting_after", "ending_before")
+HEADERS = {"message_id"}  # of mails: no ids of ours
 REFERENCE = re.compile(r"(\w+_)?ids?")
 # what stands in a path and is no id: the same for everybody
 NAMES = {"name": "email.received.json"}
@@ -78,7 +79,7 @@ class Operation:
     @property
     def filters(self) -> dict[str, str]:
         """Those that hold the id of a thing, with its kind; cursors name one of what is listed."""
-        named = {name for name in self.query if REFERENCE.fullmatch(name)}
+        named = {name for name in self.query if REFERENCE.fullmatch(name)} - HEADERS
         assert named <= KIND_OF_REFERENCE.keys(), f"{self}: say what {named} refer to"
         listed = dict.fromkeys(CURSORS, KIND_AFTER[self.path.rpartition("/")[2]]) if self.is_list else {}
         return {name: KIND_OF_REFERENCE[name] for name in sorted(named)} | listed

@@ -40,7 +40,7 @@ def snapshot(caller: Caller, world: World) -> dict[str, Seen]:
     for operation in OPERATIONS:
         if operation.method == "GET":
             queries = [{name: world.visible[kind]} for name, kind in operation.filters.items()]
-            for query in [{}, *([{"limit": "1"}, {"page": "2"}, *queries] if operation.is_list else [])]:
+            for query in [{}, *queries, *([{"limit": "1"}, {"page": "2"}] if operation.is_list else [])]:
                 take(operation, operation.url([world.visible[kind] for kind in operation.kinds]), query)
     return taken
 

@@ -5,14 +5,16 @@ bodies, filters and cursors of every operation; what is new there fails until op
 """
 
 from collections.abc import Mapping
+from uuid import UUID
 
 import pytest
 
 from emailgistics.common.access import Scope
+from emailgistics.common.ids import decode_id, encode_id
 from tests.access import world as worlds
 from tests.access.asking import Seen, check_that_all_are_the_same
 from tests.access.keys import Callers
-from tests.access.operations import KIND_OF_REFERENCE, KIND_OF_REFERENCES, OPERATIONS, Operation, each
+from tests.access.operations import CURSORS, KIND_OF_REFERENCE, KIND_OF_REFERENCES, OPERATIONS, Operation, each
 from tests.access.table import row_of
 from tests.access.world import World
 
@@ -149,18 +151,48 @@ def test_an_id_in_a_body_tells_nothing_before_anything_else_is_looked_at(
 
 
 @each(LISTS)
-def test_an_id_in_a_filter_or_a_cursor_tells_nothing(operation: Operation, callers: Callers, world: World) -> None:
+def test_an_id_in_a_filter_tells_nothing(operation: Operation, callers: Callers, world: World) -> None:
     caller, url = callers.of(*ALL), world.url(operation)
+    is_refused = row_of(operation).acts_on_whole_domain
     for name, kind in (KIND_OF_REFERENCE | operation.filters).items():
+        if name in CURSORS:
+            continue  # no reference: see below
         is_documented = name in operation.filters
         for method, others in (("GET", {}), ("HEAD", {}), ("GET", {"limit": "0", "page": "x", "state": "x"})):
             is_thorough = is_documented and (method, others) == ("GET", {})
             ids = world.invisible(kind) if is_thorough else world.some_hidden(kind)
+            is_told = not is_documented or bool(others)  # "state" is a parameter of some lists only
             check_that_all_are_the_same(
                 [*ids, ""],
                 lambda id_: caller.ask(method, url, query={**others, name: id_}),  # noqa: B023 - called at once
                 what=f"{method} {operation.path}?{name}= {others}",
-                may_be=(404,) if is_documented else (200, 400),
+                may_be=(403,) if is_refused else (200, 400, 404) if is_told else (404,),
             )
-        if is_documented:
+        if is_documented and not is_refused:
             assert caller.ask("GET", url, query={name: world.visible[kind]}).status == 200, name
+
+
+@each(LISTS)
+def test_an_id_in_a_cursor_is_a_place_and_tells_nothing(operation: Operation, callers: Callers, world: World) -> None:
+    """Of each that is hidden as much as of its neighbour, which nothing ever had."""
+    caller, url = callers.of(*ALL), world.url(operation)
+    is_refused = row_of(operation).acts_on_whole_domain
+    for name in CURSORS:
+        kind = operation.filters[name]
+        hidden = [*world.foreign[kind], *world.deleted[kind]]
+        for method in ("GET", "HEAD"):
+            for id_ in hidden:
+                place = decode_id(kind, id_)
+                assert place is not None
+                check_that_all_are_the_same(
+                    [id_, encode_id(kind, UUID(int=place.int + 1))],
+                    lambda id_: caller.ask(method, url, query={name: id_}),  # noqa: B023 - called at once
+                    what=f"{method} {operation.path}?{name}=",
+                    may_be=(403,) if is_refused else (200,),
+                )
+        check_that_all_are_the_same(
+            ["", *world.malformed(kind)],
+            lambda id_: caller.ask("GET", url, query={name: id_}),  # noqa: B023 - called at once
+            what=f"GET {operation.path}?{name}=",
+            may_be=(403,) if is_refused else (400,),
+        )

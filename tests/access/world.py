@@ -9,8 +9,20 @@ from django.db.models import Model
 from django.utils import timezone
 
 from emailgistics.common.ids import TypedIdModel, encode_id, uuid7
-from mailboxes.models import Alias, Attachment, Domain, Email, EmailContent, Mailbox, Recipient, Rule
-from mailboxes.services import provision, rule_book
+from emailgistics.common.series import Counts, Kind
+from mailboxes.models import (
+    Alias,
+    Attachment,
+    Domain,
+    Email,
+    EmailContent,
+    ErasureJob,
+    Mailbox,
+    Recipient,
+    Refusal,
+    Rule,
+)
+from mailboxes.services import counted, provision, rule_book
 from tests.access.operations import KIND_AFTER, Operation
 from tests.factories import RAW, make_alias, make_mailbox, make_message
 from webhooks.models import Delivery, Event, EventBody, ReplayJob, Webhook
@@ -114,10 +126,16 @@ def make_world() -> World:
     _hide(world.foreign, *deliveries, *jobs, *rules)
     _hide(world.deleted, dropped, gone, left, old_alias, lost, lost.attachments.get(), old_hook, gone_hook, *ended)
     _hide(world.deleted, *ended_jobs, *ended_rules)
+    # for keys of all mailboxes alone, whatever it is of
+    _show_too(world, _refusal("help@example.com"))
+    _hide(world.foreign, _refusal("sales@example.com"))
+    _hide(world.deleted, gone_refusal := _refusal("gone@example.com"))
+    gone_refusal.delete()
     _hide(world.wide, caught, catch_all, tagged, *wide_rules)
     provision.delete_domain(dropped, with_mail=True)
     provision.delete_mailbox(gone, with_mail=True)
     provision.delete_mailbox(left, with_mail=True)
+    _hide(world.foreign, *ErasureJob.objects.all())  # those that no key has asked for
     provision.delete_alias(old_alias)
     webhooks.delete_webhook(old_hook)
     rule_book.delete_rule(ended_rules[0])
@@ -135,12 +153,15 @@ def grow(world: World, *, rows: int) -> None:
     _copied(sales, ({"local_part": f"box{n}"} for n in numbers))
     _copied(offers, ({"name": f"alias{n}"} for n in numbers))
     _copied(Rule.objects.get(mailbox=sales), ({"value": f"spam{n}@example.net"} for n in numbers))
+    _copied(Refusal.objects.get(recipient="sales@example.com"), ({"recipient": f"box{n}@example.com"} for n in numbers))
     _copied(ReplayJob.objects.filter(webhook=hook)[0], ({"mailbox_ids": None} for _ in numbers))
     hooks = _copied(Webhook.objects.get(mailbox=sales), ({} for _ in numbers))
     emails = _copied(sold, ({"message_id": one.pk} for one in _copied(sold.message, ({} for _ in numbers))))
     EmailContent.objects.bulk_create(EmailContent(email=email, text="Not for the key.") for email in emails)
     Recipient.objects.bulk_create(
-        Recipient(message_id=one.message_id, email=one, alias=offers, address=offers.address, kind="exact")
+        Recipient(
+            message_id=one.message_id, email=one, mailbox=sales, alias=offers, address=offers.address, kind="exact"
+        )
         for one in emails
     )
     _copied(sold.attachments.get(), ({"email_id": email.pk} for email in emails))
@@ -151,12 +172,39 @@ def grow(world: World, *, rows: int) -> None:
     for webhook_ids in ([one.pk for one in hooks], [hook.pk] * rows):
         named = zip(events, bodies, webhook_ids, strict=True)
         _copied(delivery, ({"event_id": e.pk, "body_id": body.pk, "webhook_id": w} for e, body, w in named))
+    _count(sales, offers, times=rows)
+
+
+def _count(mailbox: Mailbox, alias: Alias, *, times: int) -> None:
+    """All that there is to count of mail, once as sums and once as entries."""
+    counts = Counts()
+    for kind in set(Kind) - {Kind.API_CALLS}:
+        counts.add(kind, subject=mailbox.pk, parts=[alias.pk], at=timezone.now(), times=times, amount=times)
+    counts.write()
+    counted.fold()
+    counts.write()
 
 
 def everything() -> list[list[dict[str, Any]]]:
     """What no refused request may have changed."""
-    models: list[type[Model]] = [Domain, Mailbox, Alias, Rule, Webhook, Email, Attachment, Delivery, ReplayJob]
+    models: list[type[Model]] = [
+        Domain, Mailbox, Alias, Rule, Refusal, Webhook, Email, Attachment, Delivery, ReplayJob, ErasureJob,
+    ]  # fmt: skip
     return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+
+def _show_too(world: World, thing: Any) -> None:
+    world.visible[thing.ID_PREFIX] = thing.public_id
+
+
+def _refusal(recipient: str) -> Refusal:
+    return Refusal.objects.create(
+        at=timezone.now(),
+        source="smtp",
+        recipient=recipient,
+        reply="550 5.1.1 no such address",
+        code="unknown_recipient",
+    )
 
 
 def _show(world: World, *things: Any) -> None:

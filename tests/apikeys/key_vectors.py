@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
-from apikeys.credentials import CHECKSUM_LENGTH, checksum
+from emailgistics.common.key_form import CHECKSUM_LENGTH, checksum
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "keys" / "vectors.json"
 COMMENT = (

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apikeys import advice
 from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyRefusals, KeyScopeUse
-from apikeys.services import create_api_key
+from apikeys.services import create_api_key, revoke_api_key
 from emailgistics.common.access import Scope
 from mailboxes.models import Mailbox
 from tests.apikeys.factories import make_key
@@ -125,6 +125,14 @@ def test_the_meter_of_a_rotation_says_who_still_calls_with_the_old_key_and_when_
     assert (meter.successor, meter.last_address, meter.last_agent) == (new, "192.0.2.7", "curl/8")
     assert meter.calls_by_family == [("webhooks", 9), ("emails", 3)]
     assert not meter.is_quiet
+
+    newest, _ = create_api_key(
+        name="CI", expires_at=in_days(30), scopes=[Scope.EMAILS_READ], mailboxes=None, rotated_from=old
+    )
+    meter = advice.cut_over(ApiKey.objects.get(pk=old.pk))
+    assert meter
+    assert meter.successor == newest
+    revoke_api_key(newest)  # nobody is to move there any more
 
     later = in_days(1.01)
     meter = advice.cut_over(ApiKey.objects.get(pk=old.pk), now=later)

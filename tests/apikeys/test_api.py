@@ -31,6 +31,8 @@ def test_a_key_can_read_about_itself_whatever_its_scopes() -> None:
         "name": "CI",
         "expires_at": instant(key.expires_at),
         "revoke_at": None,
+        "status": "expires_soon",
+        "last_used_at": None,
         "scopes": ["statistics:read"],
         "all_mailboxes": False,
         "mailboxes": [{"id": mailbox.public_id, "address": "support@example.com"}],

@@ -45,6 +45,7 @@ def test_a_key_is_on_record_from_its_making_to_its_end() -> None:
         ("apikey.first_used", key.identifier, "127.0.0.1"),
         ("apikey.revoked", "grace", "192.0.2.8"),
     ]
+    assert AuditEntry.objects.get(action="apikey.revoked").details == {"reason": "left"}
     details = AuditEntry.objects.get(action="apikey.created").details
     assert details == {
         "scopes": ["emails:read"],

@@ -16,11 +16,12 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import authentication
 from apikeys.authentication import KeyRefusedError, lookup, widen
-from apikeys.credentials import checksum, new_key, new_webhook_secret, parse_key
+from apikeys.credentials import new_key, new_webhook_secret, parse_key
 from apikeys.models import ApiKey
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import KeyRing
+from emailgistics.common.key_form import checksum
 from mailboxes.services import provision
 from tests.apikeys.factories import make_expired_key, make_key, make_unsealed_key
 from tests.factories import in_days, make_mailbox
@@ -465,3 +466,39 @@ def test_write_includes_read_of_the_same_resource_and_nothing_else() -> None:
     assert widen(["emails:content"]) == {Scope.EMAILS_CONTENT}
     assert widen(["emails:submit", "statistics:read"]) == {Scope.EMAILS_SUBMIT, Scope.STATISTICS_READ}
     assert widen(["future:write", "emails:*"]) == frozenset()
+
+
+# --- the connection
+
+
+@pytest.mark.on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_the_database_has_closed_meanwhile_is_made_anew(client: Client) -> None:
+    _, plaintext = make_key()
+    assert client.get(ME, headers=bearer(plaintext)).status_code == 200
+    end_connection_of_this_thread()
+    assert client.get(ME, headers=bearer(plaintext)).status_code == 200
+
+
+@pytest.mark.on_postgres
+def test_of_a_request_only_the_query_for_the_key_is_planned_once_for_all(client: Client) -> None:
+    _, plaintext = make_key()
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+        for _ in range(10):
+            assert client.get("/v1/domains", headers=bearer(plaintext)).status_code == 200
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        statements = [statement for (statement,) in cursor.fetchall()]
+    assert [statement.partition('FROM "')[2].partition('"')[0] for statement in statements] == ["apikeys_apikey"]
+
+
+def end_connection_of_this_thread() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    finally:
+        other.close()

@@ -10,20 +10,20 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from apikeys import words
 from apikeys.models import ApiKey
 from apikeys.services import revoke_api_key, schedule_revocation
 from emailgistics.common.access import Scope
 from mailboxes.services import provision
 from tests.apikeys.factories import client_of, make_ended_key, make_expired_key, make_key
-from tests.apikeys.test_api import instant
 from tests.factories import in_days, make_mailbox
 
 MINIMAL = ("create", "--name", "CI", "--expires", "30d", "--all-mailboxes")
 
 
-def run(*args: str) -> str:
+def run(*args: str, stderr: StringIO | None = None) -> str:
     out = StringIO()
-    call_command("apikeys", *args, stdout=out)
+    call_command("apikeys", *args, stdout=out, stderr=stderr)
     return out.getvalue()
 
 
@@ -62,10 +62,10 @@ def test_all_scopes_are_the_default() -> None:
 def test_people_get_the_key_and_a_warning() -> None:
     out = run(*MINIMAL)
     key = ApiKey.objects.get()
-    assert f"id           {key.identifier}\n" in out
-    assert f"key          {key.identifier}_" in out
-    assert "status       active\n" in out
-    assert "mailboxes    all, also future ones\n" in out
+    assert f"id          {key.identifier}\n" in out
+    assert f"key         {key.identifier}_" in out
+    assert "status      active\n" in out
+    assert "mailboxes   all, also future ones\n" in out
     assert out.endswith("\nCopy the key now: it is not shown again.\n")
 
 
@@ -96,9 +96,9 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
     schedule_revocation(soon, at=in_days(7))
     ApiKey.objects.filter(pk=soon.pk).update(last_used_at="2030-01-31T18:00:00Z")
     assert soon.revoke_at is not None
-    at = soon.revoke_at.isoformat(timespec="seconds")
+    at = words.instant(soon.revoke_at)
     shown = [re.split(r"  +", line) for line in run("list").splitlines()]
-    ends = {key: instant(key.expires_at) for key in (active, soon, emptied)}
+    ends = {key: words.instant(key.expires_at) for key in (active, soon, emptied)}
     assert shown == [
         ["id", "name", "status", "expires_at", "revoked", "last_used", "networks", "mailboxes", "scopes"],
         [
@@ -118,10 +118,10 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
             "expires soon",
             ends[soon],
             f"from {at} on",
-            "2030-01-31T18:00:00+00:00",
+            "2030-01-31 18:00 UTC",
             "any",
             "all, also future ones",
-            "emails:read, statistics:read",
+            "emails:read and statistics:read",
         ],
         [
             emptied.identifier,
@@ -141,6 +141,7 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
         [revoked.identifier, "Leaked", "revoked"],
     ]
     assert [row["id"] for row in run_json("list")["data"]] == [active.identifier, soon.identifier, emptied.identifier]
+    assert {row[-1].strip() for row in further} == {"full"}
     everything = run_json("list", "--all")["data"]
     assert [row["id"] for row in everything[3:]] == [expired.identifier, revoked.identifier]
     assert {tuple(row) for row in everything} == {tuple(run_json("show", active.identifier))}
@@ -149,15 +150,15 @@ def test_the_list_is_of_keys_in_force_and_with_all_also_of_those_that_ended() ->
 @pytest.mark.django_db
 def test_a_revocation_says_why_when_and_by_whom() -> None:
     key, plaintext = make_key()
-    assert "revoked      -\n" in run("show", key.identifier)
+    assert "revoked     -\n" in run("show", key.identifier)
     assert run("revoke", key.identifier, "--reason", "left in a chat") == f"revoked {key.identifier}\n"
     key.refresh_from_db()
     assert key.revoked_at is not None
     assert (key.revoke_reason, key.revoked_by) == ("left in a chat", None)
     out = run("show", key.identifier)
-    at = key.revoked_at.isoformat(timespec="seconds")
-    assert f"revoked      {at} by a command: left in a chat\n" in out
-    assert "status       revoked\n" in out
+    at = words.instant(key.revoked_at)
+    assert f"revoked     {at} by a command: left in a chat\n" in out
+    assert "status      revoked\n" in out
     # the first time counts
     assert run_json("revoke", key.identifier, "--reason", "another")["id"] == key.identifier
     key.refresh_from_db()
@@ -169,10 +170,12 @@ def test_a_revocation_says_why_when_and_by_whom() -> None:
 
 
 @pytest.mark.django_db
-def test_a_reason_that_is_too_long_is_refused_and_nothing_is_revoked() -> None:
+def test_a_reason_that_is_too_long_or_quotes_a_key_is_refused_and_nothing_is_revoked() -> None:
     key, plaintext = make_key()
     with pytest.raises(CommandError, match="200"):
         run("revoke", key.identifier, "--reason", "x" * 201)
+    with pytest.raises(CommandError, match=f"write {key.identifier} alone"):
+        run("revoke", key.identifier, "--reason", f"found {plaintext} in a chat")
     assert client_of(plaintext).get("/v1/me").status_code == 200
 
 
@@ -191,8 +194,14 @@ def test_plan_gives_a_key_another_plan_and_numbers_of_its_own() -> None:
 @pytest.mark.django_db
 def test_a_whole_key_names_its_row_and_is_not_printed_again() -> None:
     key, plaintext = make_key()
-    assert run_json("show", plaintext)["id"] == key.identifier
-    run("revoke", plaintext)
+    errors = StringIO()
+    assert json.loads(run("show", plaintext, "--json", stderr=errors))["id"] == key.identifier
+    run("revoke", plaintext, stderr=errors)
+    told = errors.getvalue().splitlines()
+    assert len(told) == 2
+    assert all("this shell's history" in line and key.identifier in line and plaintext not in line for line in told)
+    run("show", key.identifier, stderr=(silent := StringIO()))
+    assert silent.getvalue() == ""
     unknown = "emgk_0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef1GIO1e"
     with pytest.raises(CommandError) as refusal:
         run("show", unknown)
@@ -251,10 +260,10 @@ def test_rotate_prints_the_new_key_once_and_says_when_the_old_one_ends() -> None
     new = ApiKey.objects.get(identifier=made["id"])
     assert (new.rotated_from, new.networks) == (old, ["192.0.2.0/24"])
     out = run("show", made["id"])
-    assert f"replaces     {old.identifier}\n" in out
+    assert f"replaces    {old.identifier}\n" in out
     assert plaintext not in out
-    at = old.revoke_at.isoformat(timespec="seconds")
-    assert f"revoked      from {at} on by a command: replaced by {made['id']}\n" in run("show", old.identifier)
+    at = words.instant(old.revoke_at)
+    assert f"revoked     from {at} on by a command: replaced by {made['id']}\n" in run("show", old.identifier)
 
     further = run(
         "rotate", made["id"], "--expires", "90d", "--old-ends", "now", "--name", "Make", "--scope", "statistics:read",
@@ -272,13 +281,27 @@ def test_rotate_prints_the_new_key_once_and_says_when_the_old_one_ends() -> None
 
 
 @pytest.mark.django_db
+def test_who_rotates_twice_is_told_of_all_that_are_in_force() -> None:
+    old, _ = make_key()
+    first = run_json("rotate", old.identifier, "--expires", "90d", "--old-ends", "24h")["id"]
+    errors = StringIO()
+    run("rotate", old.identifier, "--expires", "90d", "--old-ends", "24h", stderr=errors)
+    second = ApiKey.objects.exclude(identifier__in=[old.identifier, first]).get().identifier
+    told = f"2 keys in its place are in force: {second} and {first}. Revoke what nothing uses.\n"
+    assert errors.getvalue() == told
+    run("revoke", first)
+    run("rotate", old.identifier, "--expires", "90d", "--old-ends", "24h", stderr=(errors := StringIO()))
+    assert first not in errors.getvalue()
+
+
+@pytest.mark.django_db
 def test_a_revocation_is_scheduled_moved_and_called_off() -> None:
     key, plaintext = make_key()
     assert run("revoke", key.identifier, "--at", "2h", "--reason", "leaves").startswith(f"{key.identifier} ends 20")
     key.refresh_from_db()
     assert key.revoke_at is not None
-    at = key.revoke_at.isoformat(timespec="seconds")
-    assert f"revoked      from {at} on by a command: leaves\n" in run("show", key.identifier)
+    at = words.instant(key.revoke_at)
+    assert f"revoked     from {at} on by a command: leaves\n" in run("show", key.identifier)
     assert "stays until it expires" in run("revoke", key.identifier, "--at", "never")
     assert client_of(plaintext).get("/v1/me").status_code == 200
     for when, message in (("soon", "An end is written"), ("2020-01-01", "not ahead")):

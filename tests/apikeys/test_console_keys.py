@@ -1,5 +1,6 @@
 """The list and the page of a key: what it was used for, what was refused, what was done to it, when it ends."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from apikeys import use
+from apikeys import use, words
 from apikeys.models import ApiKey, KeyCalls, KeyRefusals
 from apikeys.plans import limits_of
 from apikeys.services import revoke_api_key, schedule_revocation
@@ -109,9 +110,9 @@ def test_the_chart_is_of_14_or_30_days_and_is_a_table_as_well(admin: Client) -> 
     ):
         page = page_of(admin, key, query)
         assert f'aria-label="{calls} in {columns} days, most on' in page
-        assert page.count('class="ak-column"') == page.count('<th scope="row">') == columns
+        assert page.count('class="chart-column"') == page.count('<th scope="row">') == columns
         assert ": 41 succeeded, 1 failed</title>" in page
-        assert '<td class="ak-number">41</td><td class="ak-number">1</td>' in page
+        assert '<td class="chart-number">41</td><td class="chart-number">1</td>' in page
 
 
 def test_refusals_are_told_by_reason_with_the_networks_they_came_from(admin: Client) -> None:
@@ -170,6 +171,41 @@ def test_a_key_is_ended_at_a_time_that_can_be_moved_and_called_off(admin: Client
     assert "goes on until it expires" in answer.content.decode()
     key.refresh_from_db()
     assert (key.revoke_at, key.revoked_at, key.revoke_reason) == (None, None, "")
+
+
+def test_the_page_about_a_scheduled_end_moves_it_or_calls_it_off_and_ends_nothing_now(admin: Client) -> None:
+    key, _ = make_key(name="Nightly")
+    assert "is not to be revoked" in admin.get(address_of(key, "end"), follow=True).content.decode()
+    schedule_revocation(key, at=in_days(3), reason="leaves")
+    assert key.revoke_at
+    assert address_of(key, "end") in page_of(admin, key)
+    page = admin.get(address_of(key, "end")).content.decode()
+    assert f'value="{timezone.localtime(key.revoke_at):%Y-%m-%dT%H:%M}"' in page
+    assert 'value="leaves"' in page
+    assert "Delete key" not in page
+    for sent, field in (
+        ({"at": ""}, "at"), ({"at": "soon"}, "at"), ({"at": "2020-01-01T00:00"}, "at"),
+        ({"at": "2090-01-01T00:00"}, "at"),
+    ):  # fmt: skip
+        assert errors_in(admin.post(address_of(key, "end"), sent)) == {field}
+    later = timezone.localtime(in_days(4)).replace(second=0, microsecond=0)
+    answer = admin.post(address_of(key, "end"), {"at": f"{later:%Y-%m-%dT%H:%M}", "reason": "later"}, follow=True)
+    assert f"will be revoked {later:%Y-%m-%d %H:%M} UTC" in answer.content.decode()
+    key.refresh_from_db()
+    assert (key.revoke_at, key.revoke_reason, key.revoked_at) == (later, "later", None)
+    admin.post(address_of(key, "end"), {"call_off": "1"})
+    key.refresh_from_db()
+    assert (key.revoke_at, key.revoked_at) == (None, None)
+
+
+def test_a_reason_that_quotes_a_key_is_refused_where_it_is_written(admin: Client) -> None:
+    key, plaintext = make_key()
+    assert errors_in(admin.post(address_of(key, "delete"), {"when": "now", "reason": plaintext})) == {"reason"}
+    schedule_revocation(key, at=in_days(3))
+    at = f"{timezone.localtime(in_days(4)):%Y-%m-%dT%H:%M}"
+    assert errors_in(admin.post(address_of(key, "end"), {"at": at, "reason": plaintext})) == {"reason"}
+    key.refresh_from_db()
+    assert (key.revoked_at, key.revoke_reason) == (None, "")
 
 
 @pytest.mark.parametrize(("sent", "told"), [
@@ -307,7 +343,8 @@ def test_what_is_done_over_the_pages_is_recorded_with_the_person_and_the_address
         "apikey.plan_changed", "apikey.revocation_scheduled", "apikey.revocation_called_off", "apikey.revoked",
     ]  # fmt: skip
     assert done[0].details["rate_plan"] == "pro"
-    assert done[1].details["revoke_at"]
     page_text = page_of(admin, key)
+    ends = words.instant(datetime.fromisoformat(done[1].details["revoke_at"]))
+    assert re.search(f"revoke at: <time [^>]*>{ends}</time>", page_text)
     assert "plan changed" in page_text
     assert "192.0.2.44" in page_text

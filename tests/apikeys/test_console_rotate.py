@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apikeys.models import ApiKey, KeyCalls, KeyMailboxUse, KeyScopeUse
+from apikeys.rotation import rotate_api_key
 from apikeys.services import revoke_api_key
 from emailgistics.common.access import Scope
 from mailboxes.models import Mailbox
@@ -218,3 +219,25 @@ def test_the_form_says_from_where_it_is_seen_and_the_page_from_where_the_key_wor
     assert "192.0.2.0/24" in admin.get(address_of(key, "change")).content.decode()
     assert "only from 192.0.2.0/24" in admin.get(LIST).content.decode()
     assert client_of(plaintext).get("/v1/me").json()["code"] == "network_not_allowed"
+
+
+def test_a_preset_that_is_not_known_is_said_and_nothing_is_filled_in(admin: Client) -> None:
+    page = admin.get(f"{ADD}?preset=zapper").content.decode()
+    assert "There is no preset “zapper”, so none was filled in" in page
+    assert "zapier" in page
+    assert "There is no preset" not in admin.get(f"{ADD}?preset=zapier").content.decode()
+    assert "There is no preset" not in admin.get(ADD).content.decode()
+
+
+def test_the_page_of_a_key_that_was_rotated_twice_names_all_that_took_its_place(admin: Client) -> None:
+    old, _ = make_key()
+    first, _ = rotate_api_key(old, expires_at=in_days(90), old_ends="stays")
+    page = address_of(old, "change")
+    assert "keys in its place" not in admin.get(page).content.decode()
+    second, _ = rotate_api_key(old, expires_at=in_days(90), old_ends="stays")
+    told = f"2 keys in its place are in force: {second.identifier} and {first.identifier}. Delete what nothing uses."
+    assert told in admin.get(page).content.decode()
+    revoke_api_key(second)
+    shown = admin.get(page)
+    assert "keys in its place" not in shown.content.decode()
+    assert shown.context["cut_over"]["meter"].successor == first  # nobody is to move to one that has ended

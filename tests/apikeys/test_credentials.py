@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apikeys.credentials import (
-    BASE62,
     MalformedKeyError,
     new_key,
     new_webhook_secret,
@@ -14,6 +13,7 @@ from apikeys.credentials import (
     parse_webhook_secret,
 )
 from emailgistics.common.errors import RefusedError
+from emailgistics.common.key_form import BASE62
 
 # written down, so that a change of the checksum's rule cannot go unnoticed
 KEY = "emgk_0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef1GIO1e"

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,6 +23,7 @@ import apikeys.migrations
 from apikeys import freeze
 from apikeys.models import ApiKey, ApiKeyMailbox
 from apikeys.services import revoke_api_key
+from emailgistics.common import selftest
 from emailgistics.common.ids import uuid7
 from tests.apikeys.factories import make_key
 from tests.factories import make_mailbox
@@ -211,6 +213,22 @@ def test_the_check_tells_of_what_is_missing_and_migrate_mends_it(harm: str, monk
     assert messages() == []
     make_live_key()
     check_that_all_is_frozen(*({"note"} & columns_of("apikeys_apikey")))
+
+
+@on_postgres
+@pytest.mark.django_db
+@pytest.mark.parametrize("harm", [
+    "DROP TRIGGER apikeys_frozen_allowlist ON apikeys_apikeymailbox",
+    "ALTER TABLE apikeys_apikey DISABLE TRIGGER apikeys_frozen_key",
+])  # fmt: skip
+def test_no_part_starts_on_a_database_that_does_not_guard_keys(harm: str) -> None:
+    selftest.refuse()
+    with connection.cursor() as cursor:
+        cursor.execute(harm)
+    with pytest.raises(ImproperlyConfigured, match=r"guards API keys is missing or disabled: .*manage.py migrate"):
+        selftest.refuse()
+    freeze.LOCK.after_migrate(using="default")
+    selftest.refuse()
 
 
 def test_the_check_is_of_the_database_so_it_costs_no_other_command_a_query() -> None:

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 from structlog.testing import capture_logs
 
 from apikeys import notices, upkeep, usage_store
@@ -104,6 +104,18 @@ def test_one_that_ends_sooner_on_purpose_is_not_told_to_expire() -> None:
     ApiKey.objects.filter(pk=key.pk).update(revoke_at=in_days(1))
     upkeep.look_after()
     assert kinds(key) == []
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_keys(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """It is done each minute, and most installations have keys that nobody uses."""
+    for count in (1, 5):
+        for _ in range(count):
+            aged(100, left=200)
+        notices.notice()
+        with django_assert_num_queries(3):
+            assert notices.notice() == 0
 
 
 # --- by e-mail

@@ -15,8 +15,9 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from apikeys.permissions import check_patterns
+from apikeys.permissions import check_effects, check_patterns
 from emailgistics.common.access import Scope
+from emailgistics.common.views import Effect
 from tests.apikeys.factories import client_of, make_client, make_key
 from tests.factories import make_mailbox
 
@@ -140,6 +141,22 @@ def test_a_view_that_names_no_scope_stops_the_start(route: str, view: Any, named
         messages = check_patterns(patterns)
         assert [message.id for message in messages] == (["apikeys.E001"] if named else [])
         assert all(named in str(message.msg) and route in str(message.msg) for message in messages)
+
+
+@pytest.mark.on_both
+def test_the_api_says_of_all_its_changes_how_they_are_done_once() -> None:
+    assert [message for message in run_checks() if message.id == "apikeys.E003"] == []
+
+
+def test_a_change_of_which_nobody_says_how_it_is_done_once_stops_the_start() -> None:
+    class Said(Named):
+        effects: ClassVar[Mapping[str, Effect]] = {"ping": Effect.WHOLE}
+
+    actions: dict[str, Any] = {"get": "list", "post": "ping"}
+    (message,) = check_effects([path("v1/things", Named.as_view(actions))])
+    assert (message.id, "serves POST v1/things" in str(message.msg)) == ("apikeys.E003", True)
+    assert check_effects([path("v1/things", Said.as_view(actions))]) == []
+    assert check_effects([path("other/things", Named.as_view(actions))]) == []
 
 
 @pytest.mark.django_db

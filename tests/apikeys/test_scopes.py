@@ -28,7 +28,7 @@ NEW = "calendars:write"
 PROGRAM = f"""
 from django.db.models import TextChoices
 from emailgistics.common import access
-access.Scope = TextChoices("Scope", {{**{{scope.name: (scope.value, scope.label) for scope in access.Scope}},
+access.Scope = TextChoices("Scope", {{**{{scope.name: (scope.value, scope.name) for scope in access.Scope}},
                                      "NEW": ("{NEW}", "Write calendars")}})
 import django, io, json
 from contextlib import redirect_stdout, suppress
@@ -48,7 +48,7 @@ print(json.dumps({{
     "form": [name for name, _ in KeyForm().fields["scopes"].choices],
     "initial": list(KeyForm().fields["scopes"].initial),
     "picker": [scope for row in presets.grid() for scope in (row.read, row.write) if scope] + presets.apart(),
-    "presets": {{preset.name: sorted(preset.scopes) for preset in presets.PRESETS}},
+    "presets": {{str(preset.name): sorted(preset.scopes) for preset in presets.PRESETS}},
     "full": sorted(services.parse_scopes(["full"])),
     "command": "".join(said.getvalue().split()),
     "document": [rules["x-required-scopes"], rules["security"]],

@@ -263,6 +263,9 @@ def test_what_changes_by_itself_is_passed_over_when_it_is_sent_back() -> None:
     for body in (shown, shown | {"fresh_until": None}, shown | {"fresh_until": ["x"]}):
         assert values(body, serializer=FadingBody, **shown) == {"name": "Ada"}
         assert problems_of(body | {"id": "x"}, serializer=FadingBody, **shown) == {"id": ["read_only"]}
+    # without the rest of what was read, somebody wants to set it
+    for body in ({"fresh_until": None}, {"name": "Ada", "fresh_until": ["x"]}):
+        assert problems_of(body, serializer=FadingBody, **shown) == {"fresh_until": ["read_only"]}
     # where there is nothing yet, nobody can have read it
     assert problems_of({"fresh_until": None}, serializer=FadingBody) == {"fresh_until": ["unknown_field"]}
 

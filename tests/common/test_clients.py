@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
@@ -60,6 +61,21 @@ def test_the_client_is_the_last_who_is_no_proxy_of_ours(
 ) -> None:
     settings.TRUSTED_PROXIES = PROXIES
     assert client_address(asked(peer, forwarded)) == expected
+
+
+def test_a_proxy_that_nobody_named_is_warned_of_once(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.TRUSTED_PROXIES = PROXIES
+    monkeypatch.setattr(clients, "_warned", threading.Event())
+    client_address(asked("10.0.0.1", "198.51.100.1"))
+    client_address(asked("198.51.100.1"))
+    assert "not_believed" not in caplog.text
+    for _ in range(2):
+        client_address(asked("198.51.100.1", "203.0.113.1"))
+    assert caplog.text.count("clients.forwarded_for_not_believed") == 1
+    assert "198.51.100.0/24" in caplog.text
+    assert "TRUSTED_PROXIES" in caplog.text
 
 
 def test_without_proxies_nobody_else_is_believed(settings: Any) -> None:

@@ -197,3 +197,17 @@ def test_trusted_proxies_are_networks(tmp_path: Path) -> None:
     wrong = settings_say("TRUSTED_PROXIES", DATA_DIR=str(tmp_path), TRUSTED_PROXIES="10.0.0.1/8")
     assert wrong.returncode != 0
     assert "TRUSTED_PROXIES: 10.0.0.1/8 has host bits set" in wrong.stderr
+
+
+def test_a_language_is_english_or_one_whose_catalogue_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pt_BR" / "LC_MESSAGES").mkdir(parents=True)
+    (tmp_path / "pt_BR" / "LC_MESSAGES" / "django.mo").touch()
+    (tmp_path / "de" / "LC_MESSAGES").mkdir(parents=True)  # not compiled
+    environment = env.Environment()
+    monkeypatch.delenv("CONSOLE_LANGUAGE", raising=False)
+    assert environment.language("CONSOLE_LANGUAGE", default="en", folder=tmp_path) == "en"
+    monkeypatch.setenv("CONSOLE_LANGUAGE", "pt-br")
+    assert environment.language("CONSOLE_LANGUAGE", default="en", folder=tmp_path) == "pt-br"
+    monkeypatch.setenv("CONSOLE_LANGUAGE", "de")
+    with pytest.raises(ImproperlyConfigured, match=r"is 'de'; the languages that are here: en, pt-br\."):
+        environment.language("CONSOLE_LANGUAGE", default="en", folder=tmp_path)

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from emailgistics.common import errors, problems
+from tests.apikeys.factories import make_client
 
 NOT_FOUND = {
     "type": "about:blank",
@@ -94,7 +95,8 @@ def test_whatever_is_not_found_has_one_body(error: Exception, monkeypatch: pytes
     (errors.LimitReachedError("Too many."), 429, "limit_reached", "Too many."),
     (exceptions.PermissionDenied("No."), 403, "permission_denied", "No."),
     (PermissionDenied("secret"), 403, "permission_denied", "You do not have permission to perform this action."),
-    (exceptions.NotAcceptable(), 406, "not_acceptable", "Could not satisfy the request Accept header."),
+    (exceptions.NotAcceptable(), 406, "not_acceptable",
+     "Answers are application/json: say so in Accept, or leave that header out."),
     (problems.BadRequestError("Too deep.", "page_too_deep"), 400, "page_too_deep", "Too deep."),
 ])  # fmt: skip
 def test_each_kind_has_its_status_and_code(
@@ -108,7 +110,7 @@ def test_each_kind_has_its_status_and_code(
 def test_a_refused_field_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     body = answer_to(errors.RefusedError("Not like that.", field="a/b~c"), monkeypatch).json()
     assert (body["status"], body["code"]) == (400, "validation_error")
-    assert body["errors"] == [{"pointer": "/a~1b~0c", "code": "validation_error", "detail": "Not like that."}]
+    assert body["errors"] == [{"pointer": "/a~1b~0c", "code": "invalid", "detail": "Not like that."}]
     whole = answer_to(errors.RefusedError("Not at all."), monkeypatch).json()
     assert whole["errors"][0]["pointer"] == ""
 
@@ -204,13 +206,39 @@ def test_every_answer_has_an_id_of_its_own() -> None:
     assert "X-Request-Id" not in Client().get("/v10")
 
 
-@pytest.mark.parametrize("url", ["/v1", "/v1/", "/v1/nothing", "/v1/me/", "/v1//me", "/v1/a%0Ab", "/v1/%2e%2e/admin/"])
+@pytest.mark.parametrize(
+    "url", ["/v1/nothing", "/v1/nothing/", "/v1//me", "/v1/me//", "/v1/a%0Ab", "/v1/%2e%2e/admin/"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
 def test_a_path_that_leads_nowhere_is_the_same_404_for_every_method(url: str, method: str, settings: Settings) -> None:
     settings.ROOT_URLCONF = "emailgistics.urls"
     answer = Client(enforce_csrf_checks=True).generic(method, url)
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
     assert answer.json() == NOT_FOUND
+
+
+@pytest.mark.parametrize("url", ["/v1/me/", "/v1/domains/", "/v1/domains/dom_x/", "/v1/webhooks/sample/"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "TRACE"])
+def test_a_slash_at_the_end_is_told_of(url: str, method: str, settings: Settings) -> None:
+    settings.ROOT_URLCONF = "emailgistics.urls"
+    answer = Client(enforce_csrf_checks=True).generic(method, url)
+    detail = "No path of the API ends with a slash: leave that out."
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json() == NOT_FOUND | {"detail": detail, "message": detail}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
+def test_every_method_that_a_path_has_not_is_405_with_those_that_it_has(method: str, settings: Settings) -> None:
+    settings.ROOT_URLCONF = "emailgistics.urls"
+    client = make_client()
+    for url, allowed in (("/v1/domains", "GET, POST, HEAD, OPTIONS"), ("/v1/routing/explain", "POST, OPTIONS")):
+        answer = client.generic(method, url)
+        assert (answer.status_code, answer["Content-Type"]) == (405, "application/problem+json"), answer.content
+        assert (answer.json()["code"], answer["Allow"]) == ("method_not_allowed", allowed)
+        assert (client.options(url).status_code, client.options(url)["Allow"]) == (200, allowed)
+    assert client.head("/v1/domains").status_code == 200
+    assert client.head("/v1/routing/explain").status_code == 405
 
 
 def test_what_django_refuses_before_any_view_is_a_problem_too() -> None:
@@ -226,7 +254,7 @@ def test_more_parameters_than_are_read_are_a_mistake_of_the_caller(settings: Set
         assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
         assert (answer.json()["code"], answer.json()["detail"]) == (
             "bad_request",
-            "A request has at most 1000 parameters.",
+            "A request has at most 1000 parameters: leave some out.",
         )
 
 

@@ -21,8 +21,8 @@ TOO_LARGE = {
     "title": "Request Entity Too Large",
     "status": 413,
     "code": "body_too_large",
-    "detail": "A request body has at most 1048576 octets.",
-    "message": "A request body has at most 1048576 octets.",
+    "detail": "A request body has at most 1048576 octets: send less at once.",
+    "message": "A request body has at most 1048576 octets: send less at once.",
 }
 
 

@@ -203,8 +203,10 @@ def test_every_sealed_column_can_be_rewritten() -> None:
     callers = {str(path.relative_to(base)) for path in sealing}
     assert callers == {
         "emailgistics/common/crypto.py",
+        "emailgistics/common/idempotency.py",
         "emailgistics/common/sealed.py",
         "emailgistics/common/derived_keys.py",
+        "emailgistics/console/two_factor.py",
         "webhooks/services/webhooks.py",
     }
 

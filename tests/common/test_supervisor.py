@@ -10,23 +10,31 @@ from pathlib import Path
 
 import pytest
 
+from emailgistics import forkserver
 from tests.installation import wait_for
 
 # a supervisor in a process of its own, whose parts are given as {name: code}
 DRIVER = """
 import json, os, sys
+from contextlib import nullcontext
 from pathlib import Path
-from emailgistics import supervisor
-parts = [
-    supervisor.Part(name, [sys.executable, "-c", code], answers=Path(name).exists if name == "ready" else None)
-    for name, code in json.loads(sys.argv[1]).items()
-]
+from emailgistics import forkserver, supervisor
+parts = []
+for name, code in json.loads(sys.argv[1]).items():
+    Path(f"{name}.py").write_text(code)
+    answers = Path(name).exists if name == "ready" else None
+    parts.append(supervisor.Part(name, [sys.executable, f"{name}.py"], answers=answers))
+where = {"folder": Path.cwd(), "environment": dict(os.environ)}
+forks = forkserver.ForkServer("emailgistics.lifeline", **where) if sys.argv[3] == "forks" else nullcontext()
 output = supervisor.Output(1)
 supervising = supervisor.Supervisor(output, stop_within_s=float(sys.argv[2]))
-with supervising.stopped_by_signals():
-    supervising.run(parts, folder=Path.cwd(), environment=dict(os.environ))
+with supervising.stopped_by_signals(), forks:
+    output.open()
+    start = forks.start if sys.argv[3] == "forks" else supervisor.start_interpreter
+    supervising.run(parts, **where, start=start)
 output.close()
 """
+STARTED_AS = ["interpreters", *(["forks"] if forkserver.IS_POSSIBLE else [])]
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
@@ -36,10 +44,10 @@ PARENT = "import os, time; os.fork(); os.write(1, b'pid %d\\n' % os.getpid()); t
 
 
 class Supervised:
-    def __init__(self, folder: Path, parts: dict[str, str], *, stop_within_s: float) -> None:
+    def __init__(self, folder: Path, parts: dict[str, str], *, started_as: str, stop_within_s: float) -> None:
         self._path = folder / "output"
         with self._path.open("wb") as output:
-            self.process = start(folder, parts, output.fileno(), stop_within_s=stop_within_s)
+            self.process = start(folder, parts, output.fileno(), started_as=started_as, stop_within_s=stop_within_s)
 
     def output(self) -> list[str]:
         return self._path.read_text().splitlines()
@@ -57,11 +65,17 @@ class Supervised:
 
 
 def start(
-    folder: Path, parts: dict[str, str], output: int, errors: int | None = None, *, stop_within_s: float = 2
+    folder: Path,
+    parts: dict[str, str],
+    output: int,
+    errors: int | None = None,
+    *,
+    started_as: str,
+    stop_within_s: float = 2,
 ) -> "subprocess.Popen[bytes]":
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps(parts), str(stop_within_s)],
+        [sys.executable, "-c", DRIVER, json.dumps(parts), str(stop_within_s), started_as],
         cwd=folder,
         env=environment,
         stdout=output,
@@ -69,13 +83,13 @@ def start(
     )
 
 
-@pytest.fixture
-def supervise(tmp_path: Path) -> Iterator[type[Supervised]]:
+@pytest.fixture(params=STARTED_AS)
+def supervise(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[type[Supervised]]:
     running: list[Supervised] = []
 
     class Here(Supervised):
         def __init__(self, *, stop_within_s: float = 2, **parts: str) -> None:
-            super().__init__(tmp_path, parts, stop_within_s=stop_within_s)
+            super().__init__(tmp_path, parts, started_as=request.param, stop_within_s=stop_within_s)
             running.append(self)
 
     yield Here
@@ -172,14 +186,15 @@ def test_it_says_when_all_parts_answer(supervise: type[Supervised]) -> None:
     assert float(line.split()[-2]) >= 1
 
 
+@pytest.mark.parametrize("started_as", STARTED_AS)
 @pytest.mark.parametrize("reader", ["is gone", "does not read"])
-def test_parts_go_on_when_the_reader_of_the_output(tmp_path: Path, reader: str) -> None:
+def test_parts_go_on_when_the_reader_of_the_output(tmp_path: Path, reader: str, started_as: str) -> None:
     code = (
         "import time\nfor i in range(3000): print('x' * 1000, flush=True)\n"
         "open('done', 'w').close()\nprint('more', flush=True)\ntime.sleep(60)"
     )
     read_end, write_end = os.pipe()
-    process = start(tmp_path, {"part": code}, write_end, errors=subprocess.PIPE)
+    process = start(tmp_path, {"part": code}, write_end, errors=subprocess.PIPE, started_as=started_as)
     os.close(write_end)
     if reader == "is gone":
         os.close(read_end)

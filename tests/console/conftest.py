@@ -11,13 +11,19 @@ from pytest_django import Settings
 from apikeys.models import KeyNotice
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
 from emailgistics.common.models import AuditEntry, Lease
-from mailboxes.models import Address, Refusal
+from emailgistics.common.roles import AUDITORS, MAIL_READERS
+from mailboxes.models import Address, AliasImport, ErasureJob, Refusal
 from mailboxes.services import rule_book
 from tests.apikeys.factories import make_key
 from tests.factories import make_alias, make_delivery, make_domain, make_email, make_mailbox, make_webhook
 from tests.webhooks.browsing import make_job
 from webhooks.models import Attempt, Notice
 
+GROUPS_OF = {
+    "member": (SYSTEM_ADMINISTRATORS,),
+    "auditor": (AUDITORS,),
+    "mail_auditor": (AUDITORS, MAIL_READERS),
+}
 PASSWORD = "correct horse battery staple"
 
 
@@ -32,12 +38,11 @@ def loopback_allowed(settings: Settings) -> None:
 
 
 def make_person(name: str) -> User:
-    """By what they are: superuser, member (of the group), staff, ordinary."""
+    """By what they are: superuser, member (of the group), auditor, mail_auditor (may read mail), staff, ordinary."""
     user = User.objects.create_user(
         name, password=PASSWORD, is_superuser=name == "superuser", is_staff=name in ("superuser", "staff")
     )
-    if name == "member":
-        user.groups.add(Group.objects.get(name=SYSTEM_ADMINISTRATORS))
+    user.groups.add(*Group.objects.filter(name__in=GROUPS_OF.get(name, ())))
     return user
 
 
@@ -94,11 +99,15 @@ def one_of_each(db: None, loopback_allowed: None) -> dict[str, Model]:
     ]
     rows += [
         key,
+        AliasImport.objects.create(name="a.csv", columns=["address"], total=1, created_by="ada", due_at=timezone.now()),
+        ErasureJob.objects.create(
+            mailbox=mailbox, deleted_at=timezone.now(), total=1, created_by="ada", due_at=timezone.now()
+        ),
         KeyNotice.objects.create(api_key=key, kind=KeyNotice.Kind.AGED_90, told_at=timezone.now()),
         AuditEntry.objects.all()[0],
         lease,
         Address.objects.all()[0],
         User.objects.create(username="somebody"),
-        Group.objects.get(),
+        Group.objects.get(name=SYSTEM_ADMINISTRATORS),
     ]
     return {row._meta.label: row for row in rows}

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS
-from emailgistics.console.apps import make_group
+from emailgistics.common.roles import AUDITORS, GROUPS, MAIL_READERS
+from emailgistics.console.apps import make_groups
 from tests.console.conftest import PASSWORD, make_person
 
 OK, FORBIDDEN, REDIRECT = HTTPStatus.OK, HTTPStatus.FORBIDDEN, HTTPStatus.FOUND
@@ -75,7 +76,19 @@ def test_whoever_is_active_signs_in_and_is_told_what_is_not_for_him(db: None, wh
     assert page.status_code == status
     assert (b"This page is for system administrators" in page.content) is (status == FORBIDDEN)
     assert client.get("/docs").status_code == OK
-    assert client.post("/admin/login/", {"username": who, "password": "wrong"}).status_code == OK
+    refused = client.post("/admin/login/", {"username": who, "password": "wrong"})
+    assert refused.status_code == OK
+    assert b"do not fit together" in refused.content
+    assert b"manage.py changepassword" in refused.content  # what there is to do
+
+
+def test_a_page_that_is_not_for_somebody_is_a_line_in_the_log_and_no_traceback(
+    client_for: ClientFor, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client_for("staff").get("/admin/apikeys/apikey/").status_code == FORBIDDEN
+    (record,) = [record for record in caplog.records if record.name == "django.request"]
+    assert record.getMessage() == "Forbidden (Permission denied): /admin/apikeys/apikey/"
+    assert record.exc_info is None
 
 
 def test_an_inactive_member_neither_signs_in_nor_stays_signed_in(client_for: ClientFor) -> None:
@@ -132,13 +145,16 @@ def test_signing_out_needs_the_token_of_its_form(client_for: ClientFor) -> None:
     assert (answer.status_code, b"This form is out of date" in answer.content) == (FORBIDDEN, True)
 
 
-def test_the_group_comes_with_every_migration_and_back_after_a_flush(db: None) -> None:
-    assert Group.objects.filter(name=SYSTEM_ADMINISTRATORS).count() == 1
+def test_the_groups_come_with_every_migration_and_back_after_a_flush(db: None) -> None:
+    def names() -> set[str]:
+        return set(Group.objects.values_list("name", flat=True))
+
+    assert names() == {SYSTEM_ADMINISTRATORS, AUDITORS, MAIL_READERS}
     from django.apps import apps
     from django.core.management import call_command
 
     Group.objects.all().delete()
     call_command("migrate", verbosity=0)
-    assert Group.objects.filter(name=SYSTEM_ADMINISTRATORS).count() == 1
-    make_group(using="default", apps=apps)
-    assert Group.objects.filter(name=SYSTEM_ADMINISTRATORS).count() == 1
+    assert names() == {SYSTEM_ADMINISTRATORS, AUDITORS, MAIL_READERS}
+    make_groups(using="default", apps=apps)
+    assert Group.objects.count() == len(GROUPS)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from emailgistics.common.ids import uuid7
+from mailboxes.admin import counting
 from mailboxes.models import Alias, Domain, Mailbox
 from mailboxes.services import provision, verification
 from tests.apikeys.factories import make_expired_key, make_key
@@ -55,8 +56,8 @@ def test_a_domain_comes_with_its_default_mailbox(administrator: Client) -> None:
     answer = administrator.post(
         add("domain"), {"name": "Example.COM.", "default_local_part": "office", "is_test": "on"}
     )
-    assert answer["Location"] == reverse("admin:mailboxes_domain_changelist")
     domain = Domain.objects.get()
+    assert answer["Location"] == page("domain", domain)  # where the records stand that it needs
     assert (domain.name, domain.is_test, str(domain.default_mailbox)) == ("example.com", True, "office@example.com")
     entry = LogEntry.objects.get()
     assert (entry.object_repr, entry.is_addition(), entry.user.username) == ("example.com", True, "superuser")
@@ -349,6 +350,20 @@ def test_counts_are_of_what_is_there(administrator: Client) -> None:
     provision.delete_alias(make_alias(address="gone@example.com", mailbox=mailbox))
     (domain,) = administrator.get(reverse("admin:mailboxes_domain_changelist")).context["cl"].result_list
     assert (domain.live_mailboxes, domain.live_aliases) == (2, 1)
+
+
+def test_what_is_very_much_is_not_counted_to_its_end(administrator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MAX_COUNTED", 1)
+    mailbox = make_mailbox()
+    for name in ("help", "sales", "jobs"):
+        make_alias(address=f"{name}@example.com", mailbox=mailbox)
+    make_email(to="help@example.com")
+    lists = {kind: administrator.get(reverse(f"admin:mailboxes_{kind}_changelist")) for kind in ("domain", "mailbox")}
+    (domain,) = lists["domain"].context["cl"].result_list
+    assert domain.live_aliases == 2  # one more than it counts: there are more
+    assert lists["domain"].content.decode().count(">1+</a>") == 2  # mailboxes and aliases
+    counted = {row.address: (row.live_aliases, row.email_count) for row in lists["mailbox"].context["cl"].result_list}
+    assert counted == {str(mailbox): (2, 1), "inbox@example.com": (0, 0)}
 
 
 @pytest.mark.parametrize("kind", ["domain", "mailbox", "alias"])

@@ -1,23 +1,16 @@
-"""Every page of the console in a real browser: no error in its console, no other host, no fault; light and dark."""
+"""The console of a whole installation in a real browser. test_pages.py looks at every page."""
 
-import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Visitor, chromium
-from tests.installation import ROOT, Installation, found_in, simple_mail
+from tests.installation import ROOT, Installation, found_in, simple_mail, wait_for
 
 PASSWORD = "correct horse battery staple"
-SEEN_OF_EACH = 1  # rows of a list that are opened
-# leaves the console, changes something, or is a file
-NOT_FOLLOWED = re.compile(r"/logout/|/raw/|/attachments/|/docs|^/v1")
-AN_ID = re.compile(r"/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+)(?=/)")
 
 
 @pytest.fixture(scope="module")
@@ -56,53 +49,67 @@ def mail(installation: Installation) -> None:
     installation.wait_until_received({"The last one"}, within_s=60)
 
 
-def links_on(page: Page) -> list[str]:
-    """Addresses of this console on the page, without what is after #."""
-    found: list[str] = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
-    parts = [urlsplit(href) for href in found if urlsplit(href).netloc == urlsplit(page.url).netloc]
-    return [part.path + (f"?{part.query}" if part.query else "") for part in parts]
-
-
-def kind_of(address: str) -> str:
-    """The same for all rows of a list, and for all values of a filter."""
-    parts = urlsplit(address)
-    filters = sorted(set(parse_qs(parts.query, keep_blank_values=True)) - {"_changelist_filters", "next", "o"})
-    return AN_ID.sub("/*", parts.path) + "".join(f"?{name}" for name in filters)
-
-
-def crawl(visitor: Visitor, *, screenshots: str = "") -> dict[str, int]:
-    """Opens one page of every kind that can be reached, and says how often it found each kind."""
+def test_the_dashboard_refreshes_itself_and_takes_nothing_from_who_reads_it(
+    visitor: Visitor, installation: Installation, mail: None
+) -> None:
     page = visitor.page
-    waiting, opened = ["/admin/"], dict[str, int]()
-    while waiting:
-        address = waiting.pop(0)
-        kind = kind_of(address)
-        if opened.get(kind, 0) >= SEEN_OF_EACH or NOT_FOLLOWED.search(address):
-            continue
-        opened[kind] = opened.get(kind, 0) + 1
-        before = len(visitor.problems)
-        page.goto(address)
-        assert page.locator("h1, h2").first.is_visible(), address
-        assert len(visitor.problems) == before, (address, visitor.problems[before:])
-        if screenshots:
-            page.screenshot(path=f"{screenshots}/crawl{kind.replace('/', '_')}.png")
-        here = urlsplit(page.url)
-        # a filter of every kind, but not every combination of them
-        waiting += [link for link in links_on(page) if not (here.query and urlsplit(link).path == here.path)]
-    return opened
+    page.clock.install()
+    page.goto("/admin/?span=7d")
+    received = page.locator(".figure", has_text="Received").first
+    before = int(received.locator(".value").inner_text())
+    page.evaluate("window.isTheSame = true")
+    received.focus()
+    page.locator(".chart-more summary").click()
+    page.evaluate("window.scrollTo(0, 120)")
+    received.evaluate("link => link.focus({ preventScroll: true })")
+    installation.send(simple_mail("One more"))
+    installation.wait_until_received({"One more"}, within_s=60)
+    goes_on_until(page, lambda: received.locator(".value").inner_text() == str(before + 1))
+    assert page.evaluate("window.isTheSame")
+    assert page.evaluate("window.scrollY") == 120
+    assert page.evaluate("document.activeElement.textContent.includes('Received')")
+    assert page.locator(".chart-more").evaluate("details => details.open")
+    assert page.locator("[aria-live]").count() == 1
 
+    def asked() -> int:
+        return sum("/admin/now/" in url for url in visitor.urls)
 
-def test_every_page_that_can_be_reached_is_without_fault(visitor: Visitor, mail: None) -> None:
-    opened = crawl(visitor, screenshots=os.environ.get("CONSOLE_SCREENSHOTS", ""))
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.isAway, configurable: true })")
+    page.evaluate("window.isAway = true")
+    page.wait_for_timeout(300)
+    times = asked()
+    page.clock.fast_forward(60_000)
+    page.wait_for_timeout(300)
+    assert asked() == times  # nobody looks
+    page.evaluate("window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_function("() => true")
+    wait_for(lambda: page.wait_for_timeout(50) or asked() == times + 1, within_s=10, what="a look at once")
+
+    page.route("**/admin/now/**", lambda route: route.abort())
+    hint = page.locator("#live-hint")
+    goes_on_until(page, hint.is_visible)
+    expect(hint).to_contain_text("Nothing answers")
+    page.unroute("**/admin/now/**")
+    goes_on_until(page, hint.is_hidden)
+    page.context.clear_cookies()
+    goes_on_until(page, hint.is_visible)
+    expect(hint).to_contain_text("you are signed out")
+    times = asked()
+    page.clock.fast_forward(60_000)
+    page.wait_for_timeout(300)
+    assert asked() == times
     assert visitor.problems == []
-    rows = ("mailboxes/email", "mailboxes/message", "mailboxes/domain", "mailboxes/mailbox", "mailboxes/alias")
-    rows += ("webhooks/webhook", "webhooks/delivery", "webhooks/attempt", "webhooks/event", "auth/user", "auth/group")
-    wanted = {f"/admin/{name}/" for name in (*rows, "apikeys/apikey", "common/lease")}
-    wanted |= {f"/admin/{name}/*/change/" for name in rows}
-    wanted |= {f"/admin/{name}/add/" for name in (*rows[2:5], "auth/user")}
-    wanted |= {f"/admin/{name}/*/{page}/" for name in rows[2:5] for page in ("history", "delete")}
-    wanted |= {"/admin/", "/admin/password_change/"}
-    assert wanted - set(opened) == set()
+
+
+def goes_on_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Lets time pass on the page; what it asks meanwhile is answered in real time, so that a step may be too early."""
+
+    def one_step() -> bool:
+        page.clock.fast_forward(11_000)
+        page.wait_for_timeout(200)
+        return condition()
+
+    wait_for(one_step, within_s=30, what="the page's next look")
 
 
 @pytest.mark.on_sqlite
@@ -160,9 +167,9 @@ def test_the_console_is_used_on_a_phone(visitor: Visitor, mail: None) -> None:
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, address
     menu = page.locator("#nav-sidebar-inner")
-    assert not menu.is_visible()
+    expect(menu).to_be_hidden()
     page.get_by_role("button", name="Show or hide the menu").click()
-    assert menu.is_visible()
+    expect(menu).to_be_visible()
     page.get_by_role("link", name="Emails", exact=True).click()
     page.wait_for_url("**/admin/mailboxes/email/")
     assert visitor.problems == []
@@ -176,17 +183,18 @@ def test_the_console_is_used_with_the_keyboard(visitor: Visitor, mail: None) -> 
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
+    page.get_by_text("Narrow it").focus()
+    page.keyboard.press("Enter")
+    status = page.get_by_label("Status")
+    status.focus()
+    page.keyboard.type("Parked")
+    page.get_by_role("button", name="Search", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**status=parked**")
     # what unfold makes for the mouse only
-    page.get_by_role("button", name="Filters").focus()
-    page.keyboard.press("Enter")
-    parked = page.get_by_role("link", name="Parked")
-    parked.wait_for(state="visible")
-    parked.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**status__exact=parked**")
     page.locator("#nav-sidebar-inner [role=button]").last.focus()
     page.keyboard.press("Space")
-    page.get_by_role("link", name="Change password").wait_for(state="visible")
+    page.get_by_role("link", name="Your account").wait_for(state="visible")
     assert visitor.problems == []
 
 
@@ -216,7 +224,7 @@ def test_an_address_is_made_and_deleted_by_hand(visitor: Visitor) -> None:
     page.goto("/admin/mailboxes/mailbox/add/")
     page.fill("input[name=address]", "support@example.com")
     page.get_by_role("button", name="Save", exact=True).click()
-    assert page.get_by_text("The address support@example.com is not available.").is_visible()
+    expect(page.get_by_text("The address support@example.com is not available.")).to_be_visible()
     page.fill("input[name=address]", "sales@example.com")
     page.get_by_role("button", name="Save", exact=True).click()
     page.wait_for_url("**/admin/mailboxes/mailbox/")
@@ -230,10 +238,10 @@ def test_an_address_is_made_and_deleted_by_hand(visitor: Visitor) -> None:
     page.goto("/admin/mailboxes/mailbox/?q=sales@example.com")
     page.locator("#result_list").get_by_role("link", name="sales@example.com").click()
     page.get_by_role("link", name="Delete mailbox").click()
-    assert page.get_by_text("1 alias (offers@example.com)").is_visible()
+    expect(page.get_by_text("1 alias (offers@example.com)")).to_be_visible()
     page.get_by_role("button", name="Delete sales@example.com").click()
     page.wait_for_url("**/admin/mailboxes/mailbox/")
-    assert page.get_by_text("sales@example.com is deleted.").is_visible()
+    expect(page.get_by_text("sales@example.com is deleted.")).to_be_visible()
     assert page.locator("#result_list").get_by_text("sales@example.com").count() == 0
     assert visitor.problems == []
 

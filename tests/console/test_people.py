@@ -11,10 +11,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apikeys.services import create_api_key
-from emailgistics.common.access import Scope
+from emailgistics.common.access import SYSTEM_ADMINISTRATORS, Scope
 from emailgistics.common.leases import LEASE_FOR
-from emailgistics.common.models import Lease
-from emailgistics.console.people import system_administrators
+from emailgistics.common.models import AuditEntry, Lease
+from emailgistics.common.roles import AUDITORS, MAIL_READERS, Role, role_of
+from emailgistics.console.people import groups_of, system_administrators
+from emailgistics.console.person_forms import PersonForm
 from tests.console.conftest import PASSWORD, make_person
 from tests.factories import in_days
 
@@ -27,14 +29,14 @@ def page(user: User, name: str = "change") -> str:
 
 
 def group() -> Group:
-    return Group.objects.get()
+    return Group.objects.get(name=SYSTEM_ADMINISTRATORS)
 
 
 def form_of(user: User, **changed: Any) -> dict[str, Any]:
     """What the browser would send."""
-    flags = {name: "on" for name in ("is_active", "is_staff", "is_superuser") if getattr(user, name)}
-    groups = list(user.groups.values_list("pk", flat=True))
-    sent = NOTHING | {"username": user.username, "groups": groups} | flags | changed
+    flags = {name: "on" for name in ("is_active", "is_staff") if getattr(user, name)}
+    ticks = {name: "on" for name, group in PersonForm.GROUP_OF.items() if group in groups_of(user)}
+    sent = NOTHING | {"username": user.username} | flags | ticks | changed
     return {name: value for name, value in sent.items() if value is not None}
 
 
@@ -45,7 +47,7 @@ def test_a_person_is_added_and_becomes_a_system_administrator(administrator: Cli
     grace = User.objects.get(username="grace")
     assert answer["Location"] == page(grace)
     assert (grace.check_password(PASSWORD), grace.is_staff, grace.is_superuser) == (True, False, False)
-    assert administrator.post(page(grace), form_of(grace, groups=[group().pk]))["Location"] == PEOPLE
+    assert administrator.post(page(grace), form_of(grace, is_system_administrator="on"))["Location"] == PEOPLE
     client = Client()
     assert client.post("/admin/login/", {"username": "grace", "password": PASSWORD}).status_code == 302
     assert client.get(PEOPLE).status_code == 200
@@ -71,25 +73,98 @@ def test_somebody_elses_password_is_changed(administrator: Client) -> None:
 
 def test_the_form_shows_what_means_something_and_no_other_permissions(administrator: Client) -> None:
     text = administrator.get(page(make_person("staff"))).content.decode()
-    assert "System administrators" in text
-    assert 'name="user_permissions"' not in text
+    assert all(f'name="{tick}"' in text for tick in PersonForm.GROUP_OF)
+    assert not any(f'name="{name}"' in text for name in ("user_permissions", "groups", "is_superuser"))
 
 
-@pytest.mark.parametrize("taken", ["is_superuser", "is_active"])
-def test_nobody_takes_his_own_rights_away(taken: str, administrator: Client) -> None:
-    make_person("member")
-    me = User.objects.get(username="superuser")
-    answer = administrator.post(page(me), form_of(me, **{taken: None}))
+@pytest.mark.parametrize("who", ["superuser", "member"])
+def test_nobody_gives_himself_rights_or_takes_them_away(who: str, client_for: Callable[[str], Client]) -> None:
+    client = client_for(who)
+    make_person("superuser" if who == "member" else "member")
+    me = User.objects.get(username=who)
+    answer = client.post(page(me), form_of(me, is_active=None))
     assert "These are your own rights" in str(answer.context["adminform"].form.errors)
+    had = groups_of(me)
+    own = {"is_system_administrator": None, "is_auditor": "on", "may_read_mail": "on"}
+    others = {"groups": [group().pk], "is_superuser": "on", "user_permissions": [1]}  # of forms that there are not
+    assert client.post(page(me), form_of(me, email="me@example.net", **own, **others)).status_code == 302
+    me = User.objects.get(pk=me.pk)
+    assert (me.email, groups_of(me), me.is_superuser) == ("me@example.net", had, who == "superuser")
     assert me in system_administrators()
-    # other things of his own he may change, and one of two ways to the same rights
-    assert administrator.post(page(me), form_of(me, email="me@example.net", groups=[group().pk])).status_code == 302
-    assert administrator.post(page(me), form_of(me, is_superuser=None, groups=[group().pk])).status_code == 302
-    me.refresh_from_db()
-    assert (me.is_superuser, me in system_administrators()) == (False, True)
+    assert not me.user_permissions.exists()
+    assert not AuditEntry.objects.filter(action__startswith="person.").exists()
 
 
-@pytest.mark.parametrize("changed", [{"groups": []}, {"is_active": None}])
+def entries() -> list[tuple[str, str, str, dict[str, Any]]]:
+    people = AuditEntry.objects.filter(action__startswith="person.").order_by("id")
+    return [(entry.action, entry.of, entry.by, entry.details) for entry in people]
+
+
+def test_what_somebody_may_is_ticked_and_each_change_of_it_is_on_record(administrator: Client) -> None:
+    grace = make_person("ordinary")
+
+    def tick(**changed: Any) -> Role:
+        assert administrator.post(page(grace), form_of(grace, **changed)).status_code == 302
+        return role_of(User.objects.get(pk=grace.pk))
+
+    assert tick(is_auditor="on") == Role.AUDITOR
+    assert tick(may_read_mail="on") == Role.MAIL_AUDITOR
+    assert tick(email="grace@example.net") == Role.MAIL_AUDITOR  # no role is changed, nothing is on record
+    assert tick(is_auditor=None, may_read_mail=None) == Role.ORDINARY
+    assert tick(is_system_administrator="on") == Role.SYSTEM_ADMINISTRATOR
+    assert tick(is_active=None) == Role.NOBODY
+    changed = "person.roles_changed"
+    assert entries() == [
+        (changed, "ordinary", "superuser", {"given": [AUDITORS], "taken": []}),
+        (changed, "ordinary", "superuser", {"given": [MAIL_READERS], "taken": []}),
+        (changed, "ordinary", "superuser", {"given": [], "taken": [AUDITORS, MAIL_READERS]}),
+        (changed, "ordinary", "superuser", {"given": [SYSTEM_ADMINISTRATORS], "taken": []}),
+        ("person.deactivated", "ordinary", "superuser", {}),
+    ]
+    assert set(AuditEntry.objects.values_list("address", flat=True)) == {"127.0.0.1"}
+
+
+def test_a_superuser_is_a_system_administrator_until_that_is_taken(client_for: Callable[[str], Client]) -> None:
+    client, other = client_for("member"), make_person("superuser")
+    assert form_of(other)["is_system_administrator"] == "on"
+    assert client.post(page(other), form_of(other, email="root@example.net")).status_code == 302
+    assert User.objects.get(pk=other.pk).is_superuser
+    assert entries() == []
+    assert client.post(page(other), form_of(other, is_system_administrator=None)).status_code == 302
+    assert not User.objects.get(pk=other.pk).is_superuser
+    assert entries() == [
+        ("person.roles_changed", "superuser", "member", {"given": [], "taken": [SYSTEM_ADMINISTRATORS]})
+    ]
+
+
+def test_reading_mail_alone_is_no_role(administrator: Client) -> None:
+    grace = make_person("ordinary")
+    answer = administrator.post(page(grace), form_of(grace, may_read_mail="on"))
+    assert "This is for auditors" in str(answer.context["adminform"].form.errors)
+    assert groups_of(grace) == set()
+
+
+def test_who_comes_goes_and_is_given_a_password_is_on_record(administrator: Client) -> None:
+    given = {"username": "grace", "password1": PASSWORD, "password2": PASSWORD}
+    administrator.post("/admin/auth/user/add/", given)
+    grace = User.objects.get(username="grace")
+    address = reverse("admin:auth_user_password_change", args=[grace.pk])
+    administrator.post(address, {"password1": "another correct horse", "password2": "another correct horse"})
+    for action in ("deactivate", "activate"):
+        administrator.post(PEOPLE, {"action": action, "_selected_action": [str(grace.pk)]})
+    administrator.post(address, {"password1": "short", "password2": "short"})  # refused, so not on record
+    assert [entry[:3] for entry in entries()] == [
+        (f"person.{what}", "grace", "superuser") for what in ("created", "password_set", "deactivated", "activated")
+    ]
+
+
+def test_who_is_deleted_is_on_record(administrator: Client) -> None:
+    grace = make_person("staff")
+    administrator.post(page(grace, "delete"), {"post": "yes"})
+    assert [entry[:3] for entry in entries()] == [("person.deleted", "staff", "superuser")]
+
+
+@pytest.mark.parametrize("changed", [{"is_system_administrator": None}, {"is_active": None}])
 def test_others_lose_their_rights(changed: dict[str, Any], administrator: Client) -> None:
     member = make_person("member")
     assert administrator.post(page(member), form_of(member, **changed)).status_code == 302
@@ -182,10 +257,10 @@ def test_nobody_is_added_without_a_password(administrator: Client) -> None:
 
 
 @pytest.mark.parametrize("strange", ["9" * 24, "-1", "abc", "a\0b", ""])
-def test_strange_groups_are_an_error_of_the_form(strange: str, administrator: Client) -> None:
+def test_groups_that_no_form_of_ours_sends_count_for_nothing(strange: str, administrator: Client) -> None:
     member = make_person("member")
-    answer = administrator.post(page(member), form_of(member, groups=[group().pk, strange], email="new@example.net"))
-    assert answer.status_code == 200
-    assert set(answer.context["adminform"].form.errors) == {"groups"}
+    auditors = Group.objects.get(name=AUDITORS).pk
+    sent = form_of(member, groups=[auditors, strange], email="new@example.net")
+    assert administrator.post(page(member), sent).status_code == 302
     member.refresh_from_db()
-    assert (member.email, list(member.groups.all())) == ("", [group()])
+    assert (member.email, list(member.groups.all())) == ("new@example.net", [group()])

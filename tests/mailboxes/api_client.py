@@ -47,6 +47,19 @@ def refused_by_rule(pointer: str, code: str, detail: str) -> dict[str, Any]:
     return problem(400, "validation_error", detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
 
 
+def unavailable(address: str) -> str:
+    return (
+        f"The address {address} is not available. It is taken, reserved, or was deleted within the last 30 days. "
+        "Choose another name, or come back when that time is over."
+    )
+
+
+def not_found_in(field: str) -> dict[str, Any]:
+    """Of an id that is not in the path."""
+    found = [{"pointer": f"/{field}", "code": "not_found", "detail": NOT_FOUND}]
+    return problem(404, "not_found", f"{field}: {NOT_FOUND}", errors=found)
+
+
 NOT_FOUND_BODY = problem(404, "not_found", NOT_FOUND)
 RESTRICTED_BODY = problem(
     403, "allowlist_restricted", "This acts on a whole domain, so it needs a key for all mailboxes."
@@ -87,7 +100,7 @@ def shape(row: Domain | Mailbox | Alias, **more: Any) -> dict[str, Any]:
                 "subdomains": row.includes_subdomains,
                 "default_mailbox_id": row.default_mailbox.public_id,
                 "verified_at": None,
-                "status": "unchecked",
+                "status": row.dns_status,
             }
         case Mailbox():
             body = {

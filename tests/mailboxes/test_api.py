@@ -15,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 from emailgistics.common.access import Scope
 from emailgistics.common.ids import uuid7
 from mailboxes import raw
+from mailboxes.addresses import address_key
 from mailboxes.models import Alias, Attachment, Email, EmailContent, Mailbox, Message, Recipient
 from mailboxes.services import provision
 from tests.apikeys.factories import client_of, make_client, make_key
@@ -42,7 +43,10 @@ def make_waiting(
     raw.new_raw(message, octets).save()
     email = Email.objects.create(message=message, mailbox=mailbox, received_at=AT, size=len(octets))
     kind = Recipient.Kind.PLUS if tag else Recipient.Kind.EXACT
-    Recipient.objects.create(message=message, email=email, alias=alias, address=to, kind=kind, tag=tag)
+    Recipient.objects.create(
+        message=message, email=email, mailbox=mailbox, alias=alias, address=to, address_key=address_key(to), kind=kind,
+        tag=tag,
+    )  # fmt: skip
     return email
 
 
@@ -304,7 +308,8 @@ def test_a_list_takes_the_same_queries_for_one_email_and_for_many_and_loads_no_c
     for _ in range(2):
         for _ in range(5):
             make_processed(mailbox)
-        with django_assert_num_queries(3) as queries:  # key, page, recipients
+        # key, page, recipients; on PostgreSQL its ids before, in a transaction in which the planner is told how
+        with django_assert_num_queries(8 if connection.vendor == "postgresql" else 3) as queries:
             client.get("/v1/emails")
         for query in queries.captured_queries:
             assert "emailcontent" not in query["sql"]
@@ -325,7 +330,9 @@ def test_a_filter_keeps_what_came_by_the_alias_or_into_the_mailbox() -> None:
     alias = make_alias(mailbox=mailbox)
     by_alias, direct, elsewhere = make_waiting(mailbox, alias=alias), make_waiting(mailbox), make_waiting(other)
     # the same alias twice, as help+a and help+b: still one email
-    Recipient.objects.create(message=by_alias.message, email=by_alias, alias=alias, address="x", kind="plus")
+    Recipient.objects.create(
+        message=by_alias.message, email=by_alias, mailbox=mailbox, alias=alias, address="x", kind="plus"
+    )
     client = make_client(scopes=READ)
     assert ids(client.get("/v1/emails", {"alias_id": alias.public_id})) == [by_alias.public_id]
     assert ids(client.get("/v1/emails", {"mailbox_id": mailbox.public_id})) == [direct.public_id, by_alias.public_id]
@@ -412,18 +419,16 @@ def test_foreign_unknown_and_malformed_ids_cannot_be_told_apart(suffix: str, met
     }
     assert len(answers) == 1, answers
     [(status, *_)] = answers
-    assert status == {"get": 404, "head": 404, "options": 200, "delete": 405}[method]
+    assert status == {"get": 404, "head": 404, "options": 200, "delete": 405 if suffix else 404}[method]
 
 
-@pytest.mark.parametrize("name", ["alias_id", "mailbox_id", "starting_after", "ending_before"])
+@pytest.mark.parametrize("name", ["alias_id", "mailbox_id"])
 @pytest.mark.parametrize("more", [{}, {"limit": "nonsense"}])
 def test_a_filter_tells_nothing_about_what_the_key_may_not_see(name: str, more: dict[str, str]) -> None:
     mailbox, other = make_mailbox(), make_mailbox(address="sales@example.com")
     foreign = {
         "alias_id": make_alias(mailbox=other).public_id,
         "mailbox_id": other.public_id,
-        "starting_after": make_waiting(other).public_id,
-        "ending_before": make_waiting(other).public_id,
     }[name]
     client = make_client(mailboxes=[mailbox])
     prefix = foreign.rpartition("_")[0]

@@ -18,6 +18,7 @@ from tests.mailboxes.api_client import (
     RESTRICTED_BODY,
     answered,
     lacks_scope,
+    not_found_in,
     problem,
     seen,
     send,
@@ -178,10 +179,9 @@ def test_ids_in_the_body(name: str, reference: str, method: str, more: dict[str,
 
 @pytest.mark.parametrize(("name", "parameter"), [
     ("mailboxes", "domain_id"), ("aliases", "domain_id"), ("aliases", "mailbox_id"),
-    *((name, cursor) for name in ONE for cursor in ("starting_after", "ending_before")),
 ])  # fmt: skip
 @pytest.mark.parametrize("more", ["", "&limit=nonsense"])
-def test_ids_in_a_filter_and_in_a_cursor(name: str, parameter: str, more: str) -> None:
+def test_ids_in_a_filter(name: str, parameter: str, more: str) -> None:
     world, client = make_world()
     kind = {"domain_id": "domains", "mailbox_id": "mailboxes"}.get(parameter, name)
     wrong = [*world.hidden(kind), "", "%00", "%ff"]
@@ -213,7 +213,7 @@ def test_a_key_whose_mailboxes_are_all_gone_sees_nothing_and_may_do_nothing() ->
         assert client.get(f"/v1/{name}").json()["data"] == []
         assert answered(client.get(f"/v1/{name}/{row.public_id}")) == (404, NOT_FOUND_BODY)
     body = {"domain_id": domain.public_id, "name": "new"}
-    assert answered(send(client, "post", "/v1/aliases", body)) == (404, NOT_FOUND_BODY)
+    assert answered(send(client, "post", "/v1/aliases", body)) == (404, not_found_in("domain_id"))
 
 
 def test_a_mailbox_made_again_under_the_same_address_is_not_the_old_one() -> None:
@@ -264,7 +264,9 @@ def test_a_method_that_is_not_there_is_405_and_options_say_which_are(url: str, a
     named = set(allowed.split(", "))
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE"} - named:
         answer = send(client, method, url)
-        detail = f'Method "{method}" not allowed.'
+        there_is = ", ".join(json.loads(answer.content)["detail"].partition("; there is ")[2].rstrip(".").split(", "))
+        assert set(there_is.split(", ")) == named
+        detail = f"There is no {method} of this path; there is {there_is}."
         assert answered(answer) == (405, problem(405, "method_not_allowed", detail))
         assert answer["Content-Type"] == "application/problem+json"
         assert set(answer["Allow"].split(", ")) == named

@@ -17,12 +17,14 @@ from tests.mailboxes.api_client import (
     NOT_FOUND_BODY,
     RESTRICTED_BODY,
     answered,
+    not_found_in,
     problem,
     refused,
     refused_by_rule,
     seen,
     send,
     shape,
+    unavailable,
     unknown,
 )
 
@@ -132,7 +134,7 @@ def test_without_a_mailbox_the_choices_are_told_and_only_those_that_the_key_may_
     provision.delete_mailbox(gone)
     expected = refused_by_rule(
         "/mailbox_id",
-        "validation_error",
+        "invalid",
         f"Say which mailbox it leads to: {first.public_id} (support@example.com), "
         f"{second.public_id} (sales@example.com).",
     )
@@ -214,7 +216,7 @@ def test_an_address_that_is_taken_reserved_or_at_rest_has_one_answer() -> None:
     restricted = make_client(mailboxes=[mailbox], scopes=WRITE)
     names = {"support", "HELP", "rest", "secret", "inbox"}
     for name in sorted(names | {"postmaster", "Abuse"}):
-        expected = problem(409, "address_unavailable", f"The address {name}@example.com is not available.")
+        expected = problem(409, "address_unavailable", unavailable(f"{name}@example.com"))
         assert answered(post(restricted, mailbox.domain, name=name)) == (409, expected)
         if name in names:
             everything = post(make_client(scopes=WRITE), mailbox.domain, name=name, mailbox_id=mailbox.public_id)
@@ -385,7 +387,7 @@ def test_an_alias_keeps_its_name_and_its_domain(method: str) -> None:
     ):
         assert answered(send(client, method, url_of(alias), {**before, "active": False, **change})) == (400, expected)
     answer = send(client, method, url_of(alias), {**before, "active": False, "domain_id": unknown(Domain)})
-    assert answered(answer) == (404, NOT_FOUND_BODY)
+    assert answered(answer) == (404, not_found_in("domain_id"))
     assert shape(alias) == before
 
 
@@ -397,7 +399,7 @@ def test_an_alias_moves_only_to_a_mailbox_that_the_key_may_open(method: str) -> 
     before = shape(alias)
     for given in (other.public_id, unknown(Mailbox), "nonsense", "", 7):
         answer = send(client, method, url_of(alias), {**before, "active": "nonsense", "mailbox_id": given})
-        assert answered(answer) == (404, NOT_FOUND_BODY)
+        assert answered(answer) == (404, not_found_in("mailbox_id"))
     assert shape(alias) == before
 
 
@@ -449,7 +451,7 @@ def test_an_alias_leads_to_further_mailboxes() -> None:
     too_many = [make_mailbox(address=f"m{n}@example.com").public_id for n in range(21)]
     answer = send(make_client(scopes=WRITE), "patch", url_of(alias), {"further_mailbox_ids": too_many})
     message = "An alias leads to at most 20 further mailboxes."
-    assert answered(answer) == (400, refused_by_rule("/further_mailbox_ids", "validation_error", message))
+    assert answered(answer) == (400, refused_by_rule("/further_mailbox_ids", "max_length", message))
 
 
 def test_a_key_sees_and_replaces_only_the_further_mailboxes_that_it_may_open() -> None:
@@ -483,7 +485,10 @@ def test_a_further_mailbox_that_the_key_may_not_open_is_not_there() -> None:
                 ("post", "/v1/aliases", {"domain_id": own.domain.public_id, "name": "new"}),
             ):
                 answers.add((method, *seen(client, method, url, {**more, **body})[:-1], len(body)))
-                assert answered(send(client, method, url, {**more, **body})) == (404, NOT_FOUND_BODY)
+                assert answered(send(client, method, url, {**more, **body})) == (
+                    404,
+                    not_found_in("further_mailbox_ids"),
+                )
     assert len(answers) == 6
     assert route("help@example.com").mailbox_ids == (own.pk,)
 
@@ -498,7 +503,7 @@ def test_what_a_pattern_of_others_takes_is_not_to_be_had_by_a_key_that_may_not_s
     provision.update_alias(alias, is_active=is_active)
     narrow, wide, everywhere = (make_client(mailboxes=some) for some in ([support], [support, sales], None))
     # like any address that is taken: it does not say by what
-    expected = problem(409, "address_unavailable", "The address Order-77@example.com is not available.")
+    expected = problem(409, "address_unavailable", unavailable("Order-77@example.com"))
     assert answered(post(narrow, support.domain, name="Order-77", mailbox_id=support.public_id)) == (409, expected)
     assert post(narrow, support.domain, name="orders", mailbox_id=support.public_id).status_code == 201
     for number, client in enumerate((wide, everywhere)):

@@ -65,9 +65,12 @@ def test_a_body_that_is_none_is_a_400_everywhere_and_changes_nothing(octets: byt
 
 def test_a_body_that_is_no_object_is_told_so() -> None:
     answer = send_octets(make_client(), "POST", "/v1/domains", b"[]")
-    assert answered(answer) == (400, refused("", "invalid", "The body is a JSON object: {…}."))
+    assert answered(answer) == (
+        400,
+        refused("", "invalid", 'The body is no JSON object. Send one JSON object, such as {"name": "value"}.'),
+    )
     answer = send_octets(make_client(), "POST", "/v1/domains", b'{"name": "a", "name": "b"}')
-    detail = "A name stands twice in one object of the body; which one is meant?"
+    detail = "A name stands twice in one object of the body: leave one of the two out."
     assert answered(answer) == (400, problem(400, "parse_error", detail))
 
 
@@ -101,7 +104,7 @@ def test_no_body_is_an_empty_one() -> None:
 
 def test_a_body_of_more_than_a_mebibyte_is_413() -> None:
     client, everywhere = make_client(), targets()
-    detail = f"A request body has at most {MAX_BODY_BYTES} octets."
+    detail = f"A request body has at most {MAX_BODY_BYTES} octets: send less at once."
     expected = (413, problem(413, "body_too_large", detail))
     too_much = b'{"name": "' + b"x" * MAX_BODY_BYTES + b'"}'
     for method, url in everywhere:

@@ -17,6 +17,7 @@ from tests.mailboxes.api_client import (
     NOT_FOUND_BODY,
     answered,
     lacks_scope,
+    not_found_in,
     problem,
     refused,
     refused_by_rule,
@@ -73,7 +74,7 @@ def test_a_domain_for_trying_things_out_has_the_default_mailbox_that_was_wished(
         "“a@b” is not a local part: letters, digits and !#$%&'*+-/=?^_`{|}~, with single dots between; "
         'anything else goes in "quotes".')),
     ({"name": "example.com", "default_mailbox": "*"}, refused_by_rule(
-        "/default_mailbox", "validation_error",
+        "/default_mailbox", "invalid",
         "A mailbox needs a name of its own; * is an alias that catches the rest.")),
     ({"name": "example.com", "test": "yes"}, refused("/test", "invalid", "This is true or false, without quotes.")),
     ({"name": "example.com", "active": False}, refused(
@@ -132,7 +133,14 @@ def test_a_domain_is_changed_where_it_is_named() -> None:
 
 @pytest.mark.parametrize(("body", "expected"), [
     ({"name": "example.org"}, refused("/name", "read_only", "A domain keeps its name: make another one.")),
-    ({"status": "verified"}, refused("/status", "read_only", "status cannot be changed.")),
+    (
+        {"status": "verified"},
+        refused(
+            "/status",
+            "read_only",
+            "It is what the DNS was found to have: ask for its status, and it is looked at again.",
+        ),
+    ),
     ({"active": None}, refused("/active", "null", "This field may not be null.")),
     ({"active": 0}, refused("/active", "invalid", "This is true or false, without quotes.")),
     ({"default_mailbox_id": None}, refused("/default_mailbox_id", "null", "This field may not be null.")),
@@ -158,12 +166,12 @@ def test_the_default_mailbox_is_one_of_the_domains_own() -> None:
     client = make_client(scopes=WRITE)
     answer = send(client, "patch", url_of(domain), {"default_mailbox_id": foreign.public_id})
     expected = refused_by_rule(
-        "/default_mailbox_id", "validation_error", "The default mailbox of example.com is one of its own mailboxes."
+        "/default_mailbox_id", "invalid", "The default mailbox of example.com is one of its own mailboxes."
     )
     assert answered(answer) == (400, expected)
     for given in (deleted.public_id, unknown(Mailbox), "nonsense", 7):
         answer = send(client, "patch", url_of(domain), {"default_mailbox_id": given, "active": "nonsense"})
-        assert answered(answer) == (404, NOT_FOUND_BODY)
+        assert answered(answer) == (404, not_found_in("default_mailbox_id"))
     assert shape(domain) == before
 
 
@@ -186,7 +194,7 @@ def test_a_domain_with_mail_is_deleted_only_on_purpose() -> None:
     url = url_of(mailbox.domain)
     assert answered(send(client, "delete", url)) == (409, problem(409, "not_empty", STILL_HAS_MAIL))
     assert Domain.objects.live().count() == 1
-    assert send(client, "delete", f"{url}?with=mail").status_code == 204
+    assert send(client, "delete", f"{url}?with=mail").status_code == 202
     assert (Domain.objects.live().count(), Mailbox.objects.live().count(), Alias.objects.count()) == (0, 0, 0)
 
 
@@ -200,13 +208,23 @@ def test_what_goes_with_mail_needs_the_right_to_delete_mail_whether_or_not_it_ex
     assert Domain.objects.live().count() == 1
 
 
-@pytest.mark.parametrize("query", ["with=", "with=Mail", "with=aliases", "with=mail&with=mail", "with=mail&with=x"])
+@pytest.mark.parametrize("query", ["with=", "with=Mail", "with=aliases"])
 def test_with_is_mail_or_nothing(query: str) -> None:
     domain = make_domain()
     client = make_client(scopes=[*WRITE, Scope.EMAILS_WRITE])
-    expected = refused("/with", "invalid", "This is mail, once, or is left out.")
+    expected = refused("/with", "invalid_choice", "Say with=mail, or leave it out.")
     assert answered(send(client, "delete", f"{url_of(domain)}?{query}")) == (400, expected)
     assert answered(send(client, "delete", f"/v1/domains/{unknown(Domain)}?{query}")) == (404, NOT_FOUND_BODY)
+    assert Domain.objects.live().count() == 1
+
+
+@pytest.mark.parametrize("query", ["with=mail&with=mail", "with=mail&with=x"])
+def test_with_is_said_once_whatever_domain_it_is(query: str) -> None:
+    domain = make_domain()
+    client = make_client(scopes=[*WRITE, Scope.EMAILS_WRITE])
+    expected = refused("/with", "repeated", "This is there more than once: give it once.")
+    for id_ in (domain.public_id, unknown(Domain)):
+        assert answered(send(client, "delete", f"/v1/domains/{id_}?{query}")) == (400, expected)
     assert Domain.objects.live().count() == 1
 
 
@@ -263,5 +281,33 @@ def test_when_a_domain_was_verified_is_shown_and_not_said_by_a_caller() -> None:
     Domain.objects.update(verified_at=datetime(2026, 6, 1, 12, tzinfo=UTC))
     assert client.get(url).json()["verified_at"] == "2026-06-01T12:00:00.000Z"
     answer = send(client, "patch", url, {"verified_at": None})
-    detail = "`manage.py domains verify` finds that out."
+    detail = "Ask for verify, which finds that out."
     assert answered(answer) == (400, refused("/verified_at", "read_only", detail))
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "192.0.2.1", "example.123"])
+def test_an_address_of_a_host_is_no_domain(name: str) -> None:
+    answer = make_client().post("/v1/domains", {"name": name}, content_type="application/json")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/name")
+    assert "its last part is a number" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "there_is"),
+    [
+        ("domains", "name"),
+        ("mailboxes", "address, domain_id"),
+        ("aliases", "domain_id, mailbox_id, name"),
+        ("rules", "alias_id, domain_id, mailbox_id"),
+        ("webhooks", "alias_id, domain_id, mailbox_id, url"),
+        ("emails", "received_after"),
+        ("refusals", "network"),
+        ("statistics", "time_zone"),
+    ],
+)
+def test_a_parameter_that_there_is_not_is_refused_and_not_passed_over(path: str, there_is: str) -> None:
+    answer = make_client().get(f"/v1/{path}", {"recieved_after": "2030-01-01"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/recieved_after")
+    before, _, names = answer.json()["errors"][0]["detail"].rstrip(".").partition("; there is ")
+    assert before == "There is no such parameter here"
+    assert set(there_is.split(", ")) <= set(names.split(", "))

@@ -22,6 +22,7 @@ from tests.mailboxes.api_client import (
     seen,
     send,
     shape,
+    unavailable,
     unknown,
 )
 
@@ -86,19 +87,19 @@ def test_without_a_time_zone_a_mailbox_has_the_installations(settings: Settings)
     ({"address": "support"}, refused_by_rule(
         "/address", "invalid_address", "“support” is not an address; write it like support@example.com.")),
     ({"address": "*@example.com"}, refused_by_rule(
-        "/address", "validation_error", "A mailbox needs a name of its own; * is an alias that catches the rest.")),
+        "/address", "invalid", "A mailbox needs a name of its own; * is an alias that catches the rest.")),
     ({"address": "support@nope.example"}, refused_by_rule(
-        "/address", "validation_error", "There is no domain nope.example here; create it first.")),
+        "/address", "invalid", "There is no domain nope.example here; create it first.")),
     ({"address": "a@example.com", "name": 7}, refused("/name", "invalid", "This is text, in quotes.")),
     ({"address": "a@example.com", "name": "x" * 201}, refused(
         "/name", "max_length", "Ensure this field has no more than 200 characters.")),
     ({"address": "a@example.com", "name": "a\0"}, refused(
         "/name", "null_characters_not_allowed", "Null characters are not allowed.")),
     ({"address": "a@example.com", "time_zone": "Europe/Nowhere"}, refused_by_rule(
-        "/time_zone", "validation_error",
+        "/time_zone", "invalid",
         "There is no time zone “Europe/Nowhere”; write it like Europe/Berlin.")),
     ({"address": "a@example.com", "time_zone": "../../etc/passwd"}, refused_by_rule(
-        "/time_zone", "validation_error",
+        "/time_zone", "invalid",
         "There is no time zone “../../etc/passwd”; write it like Europe/Berlin.")),
     ({"address": "a@example.com", "retention": None}, refused("/retention", "null", "This field may not be null.")),
     ({"address": "a@example.com", "retention": {"raw_days": 0}}, refused(
@@ -130,7 +131,7 @@ def test_an_address_that_is_taken_or_rests_has_one_answer() -> None:
     provision.delete_mailbox(gone)
     before = Mailbox.objects.count()
     for local_part in ("support", "HELP", "rest", "x", "inbox"):
-        detail = f"The address {local_part}@example.com is not available."
+        detail = unavailable(f"{local_part}@example.com")
         answer = made({"address": f"{local_part}@example.com"})
         assert answered(answer) == (409, problem(409, "address_unavailable", detail))
     assert Mailbox.objects.count() == before
@@ -179,7 +180,7 @@ def test_a_mailbox_is_changed_where_it_is_named() -> None:
     ({"name": None}, refused("/name", "null", "This field may not be null.")),
     ({"active": "on"}, refused("/active", "invalid", "This is true or false, without quotes.")),
     ({"time_zone": "cet"}, refused_by_rule(
-        "/time_zone", "validation_error", "There is no time zone “cet”; write it like Europe/Berlin.")),
+        "/time_zone", "invalid", "There is no time zone “cet”; write it like Europe/Berlin.")),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_change_is_told_and_nothing_is_changed(
     body: dict[str, Any], expected: dict[str, Any]
@@ -218,7 +219,7 @@ def test_the_default_mailbox_of_a_domain_is_not_deleted() -> None:
         assert answered(send(client, "delete", url_of(mailbox) + query)) == (409, expected)
     assert Mailbox.objects.live().get() == mailbox
     provision.update_domain(Domain.objects.get(), default_mailbox=make_mailbox())
-    assert send(client, "delete", f"{url_of(mailbox)}?with=mail").status_code == 204
+    assert send(client, "delete", f"{url_of(mailbox)}?with=mail").status_code == 202
 
 
 def test_a_mailbox_with_mail_is_deleted_only_on_purpose() -> None:
@@ -236,9 +237,9 @@ def test_a_mailbox_with_mail_is_deleted_only_on_purpose() -> None:
     may = make_client(mailboxes=[mailbox], scopes=[*WRITE, Scope.EMAILS_WRITE])
     assert answered(send(may, "delete", f"{url}?with=x")) == (
         400,
-        refused("/with", "invalid", "This is mail, once, or is left out."),
+        refused("/with", "invalid_choice", "Say with=mail, or leave it out."),
     )
-    assert send(may, "delete", f"{url}?with=mail").status_code == 204
+    assert send(may, "delete", f"{url}?with=mail").status_code == 202
     assert answered(send(may, "delete", f"{url}?with=mail")) == (404, NOT_FOUND_BODY)
     # and the key that may not delete mail is told nothing new
     for id_ in (mailbox.public_id, unknown(Mailbox), "nonsense"):
@@ -307,3 +308,11 @@ def test_what_no_longer_acts_on_a_whole_domain_restricts_nobody() -> None:
     provision.delete_alias(catch_all)
     for url in (url_of(mailbox), url_of(other)):
         assert send(client, "delete", url).status_code == 204
+
+
+def test_what_is_counted_is_sent_back_with_the_rest_and_not_set() -> None:
+    mailbox, client = make_mailbox(), make_client(scopes=WRITE)
+    read = client.get(url_of(mailbox)).json()
+    assert send(client, "patch", url_of(mailbox), read | {"used_bytes": 7}).json() == read
+    answer = send(client, "patch", url_of(mailbox), {"used_bytes": 7})
+    assert answered(answer) == (400, refused("/used_bytes", "read_only", "It is counted; nobody sets it."))

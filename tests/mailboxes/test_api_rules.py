@@ -58,8 +58,8 @@ def test_a_rule_is_made_read_changed_and_deleted(alias: Alias) -> None:
     [
         ({**BLOCK, "value": "*@example.net"}, "/value", "sender_domain with the value example.net"),
         ({**BLOCK, "criterion": "network"}, "/value", "write it like 192.0.2.0/24"),
-        ({**BLOCK, "action": "reject"}, "/action", "reject"),
-        ({**BLOCK, "criterion": "subject"}, "/criterion", "subject"),
+        ({**BLOCK, "action": "reject"}, "/action", "block, discard"),
+        ({**BLOCK, "criterion": "subject"}, "/criterion", "sender, sender_domain"),
         ({**BLOCK, "value": 5}, "/value", "in quotes"),
         ({**BLOCK, "description": "x" * 501}, "/description", "500"),
         ({"action": "block", "criterion": "sender"}, "/value", "required"),

@@ -117,7 +117,7 @@ def test_what_is_no_envelope_is_refused(body: dict[str, Any], pointer: str) -> N
     answer = send(make_client(scopes=READ), "post", URL, body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
     detail = answer.json()["detail"]
-    assert answer.json() == refused_by_rule(pointer, "validation_error", detail)
+    assert answer.json() == refused_by_rule(pointer, "invalid", detail)
 
 
 @pytest.mark.parametrize("body", [{}, {"address": 7}, {"address": "a@example.com", "size": -1}, {"adress": "x"}])

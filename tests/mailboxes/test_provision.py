@@ -264,7 +264,7 @@ def test_a_domain_has_each_pattern_once() -> None:
 
 def test_a_domain_has_a_thousand_patterns_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert provision.MAX_PATTERNS == 1000
-    monkeypatch.setattr(provision, "MAX_PATTERNS", 2)
+    monkeypatch.setattr("mailboxes.services.provision.aliases.MAX_PATTERNS", 2)
     mailbox = make_mailbox()
     first = provision.create_alias(address="a*@example.com", mailbox=mailbox)
     provision.create_alias(address="b*@example.com", mailbox=mailbox)

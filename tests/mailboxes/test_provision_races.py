@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle, islice
+from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -13,7 +15,9 @@ from mailboxes.models import Alias, AliasCopy, Domain, Email, Mailbox
 from mailboxes.services import provision
 from mailboxes.services.provision import AddressUnavailableError, TooManyPatternsError, UnknownDomainError
 from mailboxes.services.route import route
+from tests.apikeys.factories import make_client
 from tests.factories import make_alias, make_domain, make_mailbox, make_message
+from tests.mailboxes.api_client import send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -307,10 +311,32 @@ def test_of_two_who_make_the_same_pattern_one_has_it(monkeypatch: pytest.MonkeyP
     )
     assert isinstance(error, AddressUnavailableError)
     # nor are there too many of them
-    monkeypatch.setattr(provision, "MAX_PATTERNS", 2)
+    monkeypatch.setattr("mailboxes.services.provision.aliases.MAX_PATTERNS", 2)
     error = second_after(
         lambda: make_alias(address="a*@example.com", mailbox=mailbox),
         lambda: make_alias(address="b*@example.com", mailbox=fresh(mailbox)),
     )
     assert isinstance(error, TooManyPatternsError)
     assert Alias.objects.live().count() == 2
+
+
+def test_who_moves_an_alias_to_a_mailbox_that_a_batch_only_means_does_not_wait_in_a_circle() -> None:
+    default, alias = make_domain().default_mailbox, make_alias()
+    make_new = provision.create_alias
+    moved: list[Future[DomainError | None]] = []
+
+    def make_while_it_moves(**values: Any) -> Alias:
+        moved.append(pool.submit(closing, lambda: provision.update_alias(Alias.objects.get(), mailbox=default)))
+        with pytest.raises(TimeoutError):
+            moved[0].result(timeout=0.4)  # it waits
+        return make_new(**values)
+
+    operations = [
+        {"action": "update", "id": alias.public_id, "data": {"active": False}},
+        {"action": "create", "data": {"domain_id": alias.domain.public_id, "name": "other"}},
+    ]
+    with ThreadPoolExecutor(1) as pool, mock.patch.object(provision, "create_alias", make_while_it_moves):
+        answer = send(make_client(), "POST", "/v1/aliases/batch", {"operations": operations})
+        assert moved[0].result(timeout=60) is None
+    assert answer.status_code == 200, answer.content
+    assert (Alias.objects.get(name="help").mailbox, Alias.objects.get(name="other").mailbox) == (default, default)

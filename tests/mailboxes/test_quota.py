@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Sum
 from django.test import Client as HttpClient
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from emailgistics.common import tallies
 from emailgistics.common.access import Scope
 from emailgistics.common.errors import DomainError, RefusedError
+from emailgistics.common.ids import uuid7
 from emailgistics.common.models import Tally
 from mailboxes.models import Email, Mailbox, Message, Refusal, tally_of
 from mailboxes.services import process, provision, quota, receive, rule_book
@@ -251,11 +254,20 @@ def test_the_migration_counts_the_mail_that_is_there() -> None:
         call_command("migrate", "mailboxes", "0009", verbosity=0)
         assert not Tally.objects.filter(name__startswith="mailbox_").exists()
         assert tallies.total("mail_stored") == 2, "others stay"
-        make_message(raw=raw_of(100), to=(TO,))  # counted already
-        call_command("migrate", "mailboxes", "0010", verbosity=0)
-        assert (used(support), used(sales), used(empty)) == (800, 1000, 0)
+        counted_already(support, size=100)
     finally:
         call_command("migrate", verbosity=0)
+    assert (used(support), used(sales), used(empty)) == (800, 1000, 0)
+
+
+def counted_already(mailbox: Mailbox, *, size: int) -> None:
+    """A mail that came by the new release before its migration ran, in the tables as they were."""
+    was = MigrationExecutor(connection).loader.project_state([("mailboxes", "0009_mailbox_quota")]).apps
+    message = was.get_model("mailboxes", "Message").objects.create(id=uuid7(), received_at=timezone.now(), size=size)
+    was.get_model("mailboxes", "Email").objects.create(
+        id=uuid7(), message_id=message.pk, mailbox_id=mailbox.pk, received_at=timezone.now(), size=size
+    )
+    tallies.count(**{tally_of(mailbox.pk): size})
 
 
 # --- who is refused

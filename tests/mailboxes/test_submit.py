@@ -16,16 +16,17 @@ from django.test.utils import CaptureQueriesContext
 from emailgistics.common.access import Scope
 from emailgistics.common.errors import DomainError
 from emailgistics.common.requests import MAX_BODY_BYTES
-from mailboxes.models import Email, Mailbox, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule
+from mailboxes.models import Alias, Email, Mailbox, Message, RawMessage, Recipient, Refusal, ResendGuard, Rule
 from mailboxes.raw import read_raw
 from mailboxes.services import admit, provision, receive, rules, submit
 from mailboxes.services.admit import Admission
+from mailboxes.services.envelope import Envelope
 from mailboxes.services.receive import Receipt
 from mailboxes.services.rules import Case, Judgement
 from tests.apikeys.factories import make_client
 from tests.factories import RAW, make_alias, make_mailbox
 from tests.headers import headers_of
-from tests.mailboxes.api_client import NOT_FOUND_BODY, answered, lacks_scope, problem
+from tests.mailboxes.api_client import answered, lacks_scope, not_found_in, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -172,16 +173,24 @@ def test_a_mail_that_marks_none_of_it_as_its_own_is_a_new_one_each_time() -> Non
     assert Message.objects.count() == 2
 
 
-def test_a_resend_of_what_came_by_smtp_shows_only_the_keys_own_emails() -> None:
+@pytest.mark.parametrize("came", ["by SMTP", "by another key"])
+def test_what_somebody_else_sent_is_no_word_to_a_key_that_guesses_it(came: str) -> None:
+    """Otherwise `resent` would confirm a mail that it may not read."""
     support = make_mailbox()
-    make_mailbox(address="sales@example.com")
-    submit_to(make_client(), TO, "sales@example.com")
-    answer = submit_to(make_client(mailboxes=[support]), TO)
-    own = Email.objects.get(mailbox=support)
-    assert answered(answer) == (200, {
-        "id": Message.objects.get().public_id, "resent": True, "discarded": False,
+    if came == "by SMTP":
+        envelope = Envelope(mail_from="ada@example.net", client_ip="192.0.2.1")
+        receive.receive_message(envelope=envelope, admissions=[admit.admit(TO, envelope=envelope)], raw=RAW)
+    else:
+        submit_to(make_client(), TO, mail_from="ada@example.net")
+    guessing = make_client(mailboxes=[support], scopes=[Scope.EMAILS_SUBMIT])
+    answer = submit_to(guessing, TO, mail_from="ada@example.net")
+    own = Email.objects.order_by("pk")[1]
+    assert answered(answer) == (201, {
+        "id": own.message.public_id, "resent": False, "discarded": False,
         "emails": [{"id": own.public_id, "mailbox_id": support.public_id}],
     })  # fmt: skip
+    assert submit_to(guessing, TO, mail_from="ada@example.net").json()["resent"] is True
+    assert Message.objects.count() == 2
 
 
 # --- who may
@@ -208,7 +217,7 @@ def hidden_recipients(mine: Mailbox) -> list[str]:
     mine_off.save()
     provision.delete_alias(make_alias(address="gone@example.com", mailbox=mine))
     make_alias(address="order-*@example.com", mailbox=sales)
-    provision.create_alias(address="both@example.com", mailbox=mine, further_mailboxes=[sales])
+    provision.create_alias(address="both@example.com", mailbox=sales, further_mailboxes=[mine])
     return [
         "nobody@example.com", "sales@example.com", "sales+tag@example.com", "offers@example.com", "off@example.com",
         "mine@example.com", "gone@example.com", "abuse@example.com", "secrets@example.org", "secret@example.org",
@@ -225,27 +234,92 @@ def test_a_recipient_that_the_key_may_not_reach_is_like_one_that_does_not_exist(
     for hidden in hidden_recipients(mine):
         with CaptureQueriesContext(connection) as queries:
             answer = submit_to(client, *others, hidden)
-        assert answered(answer) == (404, NOT_FOUND_BODY), hidden
+        assert answered(answer) == (404, not_found_in("recipient")), hidden
         seen.append((hidden, answer.content, json.dumps(headers_of(answer)), len(queries)))
     assert len({entry[1:] for entry in seen}) == 1, seen
     assert stored_counts() == NOTHING
     assert submit_to(client, TO).status_code == 201
 
 
-def test_an_alias_of_several_mailboxes_needs_a_key_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+# --- copies to mailboxes that the key may not open
+
+
+@pytest.fixture
+def copied() -> tuple[Mailbox, Mailbox]:
+    """help@ is of the first, and copies to the second."""
     mine, sales = make_mailbox(), make_mailbox(address="sales@example.com")
-    find = submit.find_routes
+    provision.create_alias(address="help@example.com", mailbox=mine, further_mailboxes=[sales])
+    return mine, sales
 
-    def to_both(questions: Any) -> Any:
-        return [replace(route, mailbox_ids=(mine.pk, sales.pk)) for route in find(questions)]  # type: ignore[type-var]
 
-    monkeypatch.setattr(submit, "find_routes", to_both)
-    monkeypatch.setattr(admit, "find_routes", to_both)
-    assert answered(submit_to(make_client(mailboxes=[mine]), TO)) == (404, NOT_FOUND_BODY)
+def kept_in() -> set[str]:
+    return set(Email.objects.values_list("mailbox__local_part", flat=True))
+
+
+def test_who_gets_a_copy_is_not_told_and_gets_it(copied: tuple[Mailbox, Mailbox]) -> None:
+    mine, _ = copied
+    client = make_client(mailboxes=[mine])
+    for status, is_resend in ((201, False), (200, True)):
+        answer = submit_to(client, "help@example.com")
+        own = Email.objects.get(mailbox=mine)
+        assert answered(answer) == (status, {
+            "id": own.message.public_id, "resent": is_resend, "discarded": False,
+            "emails": [{"id": own.public_id, "mailbox_id": mine.public_id}],
+        })  # fmt: skip
+    assert kept_in() == {"support", "sales"}
+    assert Message.objects.count() == 1
+
+
+def test_a_key_for_all_of_them_is_told_of_all(copied: tuple[Mailbox, Mailbox]) -> None:
+    answer = submit_to(make_client(mailboxes=copied), "help@example.com")
+    assert {entry["mailbox_id"] for entry in answer.json()["emails"]} == {mailbox.public_id for mailbox in copied}
+
+
+@pytest.mark.parametrize("action", Rule.Action.values)
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_what_a_rule_of_its_own_mailbox_says_is_answered_as_without_the_copy(
+    copied: tuple[Mailbox, Mailbox], action: str, *, has_copy: bool
+) -> None:
+    mine, _ = copied
+    if not has_copy:
+        provision.update_alias(Alias.objects.get(), further_mailboxes=[])
+    Rule.objects.create(action=action, mailbox=mine, criterion=Rule.Criterion.SIZE, value="1")
+    client = make_client(mailboxes=[mine])
+    answers = [submit_to(client, "help@example.com") for _ in range(2)]
+    emails = [len(answer.json().get("emails", ())) for answer in answers]
+    assert ([answer.status_code for answer in answers], emails) == {
+        "allow": ([201, 200], [1, 1]), "quarantine": ([201, 200], [1, 1]),
+        "discard": ([200, 200], [0, 0]), "block": ([409, 409], [0, 0]),
+    }[action]  # fmt: skip
+    # where its own mailbox keeps nothing, nobody gets it
+    assert kept_in() == ({"support"} | ({"sales"} if has_copy else set()) if emails[0] else set())
+
+
+@pytest.mark.parametrize("action", Rule.Action.values)
+def test_nor_is_what_a_rule_of_the_other_says(copied: tuple[Mailbox, Mailbox], action: str) -> None:
+    mine, sales = copied
+    Rule.objects.create(action=action, mailbox=sales, criterion=Rule.Criterion.SIZE, value="1")
+    answer = submit_to(make_client(mailboxes=[mine]), "help@example.com")
+    assert (answer.status_code, answer.json()["discarded"], len(answer.json()["emails"])) == (201, False, 1)
+    assert kept_in() == ({"support", "sales"} if action in ("allow", "quarantine") else {"support"})
+
+
+def test_nor_that_the_other_is_full(copied: tuple[Mailbox, Mailbox]) -> None:
+    """It gets its copy all the same: the mail was taken, and nobody would be told that it is missing there."""
+    mine, sales = copied
+    Mailbox.objects.filter(pk=sales.pk).update(quota_bytes=10)
+    assert submit_to(make_client(mailboxes=[mine]), "help@example.com").status_code == 201
+    assert kept_in() == {"support", "sales"}
+    Mailbox.objects.filter(pk=mine.pk).update(quota_bytes=10)
+    refused = submit_to(make_client(mailboxes=[mine]), "help@example.com")
+    assert (refused.status_code, refused.json()["code"]) == (429, "mailbox_full")
+
+
+def test_while_its_own_mailbox_is_disabled_the_copy_is_no_reason_to_take_it(copied: tuple[Mailbox, Mailbox]) -> None:
+    mine, _ = copied
+    provision.update_mailbox(mine, is_active=False)
+    assert answered(submit_to(make_client(mailboxes=[mine]), "help@example.com")) == (404, not_found_in("recipient"))
     assert stored_counts() == NOTHING
-    answer = submit_to(make_client(mailboxes=[mine, sales]), TO)
-    assert answer.status_code == 201
-    assert {entry["mailbox_id"] for entry in answer.json()["emails"]} == {mine.public_id, sales.public_id}
 
 
 def test_an_alias_of_a_foreign_mailbox_is_hidden_while_that_is_disabled_too() -> None:
@@ -254,7 +328,7 @@ def test_an_alias_of_a_foreign_mailbox_is_hidden_while_that_is_disabled_too() ->
     client = make_client(mailboxes=[mine])
     for is_active in (True, False):
         provision.update_mailbox(sales, is_active=is_active)
-        assert answered(submit_to(client, "offers@example.com")) == (404, NOT_FOUND_BODY)
+        assert answered(submit_to(client, "offers@example.com")) == (404, not_found_in("recipient"))
     assert stored_counts() == NOTHING
 
 
@@ -268,7 +342,7 @@ def test_an_alias_that_moves_away_in_the_middle_is_not_followed(monkeypatch: pyt
         return admit.admit_all(requests)
 
     monkeypatch.setattr(submit, "admit_all", moved)
-    assert answered(submit_to(client, "help@example.com")) == (404, NOT_FOUND_BODY)
+    assert answered(submit_to(client, "help@example.com")) == (404, not_found_in("recipient"))
     assert stored_counts() == NOTHING
 
 
@@ -305,8 +379,8 @@ def test_what_a_rule_says_for_a_foreign_mailbox_is_as_hidden_as_the_mailbox(monk
     sales, support = make_mailbox(address="sales@example.com"), make_mailbox()
     sizes = judged(monkeypatch, Rule.Action.BLOCK, sales)
     client = make_client(mailboxes=[support])
-    assert answered(submit_to(client, "sales@example.com")) == (404, NOT_FOUND_BODY)
-    assert answered(submit_to(client, TO, "sales@example.com")) == (404, NOT_FOUND_BODY)
+    assert answered(submit_to(client, "sales@example.com")) == (404, not_found_in("recipient"))
+    assert answered(submit_to(client, TO, "sales@example.com")) == (404, not_found_in("recipient"))
     assert sizes == []
 
 
@@ -346,22 +420,23 @@ def test_a_mail_that_is_discarded_for_one_is_stored_for_the_other(monkeypatch: p
         ),
         (
             "recipient=support+7@example.com", "/recipient", "invalid_address",
-            "This is no recipient address. In a query, + is written %2B.",
+            "This is no recipient address; write it like support@example.com. In a query, + is written %2B.",
         ),
         (
             "recipient=a%3E%20NOTIFY=NEVER", "/recipient", "invalid_address",
-            "This is no recipient address. In a query, + is written %2B.",
+            "This is no recipient address; write it like support@example.com. In a query, + is written %2B.",
         ),
         (
             f"recipient={TO}&mail_from=a%00b@example.net", "/mail_from", "invalid_address",
-            "This is no sender address.",
+            "This is no sender address; write it like ada@example.net.",
         ),
         (
-            f"recipient={TO}&mail_from={'x' * 321}", "/mail_from", "invalid_address", "This is no sender address.",
+            f"recipient={TO}&mail_from={'x' * 321}", "/mail_from", "invalid_address",
+            "This is no sender address; write it like ada@example.net.",
         ),
         (
-            f"recipient={TO}&mail_from=a@example.net&mail_from=b@example.net", "/mail_from", "max_length",
-            "A mail has one envelope sender.",
+            f"recipient={TO}&mail_from=a@example.net&mail_from=b@example.net", "/mail_from", "repeated",
+            "This is there more than once: give it once.",
         ),
         (
             f"recipient={TO}&from=a@example.net", "/from", "unknown_field",
@@ -412,13 +487,15 @@ def test_a_compressed_body_is_not_taken_for_the_mail() -> None:
 def test_the_limit_is_that_of_smtp_to_the_octet() -> None:
     make_mailbox()
     with override_settings(MAX_MESSAGE_BYTES=2 * MAX_BODY_BYTES):
-        over = problem(413, "body_too_large", f"A request body has at most {2 * MAX_BODY_BYTES} octets.")
+        over = problem(
+            413, "body_too_large", f"A request body has at most {2 * MAX_BODY_BYTES} octets: send less at once."
+        )
         assert answered(submit_to(make_client(), TO, raw=b"x" * (2 * MAX_BODY_BYTES + 1))) == (413, over)
         assert stored_counts() == NOTHING
         assert submit_to(make_client(), TO, raw=b"x" * (2 * MAX_BODY_BYTES)).status_code == 201
     # a limit below that of other bodies holds as well
     with override_settings(MAX_MESSAGE_BYTES=1000):
-        over = problem(413, "body_too_large", "A request body has at most 1000 octets.")
+        over = problem(413, "body_too_large", "A request body has at most 1000 octets: send less at once.")
         assert answered(submit_to(make_client(), TO, raw=b"x" * 1001)) == (413, over)
 
 

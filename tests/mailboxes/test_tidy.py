@@ -37,9 +37,10 @@ def test_refusals_go_after_their_days(settings: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_counts_are_folded_into_one_row_each_and_keep_their_sums() -> None:
+    counted = Tally.objects.filter(name__startswith="mail_")
     for _ in range(5):
         tallies.count(mail_accepted=2, mail_stored=1, mail_resent=0)
-    assert Tally.objects.count() == 10  # of nothing there is no row
+    assert counted.count() == 10  # of nothing there is no row
     tidy.tidy()
-    assert Tally.objects.count() == 2
+    assert counted.count() == 2
     assert (tallies.total("mail_accepted"), tallies.total("mail_stored"), tallies.total("mail_resent")) == (10, 5, 0)

@@ -1,7 +1,7 @@
 """What administrators find out with, in the console: a test, replays, the full payload again, a look at a signature."""
 
 import logging
-from datetime import timedelta
+from datetime import UTC, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -125,6 +125,15 @@ def test_an_ended_delivery_is_replayed_after_a_question(admin: Client, state: st
     assert (delivery.state, delivery.generation, delivery.failures) == ("pending", 2, 0)
     assert delivery.reason == "replayed by an administrator, in the console"
     assert ">once<" in shown(admin, page_of(delivery))
+
+
+def test_the_span_of_a_replay_is_of_the_clock_on_the_wall_of_who_asks(admin: Client) -> None:
+    admin.cookies["emailgistics_time_zone"] = "Asia/Kolkata"
+    webhook = make_webhook()
+    assert "In the time zone Asia/Kolkata." in shown(admin, page(webhook, "replay"))
+    span = {"since": "2026-06-01T10:00", "until": "2026-06-01T11:00"}
+    send(admin, page(webhook, "replay"), **span, of_state="failed", rate_per_minute="60")
+    assert ReplayJob.objects.get().since.astimezone(UTC).isoformat() == "2026-06-01T04:30:00+00:00"
 
 
 def test_what_is_on_its_way_is_not_replayed_and_that_is_said(admin: Client) -> None:

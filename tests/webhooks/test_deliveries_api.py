@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from emailgistics.common.access import Scope
 from emailgistics.common.ids import uuid7
+from emailgistics.common.planning import IN_ORDER, ONE_BY_ONE, planned
 from mailboxes.models import Mailbox
 from mailboxes.services import provision
 from tests.apikeys.factories import make_client
@@ -161,8 +162,7 @@ def test_a_list_is_of_one_webhook_newest_first_and_by_state(mailbox: Mailbox, we
     for state in ("", "broken", "FAILED", "failed%00"):
         assert pointers(of(client, webhook, f"?state={state}")) == ["/state"]
     assert pointers(of(client, webhook, "?limit=0")) == ["/limit"]
-    unknown = Delivery(pk=uuid7()).public_id
-    assert problem(of(client, webhook, f"?state=broken&starting_after={unknown}")) == NOT_FOUND
+    assert pointers(of(client, webhook, "?starting_after=dlv_x")) == ["/starting_after"]
 
 
 def test_paging_through_a_state_goes_on_though_the_last_row_has_left_it(mailbox: Mailbox, webhook: Webhook) -> None:
@@ -259,7 +259,8 @@ def test_many_deliveries_and_attempts_ask_as_often_as_one(mailbox: Mailbox, webh
         attempted(delivery, n=n)
         make_delivery_in(mailbox, webhook)
     assert queries() == few
-    assert few == (3, 3)  # the key; the webhook and the rows; the delivery and its attempts
+    # the key; the webhook and the rows; the delivery and its attempts. In a transaction PostgreSQL is told how to plan
+    assert few == (7 if connection.vendor == "postgresql" else 3, 3)
 
 
 def test_a_key_without_content_makes_nobody_read_the_answers(mailbox: Mailbox, webhook: Webhook) -> None:
@@ -318,10 +319,10 @@ def test_a_list_does_not_walk_the_deliveries_of_others(which: str, mailbox: Mail
     (listing,) = [
         query["sql"] for query in queries if "webhooks_delivery" in query["sql"] and "LIMIT 26" in query["sql"]
     ]
-    with connection.cursor() as cursor:
+    with planned(without=(*IN_ORDER, *ONE_BY_ONE)), connection.cursor() as cursor:
         cursor.execute("EXPLAIN " + listing.rstrip(";"))
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan on webhooks_delivery" not in plan, plan
     assert "Index Scan" in plan
-    expected = {"all": "delivery_of_webhook", "failed": "delivery_undelivered", "held": "delivery_held"}[which]
+    expected = {"all": "delivery_of_webhook", "failed": "delivery_not_delivered", "held": "delivery_held"}[which]
     assert expected in plan, plan

@@ -52,6 +52,17 @@ def check(octets: bytes, schema: Json) -> Json:
     return value
 
 
+@pytest.mark.django_db
+def test_the_names_of_all_are_listed() -> None:
+    client = make_client(scopes=[Scope.DOMAINS_READ])
+    listed = client.get("/v1/schemas").json()["data"]
+    assert [one["event_type"] for one in listed] == [*EVENTS]
+    for one in listed:
+        assert one["name"] == f"{one['event_type']}.json"
+        assert one["url"] == f"{django_settings.BASE_URL}/v1/schemas/{one['name']}"
+        assert client.get(f"/v1/schemas/{one['name']}").status_code == 200
+
+
 @pytest.mark.parametrize("event_type", EVENTS)
 def test_the_files_are_up_to_date(event_type: str, tmp_path: Any) -> None:
     # if not: manage.py event_schemas

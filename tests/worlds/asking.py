@@ -15,7 +15,7 @@ PARAMETER = re.compile(r"{(\w+)}")
 NAMES = {"name": "email.received.json"}  # what is no id, and the same for everybody
 KIND_AFTER = {
     "domains": "dom", "mailboxes": "mbx", "aliases": "alias", "emails": "email", "attachments": "att",
-    "rules": "rule", "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
+    "rules": "rule", "refusals": "ref", "webhooks": "wh", "deliveries": "dlv", "jobs": "job",
 }  # fmt: skip
 KIND_OF_REFERENCE = {"domain_id": "dom", "mailbox_id": "mbx", "alias_id": "alias"}
 CURSORS = ("starting_after", "ending_before")
@@ -47,6 +47,7 @@ class Operation:
 BODIES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("POST", "/v1/domains"): ({"name": "new#.example.net"},),
     ("PATCH", "/v1/domains/{id}"): ({"active": False}, {"default_mailbox_id": "$mbx"}),
+    ("POST", "/v1/domains/{id}/verify"): (None,),
     ("POST", "/v1/mailboxes"): ({"address": "mine#@example.com"},),
     ("PATCH", "/v1/mailboxes/{id}"): (
         {"name": "Named #"}, {"quota_bytes": 2**20}, {"active": False}, {"active": True},
@@ -59,6 +60,19 @@ BODIES: dict[tuple[str, str], tuple[Any, ...]] = {
         {"domain_id": "$dom", "name": "order-*", "mailbox_id": "$mbx"},
         {"domain_id": "$dom", "name": "sales+#", "mailbox_id": "$mbx"},
         {"domain_id": "$dom", "name": "support", "mailbox_id": "$mbx"},
+    ),
+    ("POST", "/v1/aliases/batch"): (
+        {"operations": [
+            {"action": "create", "data": {"domain_id": "$dom", "name": "many#", "mailbox_id": "$mbx"}},
+            {"action": "create", "data": {"domain_id": "$dom", "name": "many#"}},
+            {"action": "create", "data": {"domain_id": "$dom", "name": "order-*", "mailbox_id": "$mbx"}},
+            {"action": "update", "id": "$alias", "data": {"description": "Said #"}},
+            {"action": "update", "id": "$alias2", "data": {"mailbox_id": "$mbx"}},
+        ]},
+        {"operations": [
+            {"action": "create", "data": {"domain_id": "$dom", "name": "many#", "mailbox_id": "$mbx"}},
+            {"action": "update", "id": "$alias", "data": {"further_mailbox_ids": ["$mbx2"]}},
+        ], "atomic": True},
     ),
     ("PATCH", "/v1/aliases/{id}"): (
         {"description": "Said #"}, {"mailbox_id": "$mbx"}, {"further_mailbox_ids": ["$mbx"]},
@@ -87,6 +101,11 @@ BODIES: dict[tuple[str, str], tuple[Any, ...]] = {
         {"alias_id": "$alias", "url": None, "payload": "full"},
         {"domain_id": "$dom", "url": f"{MINE}/domain"},
     ),
+    ("POST", "/v1/webhooks/alias"): (
+        {"domain_id": "$dom", "name": "hooked#", "mailbox_id": "$mbx", "url": f"{MINE}/hooked"},
+        {"domain_id": "$dom", "name": "help", "url": f"{MINE}/hooked#", "first_or_create": True},
+        {"domain_id": "$dom", "name": "sales", "url": f"{MINE}/hooked#", "first_or_create": True},
+    ),
     ("PATCH", "/v1/webhooks/{id}"): (
         {"url": f"{MINE}/moved#"}, {"url": "https://elsewhere.example.net/#"}, {"payload": "metadata"},
         {"payload": "full"}, {"headers": {"X-Tenant": "#"}}, {"rate_per_minute": 1}, {"events": ["webhook.disabled"]},
@@ -106,13 +125,19 @@ BODIES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("POST", "/v1/deliveries/{id}/replay"): (None,),
     ("POST", "/v1/deliveries/{id}/cancel"): (None,),
 }  # fmt: skip
-WITHOUT_ENUM = {"limit": ("1", "0"), "page": ("2",), "url": (f"{MINE}/support",), "after": ("1",), "with": ("mail",)}
+WITHOUT_ENUM = {
+    "limit": ("1", "0"), "page": ("2",), "url": (f"{MINE}/support",), "after": ("1",), "with": ("mail",),
+    "from": ("2030-01-31",), "to": ("2030-01-31",), "time_zone": ("Asia/Kathmandu", "Nowhere"),
+}  # fmt: skip
 # what it answers is the same for every key, and takes long to make
 ONCE = frozenset({"/v1/openapi.json"})
 
 
-def call(client: Client, method: str, path: str, query: Any, body: Any) -> Any:
+def call(
+    client: Client, method: str, path: str, query: Any, body: Any, headers: Mapping[str, str] | None = None
+) -> Any:
     sent: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+    sent["headers"] = headers or {}
     return client.generic(method, path, query_params=query or {}, **sent)
 
 
@@ -146,6 +171,8 @@ def _queries(path: str, method: str, described: Mapping[str, Any]) -> Iterator[M
         return
     kinds = KIND_OF_REFERENCE | dict.fromkeys(CURSORS, KIND_AFTER.get(path.rpartition("/")[2], ""))
     for parameter in described.get("parameters", []):
+        if parameter["in"] == "header":
+            continue
         name, schema = parameter["name"], parameter["schema"]
         if parameter["in"] == "query":
             values = schema.get("enum") or schema.get("items", {}).get("enum") or WITHOUT_ENUM.get(name, ("x",))

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apikeys import authentication
+from mailboxes.services import dns_records
 from webhooks.services.queue import recording
 from webhooks.services.verdicts import Successes
 
@@ -35,6 +36,10 @@ class Clock:
         return ("%s::timestamptz" if connection.vendor == "postgresql" else "%s"), [at]
 
 
+def empty_dns(_: str) -> dns_records._Found:
+    return dns_records._Found(timezone.now(), 0.0, (), (), ())
+
+
 @contextmanager
 def clock_stopped(at: datetime | None = None) -> Iterator[Clock]:
     """Without `at`, somewhat earlier than it is: time that passes then still lies before that of new ids."""
@@ -52,6 +57,8 @@ def clock_stopped(at: datetime | None = None) -> Iterator[Clock]:
             stack.enter_context(mock.patch.object(Now, name, as_sql, create=True))
         # put together anew each time: by the clock that stands
         stack.enter_context(mock.patch.object(authentication, "_key_query", authentication.KeyQuery))
+        stack.enter_context(mock.patch("mailboxes.services.dns_records._look_at", empty_dns))
+        stack.enter_context(mock.patch("webhooks.services.erasures.SLICE", timedelta(minutes=1)))
         for module in ("webhooks.services.dispatch", "webhooks.api.views.trying"):
             stack.enter_context(mock.patch(f"{module}.time", standing))
         stack.enter_context(mock.patch("webhooks.api.views.trying.WAIT_AT_MOST", timedelta(0)))

@@ -24,7 +24,11 @@ ANSWERS: tuple[dict[str, Any], ...] = (
 
 ID = re.compile(r"\b(dom|mbx|alias|rule|msg|email|att|wh|evt|dlv|job|ref)_[0-9a-hjkmnp-tv-z]{26}\b")
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/]+=*|\bk\d+_[A-Za-z0-9_-]{43}\b")
-SIGNATURE = re.compile(r"\bv1,[A-Za-z0-9+/]{43}=|(?<=x-webhook-signature\":\")[0-9a-f]{64}")
+# in JSON, and as Python shows what is asked
+SIGNATURE = re.compile(
+    r"""\bv1,[A-Za-z0-9+/]{43}=|(?:(?<=x-webhook-signature":")|(?<=x-webhook-signature': '))[0-9a-f]{64}"""
+)
+TAG = re.compile(r"\"[0-9a-f]{32}(\.[0-9a-f]{32})?\"")  # a digest of ids, too, and of nothing that is not told
 SIGNATURES = frozenset({"webhook-signature", "x-webhook-signature", "x-webhook-signature-next"})
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 GZIP = b"\x1f\x8b"
@@ -41,7 +45,7 @@ class Names:
     by_kind: dict[str, list[str]] = field(default_factory=dict)
 
     def in_place(self, text: str) -> str:
-        return ID.sub(self._id, SECRET.sub(self._secret, SIGNATURE.sub("<signature>", text)))
+        return ID.sub(self._id, SECRET.sub(self._secret, TAG.sub("<tag>", SIGNATURE.sub("<signature>", text))))
 
     def of(self, kind: str) -> list[str]:
         return self.by_kind.get(kind, [])

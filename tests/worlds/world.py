@@ -35,7 +35,7 @@ from tests.worlds.others import THEIR_ADDRESSES, Others, alias_of, mailbox_of
 from tests.worlds.standing import Clock, clock_stopped, savepoint, undone
 from tests.worlds.telling import ANSWERS, OF_EVERY_ANSWER, SIGNATURES, THEIRS, Names, Receivers, Told
 from webhooks.models import Webhook
-from webhooks.services import queue, replay_jobs, webhooks
+from webhooks.services import erasures, queue, replay_jobs, webhooks
 from webhooks.services.dispatch import attempt
 from webhooks.transport import Outgoing, Transport
 
@@ -113,6 +113,7 @@ class World(Others):
         self._links: list[str] = []
         self._pairs: list[list[str]] = []  # an email and an attachment of it
         self._calls = self._mails = 0
+        self._once: list[tuple[Any, ...]] = []  # calls with an Idempotency-Key
         for id_ in beginning.known:
             self.names.in_place(id_)
 
@@ -140,13 +141,28 @@ class World(Others):
         """The same, by its name: `PATCH /v1/webhooks/{id}`."""
         self._call(next(each for each in operations() if str(each) == operation), one, other)
 
-    def _call(self, operation: Operation, one: int, other: int) -> None:
+    def call_once(self, which: int, one: int, other: int) -> None:
+        """What changes something, with an Idempotency-Key."""
+        every = [operation for operation in operations() if operation.method in ("POST", "PATCH")]
+        self._call(every[which % len(every)], one, other, is_once=True)
+
+    def call_again(self, which: int) -> None:
+        """One of those calls as it was, whatever has happened since."""
+        if self._once:
+            *call, name = self._once[which % len(self._once)]
+            self._ask(*call, name=name)
+
+    def _call(self, operation: Operation, one: int, other: int, *, is_once: bool = False) -> None:
         self._calls += 1
         ids = self._pairs[one % len(self._pairs)] if len(operation.kinds) > 1 and self._pairs else None
         ids = ids or [self._id(kind, one + place) for place, kind in enumerate(operation.kinds)]
         query = self._filled(operation.queries[other % len(operation.queries)], one)
         body = self._filled(operation.bodies[other % len(operation.bodies)], one)
-        self._ask(str(operation), operation.method, operation.url([quote(id_) for id_ in ids]), query, body, one)
+        url = operation.url([quote(id_) for id_ in ids])
+        name = f"call-{self._calls}" if is_once else ""
+        if is_once and body != "received":  # which is another one each time
+            self._once.append((str(operation), operation.method, url, query, body, one, name))
+        self._ask(str(operation), operation.method, url, query, body, one, name=name)
 
     def mail(self, to: int, bcc: int, how: int) -> None:
         """To one or two addresses of the key's mailboxes. Where others are, some of theirs get the same as Bcc."""
@@ -171,6 +187,7 @@ class World(Others):
         self._receivers.says = ANSWERS[how % len(ANSWERS)]
         queue.settle(queue.FIRST)
         replay_jobs.work_replays()
+        erasures.work_erasures()
         dispatcher = Dispatcher()
         while claimed := dispatcher.claim():
             answers = [asyncio.run(attempt(one, cast("Transport", self._receivers))) for one in claimed]
@@ -209,19 +226,30 @@ class World(Others):
     # --- asking and hearing
 
     def _ask(
-        self, what: str, method: str, path: str, query: Any, body: Any, one: int, *, client: Client | None = None
+        self,
+        what: str,
+        method: str,
+        path: str,
+        query: Any,
+        body: Any,
+        one: int,
+        *,
+        client: Client | None = None,
+        name: str = "",
     ) -> None:
-        client = client or self._client
+        client, headers = client or self._client, {"Idempotency-Key": name} if name else {}
         if body == "mail":
             recipients = [MY_ADDRESSES[one % 8], (*MY_ADDRESSES, *THEIR_ADDRESSES)[one // 8 % 17]]
             query = {"recipient": recipients[: 1 + one % 2], "mail_from": "ada@example.net"}
+            number = 1000 + one % 3 + 3 * (one // 136 % 8)  # now and then the same octets as before
+            octets = mail(number, one)
             answer: Any = client.generic(
-                method, path, mail(1000 + one % 3, one), content_type="message/rfc822", query_params=query
+                method, path, octets, content_type="message/rfc822", query_params=query, headers=headers
             )
         else:
             if body == "received":
                 body = {"headers": dict(self._last.headers), "body": self._last.body.decode()} if self._last else {}
-            answer = call(client, method, path, query, body)
+            answer = call(client, method, path, query, body, headers)
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content
         self._learn(path, answer, content)
         self.seen.append((f"{what} {query} {body}", repr(list(answer.items())).encode() + content))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Alias, Domain, Mailbox
@@ -55,9 +56,9 @@ def search(text: str) -> list[dict[str, Any]]:
     mailboxes = Mailbox.objects.live().select_related("domain").filter(of_mailbox).order_by("local_part")
     domains = Domain.objects.live().filter(name__icontains=domain).order_by("name")
     found = (
-        ("Aliases", list(aliases[: MAX_FOUND + 1])),
-        ("Mailboxes", list(mailboxes[: MAX_FOUND + 1])),
-        ("Domains", [] if local_part else list(domains[: MAX_FOUND + 1])),
+        (_("Aliases"), list(aliases[: MAX_FOUND + 1])),
+        (_("Mailboxes"), list(mailboxes[: MAX_FOUND + 1])),
+        (_("Domains"), [] if local_part else list(domains[: MAX_FOUND + 1])),
     )
     return [_group(title, rows) for title, rows in found if rows]
 
@@ -65,5 +66,5 @@ def search(text: str) -> list[dict[str, Any]]:
 def _group(title: str, rows: list[Any]) -> dict[str, Any]:
     options: list[dict[str, Any]] = [{"id": row.public_id, "text": str(row)} for row in rows[:MAX_FOUND]]
     if len(rows) > MAX_FOUND:
-        options.append({"text": "There are more: write more of the address.", "disabled": True})
+        options.append({"text": _("There are more: write more of the address."), "disabled": True})
     return {"text": title, "children": options}

@@ -13,13 +13,25 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
+from emailgistics.common.instants import NOTHING, instant
 from mailboxes.models import Email
 from webhooks.admin import consequences, show
 from webhooks.admin.bindings import is_gone
-from webhooks.admin.filters import CreatedFilter, WebhookFilter
-from webhooks.admin.history import LATEST_ATTEMPTS, SECRETS, FoundById, preview
-from webhooks.admin.once import IN_CONSOLE, AsksOnce, Done, purpose_of, refuse_others, token_for
+from webhooks.admin.erasing import ErasesEmails
+from webhooks.admin.filters import (
+    AboutMailFilter,
+    CreatedFilter,
+    DeliveredFilter,
+    LastAttemptFilter,
+    OfDomainFilter,
+    OfMailboxFilter,
+    WebhookFilter,
+)
+from webhooks.admin.history import LATEST_ATTEMPTS, SECRETS, FoundById, listed
+from webhooks.admin.once import IN_CONSOLE, Done, purpose_of, token_for
 from webhooks.models import Attempt, Delivery, Event, EventBody, Webhook
 from webhooks.services import replay
 
@@ -30,22 +42,25 @@ OPEN = (State.PENDING, State.HELD)
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(AsksOnce, FoundById):
+class DeliveryAdmin(ErasesEmails, FoundById):
     found_by: ClassVar = {
         Delivery.ID_PREFIX: "pk",
         Event.ID_PREFIX: "event",
         Email.ID_PREFIX: "event__email",
         Webhook.ID_PREFIX: "webhook",
     }
-    search_help_text = "An id: dlv_…, evt_…, email_… or wh_…"
+    search_help_text = gettext_lazy("An id: dlv_…, evt_…, email_… or wh_…")
     list_display = ("created", "subject", "endpoint", "state_label", "attempts", "answer", "next_attempt")
-    list_filter = ("state", WebhookFilter, CreatedFilter)
+    list_filter = (
+        "state", WebhookFilter, CreatedFilter, DeliveredFilter, LastAttemptFilter, AboutMailFilter, OfMailboxFilter,
+        OfDomainFilter,
+    )  # fmt: skip
     change_form_outer_before_template = "webhooks/delivery_now.html"
     change_form_outer_after_template = "webhooks/delivery.html"
     fieldsets = (
         (None, {"fields": (("shown_id", "created"), ("state_label", "delivered"), ("attempts_made", "answer"))}),
         (None, {"fields": (("next_at", "sent_before"),)}),
-        ("What for", {"fields": (("subject", "email_id"), "event_link", ("endpoint", "webhook_state"))}),
+        (gettext_lazy("What for"), {"fields": (("subject", "email_id"), "event_link", ("endpoint", "webhook_state"))}),
     )
 
     def get_urls(self) -> list[Any]:
@@ -57,6 +72,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
             page("<uuid:pk>/retry/", self.retry_view, "retry"),
             page("<uuid:pk>/cancel/", self.cancel_view, "cancel"),
             page("of-email/<uuid:pk>/replay/", self.replay_email_view, "replay_email"),
+            page("of-email/<uuid:pk>/erase/", self.erase_email_view, "erase_email"),
             *super().get_urls(),
         ]
 
@@ -69,7 +85,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
         def again() -> Done:
             replay.replay_delivery(delivery, by=IN_CONSOLE)
             self.log_change(request, delivery, "Replayed.")
-            return Done(delivery, "It is sent once more.")
+            return Done(delivery, _("It is sent once more."))
 
         return self._confirm(request, delivery, form, consequences.of_replaying(delivery), again)
 
@@ -81,7 +97,7 @@ class DeliveryAdmin(AsksOnce, FoundById):
         def retry() -> Done:
             replay.retry_now(delivery)
             self.log_change(request, delivery, "Made due at once.")
-            return Done(delivery, "It is due now.")
+            return Done(delivery, _("It is due now."))
 
         return self._confirm(request, delivery, form, consequences.of_retrying(delivery), retry)
 
@@ -92,13 +108,12 @@ class DeliveryAdmin(AsksOnce, FoundById):
         def cancel() -> Done:
             replay.cancel_delivery(delivery, by=IN_CONSOLE)
             self.log_change(request, delivery, "Canceled.")
-            return Done(delivery, "Canceled.")
+            return Done(delivery, _("Canceled."))
 
         return self._confirm(request, delivery, form, consequences.of_canceling(delivery), cancel)
 
     def replay_email_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """For the email's page, which is of an app that knows no webhooks."""
-        refuse_others(request)
         email = Email.objects.filter(pk=pk).first()
         if email is None:
             raise Http404
@@ -117,7 +132,6 @@ class DeliveryAdmin(AsksOnce, FoundById):
         return self._confirm(request, email, form, step, again)
 
     def _found(self, request: HttpRequest, pk: UUID) -> Delivery:
-        refuse_others(request)
         delivery: Delivery | None = self.get_object(request, str(pk))
         if delivery is None:
             raise Http404
@@ -137,13 +151,14 @@ class DeliveryAdmin(AsksOnce, FoundById):
         token = token_for(request, purpose_of(consequences.RETRY, kwargs["obj"]))
         return super().render_change_form(request, context | {"retry_token": token}, **kwargs)
 
-    def more(self, row: Delivery) -> dict[str, Any]:
+    def more(self, request: HttpRequest, row: Delivery) -> dict[str, Any]:
         now = timezone.now()
         attempts = list(row.attempt_log.order_by("-n")[:LATEST_ATTEMPTS])
         is_open, is_leased = row.state in OPEN, row.lease_id is not None
         return {
             "bars": show.bars(attempts[::-1]),
-            "body": preview(EventBody.objects.filter(pk=row.body_id)) if row.body_id else None,
+            "shows_answers": self.shows(request, "answers"),
+            "bodies": listed(EventBody.objects.filter(pk=row.body_id)) if row.body_id else [],
             "told": [outcome(row, attempts[0] if attempts else None, now=now)],
             "refresh_s": refresh_s(row, now=now),
             "may_replay": not (is_open or row.is_test or is_gone(row.webhook)),
@@ -152,11 +167,11 @@ class DeliveryAdmin(AsksOnce, FoundById):
             "may_retry": row.state == State.PENDING and not is_leased and row.due_at > now,
         }
 
-    @admin.display(description="Created")
+    @admin.display(description=gettext_lazy("Created"))
     def created(self, delivery: Delivery) -> str:
-        return show.instant(delivery.created_at)
+        return instant(delivery.created_at)
 
-    @admin.display(description="About")
+    @admin.display(description=gettext_lazy("About"))
     def subject(self, delivery: Delivery) -> str:
         event = delivery.event
         about = show.link(event.email or event.webhook, show.about_event(event))
@@ -165,59 +180,66 @@ class DeliveryAdmin(AsksOnce, FoundById):
         )
         return show.wide(format_html("{}{}", about, kind))
 
-    @admin.display(description="Email id")
+    @admin.display(description=gettext_lazy("Email id"))
     def email_id(self, delivery: Delivery) -> str:
         email = delivery.event.email
-        return show.code(email.public_id) if email else show.NOTHING
+        return show.code(email.public_id) if email else NOTHING
 
-    @admin.display(description="Replayed")
+    @admin.display(description=gettext_lazy("Replayed"))
     def sent_before(self, delivery: Delivery) -> str:
         if delivery.is_test:
-            return "a test is tried once"
+            return _("a test is tried once")
         times = delivery.generation - 1
-        return {0: "no", 1: "once"}.get(times, f"{times} times")
+        if not times:
+            return _("no")
+        return _("once") if times == 1 else ngettext("%(count)s time", "%(count)s times", times) % {"count": times}
 
-    @admin.display(description="Event")
+    @admin.display(description=gettext_lazy("Event"))
     def event_link(self, delivery: Delivery) -> str:
         event = delivery.event
         return format_html("{} ({})", show.link(event, event.public_id), event.type)
 
-    @admin.display(description="Webhook")
+    @admin.display(description=gettext_lazy("Webhook"))
     def endpoint(self, delivery: Delivery) -> str:
         return show.wide(show.link(delivery.webhook, show.endpoint(delivery.webhook)))
 
-    @admin.display(description="State of the webhook")
+    @admin.display(description=gettext_lazy("State of the webhook"))
     def webhook_state(self, delivery: Delivery) -> SafeString:
         return show.webhook_state(delivery.webhook)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_label(self, delivery: Delivery) -> SafeString:
         return show.delivery_state(delivery)
 
-    @admin.display(description="Last answer")
+    @admin.display(description=gettext_lazy("Last answer"))
     def answer(self, delivery: Delivery) -> SafeString:
         return show.answer(delivery.last_status, delivery.last_error)
 
-    @admin.display(description="Attempts")
+    @admin.display(description=gettext_lazy("Attempts"))
     def attempts_made(self, delivery: Delivery) -> str:
-        lost = f", {delivery.lease_losses} of them lost with their dispatcher" if delivery.lease_losses else ""
-        return f"{delivery.attempts}, {delivery.failures} failed{lost}"
+        if delivery.lease_losses:
+            told = _("%(attempts)s, %(failures)s failed, %(lost)s of them lost with their dispatcher")
+        else:
+            told = _("%(attempts)s, %(failures)s failed")
+        return told % {"attempts": delivery.attempts, "failures": delivery.failures, "lost": delivery.lease_losses}
 
-    @admin.display(description="Next attempt")
+    @admin.display(description=gettext_lazy("Next attempt"))
     def next_attempt(self, delivery: Delivery) -> str:
         when, why = show.next_attempt(delivery, now=timezone.now())
         return format_html('<div>{}<div class="text-xs">{}</div></div>', when, why)
 
-    @admin.display(description="Next attempt, or why there is none")
+    @admin.display(description=gettext_lazy("Next attempt, or why there is none"))
     def next_at(self, delivery: Delivery) -> str:
-        when, why = show.next_attempt(delivery, now=timezone.now())
-        at = format_html(", at {}", show.instant(delivery.due_at)) if when.startswith("in ") else ""
+        now = timezone.now()
+        when, why = show.next_attempt(delivery, now=now)
+        if show.is_wait(when, delivery, now=now):
+            when = format_html(_("{when}, at {instant}"), when=when, instant=instant(delivery.due_at))
         reason = "" if delivery.reason == why else delivery.reason
-        return format_html("{}{}<div>{}</div><div>{}</div>", when, at, why, reason)
+        return format_html("{}<div>{}</div><div>{}</div>", when, why, reason)
 
-    @admin.display(description="Delivered")
+    @admin.display(description=gettext_lazy("Delivered"))
     def delivered(self, delivery: Delivery) -> str:
-        return show.instant(delivery.delivered_at)
+        return instant(delivery.delivered_at)
 
 
 def outcome(delivery: Delivery, latest: Attempt | None, *, now: datetime) -> tuple[str, str]:
@@ -226,22 +248,26 @@ def outcome(delivery: Delivery, latest: Attempt | None, *, now: datetime) -> tup
         case State.DELIVERED:
             return "success", _taken(delivery, latest)
         case State.FAILED:
-            why = latest.detail or f"It answered {latest.status}." if latest else ""
-            return "danger", f"{'The test failed.' if delivery.is_test else 'Given up.'} {why}".strip()
+            why = latest.detail or _("It answered %(status)s.") % {"status": latest.status} if latest else ""
+            return "danger", f"{_('The test failed.') if delivery.is_test else _('Given up.')} {why}".strip()
         case State.EXPIRED:
-            return "warning", "It expired: it was not delivered in time, and what it was about is not kept any more."
+            return "warning", _("It expired: it was not delivered in time, and what it was about is not kept any more.")
         case State.CANCELED:
-            return "warning", f"It does not go out: {delivery.reason or 'it was canceled'}."
+            return "warning", _("It does not go out: %(why)s.") % {"why": delivery.reason or _("it was canceled")}
     when, why = show.next_attempt(delivery, now=now)
     if delivery.state == State.HELD:
-        return "warning", f"It is held, and goes out {when}{f': {why}' if why else ''}."
-    return "info", f"Next attempt: {when} ({why})."
+        told = _("It is held, and goes out %(when)s: %(why)s.") if why else _("It is held, and goes out %(when)s.")
+        return "warning", told % {"when": when, "why": why}
+    return "info", _("Next attempt: %(when)s (%(why)s).") % {"when": when, "why": why}
 
 
 def _taken(delivery: Delivery, latest: Attempt | None) -> str:
     if latest is None or delivery.reason:  # `pull.acknowledge` gives a reason
-        return f"It arrived: {delivery.reason or 'it was pulled'}."
-    return f"The receiver took it: it answered {latest.status}, {latest.total_ms} ms after the attempt began."
+        return _("It arrived: %(how)s.") % {"how": delivery.reason or _("it was pulled")}
+    return _("The receiver took it: it answered %(status)s, %(count)s ms after the attempt began.") % {
+        "status": latest.status,
+        "count": latest.total_ms,
+    }
 
 
 def refresh_s(delivery: Delivery, *, now: datetime) -> int:

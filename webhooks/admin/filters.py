@@ -11,25 +11,30 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.admin import first_id_since
+from emailgistics.common.between import BetweenFilter, LinkedFilter
 from emailgistics.common.ids import encode_id
+from mailboxes.admin.filters import MailOfDomainFilter
+from mailboxes.models import Mailbox
 from webhooks.models import ALIVE, STAYED, Webhook
 
 FAILING = Q(STAYED, state=Webhook.State.ACTIVE, health__failing_since__isnull=False)
 OFFERED = 30
 PERIODS = {
-    "1h": ("The last hour", timedelta(hours=1)),
-    "24h": ("The last 24 hours", timedelta(hours=24)),
-    "7d": ("The last 7 days", timedelta(days=7)),
-    "30d": ("The last 30 days", timedelta(days=30)),
+    "1h": (gettext_lazy("The last hour"), timedelta(hours=1)),
+    "24h": (gettext_lazy("The last 24 hours"), timedelta(hours=24)),
+    "7d": (gettext_lazy("The last 7 days"), timedelta(days=7)),
+    "30d": (gettext_lazy("The last 30 days"), timedelta(days=30)),
 }
 
 
 class StateFilter(SimpleListFilter):
     """By what holds now, see `Webhook.current_state`."""
 
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -47,11 +52,11 @@ class StateFilter(SimpleListFilter):
 class HealthFilter(SimpleListFilter):
     """By what is known against them."""
 
-    title = "health"
+    title = gettext_lazy("health")
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("failing", "Failing"), ("open", "Circuit breaker open"), ("thinned", "Thin, after 413")]
+        return [("failing", _("Failing")), ("open", _("Circuit breaker open")), ("thinned", _("Thin, after 413"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:  # noqa: ARG002
         conditions = {
@@ -66,15 +71,15 @@ class HealthFilter(SimpleListFilter):
 class DeletedFilter(SimpleListFilter):
     """Webhooks that were deleted, or what they were bound to: they stay for their deliveries, out of the way."""
 
-    title = "deletion"
+    title = gettext_lazy("deletion")
     parameter_name = "deleted"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("yes", "Deleted"), ("all", "All")]
+        return [("yes", _("Deleted")), ("all", _("All"))]
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         first, *others = super().choices(changelist)
-        yield {**first, "display": "Not deleted"}
+        yield {**first, "display": _("Not deleted")}
         yield from others  # type: ignore[misc]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> QuerySet[Webhook]:  # noqa: ARG002
@@ -86,7 +91,7 @@ class DeletedFilter(SimpleListFilter):
 class WebhookFilter(SimpleListFilter):
     """The newest ones are offered; a link from any other's page leads here, too."""
 
-    title = "webhook"
+    title = gettext_lazy("webhook")
     parameter_name = "webhook"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
@@ -109,15 +114,61 @@ class WebhookFilter(SimpleListFilter):
 class CreatedFilter(SimpleListFilter):
     """By the time that is in each id: the primary key answers it."""
 
-    title = "time"
+    title = gettext_lazy("time")
     parameter_name = "since"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(value, title) for value, (title, _) in PERIODS.items()]
+        return [(value, str(title)) for value, (title, _span) in PERIODS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         period = PERIODS.get(self.value() or "")
         return queryset.filter(pk__gte=first_id_since(timezone.now() - period[1])) if period else queryset
+
+
+class DeliveredFilter(BetweenFilter):
+    title = gettext_lazy("delivered")
+    parameter_name = "delivered"
+    instant = "delivered_at"
+
+
+class LastAttemptFilter(BetweenFilter):
+    """Of what was given up: when it was."""
+
+    title = gettext_lazy("last attempt")
+    parameter_name = "last_attempt"
+    instant = "last_attempt_at"
+
+
+class AboutMailFilter(LinkedFilter):
+    """Without tests and without what is about a webhook: what statistics count."""
+
+    title = gettext_lazy("what it is about")
+    parameter_name = "about"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+        return [("mail", _("Mail"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        return queryset.filter(is_test=False, event__email__isnull=False) if self.value() == "mail" else queryset
+
+
+class OfMailboxFilter(LinkedFilter):
+    """By the mailbox that the mail came to."""
+
+    title = gettext_lazy("mailbox")
+    parameter_name = "mailbox"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        pk = _uuid(request.GET.get("mailbox"))
+        chosen = Mailbox.objects.filter(pk__in=[pk] if pk else []).select_related("domain")
+        return [(str(row.pk), str(row)) for row in chosen]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        return queryset.filter(event__email__mailbox=_uuid(self.value())) if self.value() else queryset
+
+
+class OfDomainFilter(MailOfDomainFilter):
+    mailbox = "event__email__mailbox"
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -5,6 +5,9 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 from django.urls import reverse_lazy
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import (
     UnfoldAdminAutocompleteModelChoiceFieldWidget,
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -14,6 +17,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from emailgistics.common.admin import SeenField
 from emailgistics.common.errors import ConflictError, RefusedError
 from webhooks import guard
 from webhooks.admin.bindings import Bound, find_bound, kind_of
@@ -22,29 +26,51 @@ from webhooks.models import MAX_IN_FLIGHT, Webhook, usual_event_types
 from webhooks.services.webhooks import MAX_RATE_PER_MINUTE
 
 PAYLOADS = (
-    (Webhook.Payload.FULL, "Full: the whole mail, with its text, its headers and the list of attachments"),
-    (Webhook.Payload.METADATA, "Metadata only: who, to whom, when, subject; nothing of what the mail says"),
+    (
+        Webhook.Payload.FULL,
+        gettext_lazy("Full: the whole mail, with its text, its headers and the list of attachments"),
+    ),
+    (
+        Webhook.Payload.METADATA,
+        gettext_lazy("Metadata only: who, to whom, when, subject; nothing of what the mail says"),
+    ),
 )
-ANOTHER_RECEIVER = (
-    f" Another scheme, host or port is another receiver: headers kept as {MASK} are dropped then, and a new secret "
-    "signs from that moment on, shown once."
+ANOTHER_RECEIVER = format_lazy(
+    gettext_lazy(
+        "Another scheme, host or port is another receiver: headers kept as {mask} are dropped then, and a new secret "
+        "signs from that moment on, shown once."
+    ),
+    mask=MASK,
 )
-KEEPING = f"One “Name: value” a line. {MASK} keeps the value a header has; a line that is taken out ends the header."
-NO_URL = " Without a URL nothing is sent: its deliveries wait until a program with an API key pulls them."
+KEEPING = format_lazy(
+    gettext_lazy(
+        "One “Name: value” a line. {mask} keeps the value a header has; a line that is taken out ends the header."
+    ),
+    mask=MASK,
+)
+NO_URL = gettext_lazy("Without a URL nothing is sent: its deliveries wait until a program with an API key pulls them.")
 EVENTS = (
-    (Webhook.EventType.EMAIL_RECEIVED, "email.received: a mail came"),
+    (Webhook.EventType.EMAIL_RECEIVED, gettext_lazy("email.received: a mail came")),
     (
         Webhook.EventType.EMAIL_REPARSED,
-        "email.reparsed: an operator had a stored mail opened again, and something of it is read otherwise now",
+        gettext_lazy(
+            "email.reparsed: an operator had a stored mail opened again, and something of it is read otherwise now"
+        ),
     ),
     (
         Webhook.EventType.WEBHOOK_DISABLED,
-        "webhook.disabled: another webhook for the same mail was disabled, because its receiver fails",
+        gettext_lazy("webhook.disabled: another webhook for the same mail was disabled, because its receiver fails"),
     ),
 )
 ATTACHMENTS = (
-    (Webhook.Attachments.LINKS, "Links: each attachment has a signed URL, from which it is fetched without a key"),
-    (Webhook.Attachments.INLINE, "Inline: in the payload itself, base64, as far as they fit; for the rest, links"),
+    (
+        Webhook.Attachments.LINKS,
+        gettext_lazy("Links: each attachment has a signed URL, from which it is fetched without a key"),
+    ),
+    (
+        Webhook.Attachments.INLINE,
+        gettext_lazy("Inline: in the payload itself, base64, as far as they fit; for the rest, links"),
+    ),
 )
 
 
@@ -75,7 +101,7 @@ class BoundField(forms.CharField):
         text = super().clean(value)
         bound = find_bound(text)
         if bound is None:
-            raise forms.ValidationError("There is no such alias, mailbox or domain any more; choose another one.")
+            raise forms.ValidationError(_("There is no such alias, mailbox or domain any more; choose another one."))
         return bound
 
 
@@ -92,9 +118,11 @@ class HeadersField(forms.CharField):
             name, colon, text = (part.strip() for part in line.partition(":"))
             if not (colon and name):
                 # without the line itself: it may be a password
-                raise forms.ValidationError(f"Line {n} is not written as “Name: value”.")
+                raise forms.ValidationError(_("Line %(n)s is not written as “Name: value”.") % {"n": n})
             if name in headers:
-                raise forms.ValidationError(f"Line {n}: {name} is there twice; give each header once.")
+                raise forms.ValidationError(
+                    _("Line %(n)s: %(name)s is there twice; give each header once.") % {"n": n, "name": name}
+                )
             headers[name] = text
         return headers
 
@@ -105,56 +133,74 @@ class HeadersField(forms.CharField):
 
 class _WebhookForm(forms.Form):
     url = forms.CharField(
-        label="URL",
+        label=gettext_lazy("URL"),
         max_length=guard.MAX_URL_LENGTH,
         required=False,
         widget=UnfoldAdminTextInputWidget({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
-        help_text="Where events are posted to. It has to begin with https://, except for networks that an operator "
-        "allows with WEBHOOK_ALLOW_NETWORKS." + NO_URL,
+        help_text=format_lazy(
+            "{} {}",
+            gettext_lazy(
+                "Where events are posted to. It has to begin with https://, except for networks that an operator "
+                "allows with WEBHOOK_ALLOW_NETWORKS."
+            ),
+            NO_URL,
+        ),
     )
     events = forms.MultipleChoiceField(
-        label="What it is told of",
+        label=gettext_lazy("What it is told of"),
         choices=EVENTS,
         initial=usual_event_types,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        error_messages={"required": "Choose at least one: a webhook that is told of nothing is better paused."},
+        error_messages={
+            "required": gettext_lazy("Choose at least one: a webhook that is told of nothing is better paused.")
+        },
     )
     payload = forms.ChoiceField(
-        label="What is sent", choices=PAYLOADS, initial=Webhook.Payload.FULL, widget=UnfoldAdminRadioSelectWidget
+        label=gettext_lazy("What is sent"),
+        choices=PAYLOADS,
+        initial=Webhook.Payload.FULL,
+        widget=UnfoldAdminRadioSelectWidget,
     )
     attachments = forms.ChoiceField(
-        label="How attachments come",
+        label=gettext_lazy("How attachments come"),
         choices=ATTACHMENTS,
         initial=Webhook.Attachments.LINKS,
         widget=UnfoldAdminRadioSelectWidget,
-        help_text="For the full payload. With metadata only, neither comes.",
+        help_text=gettext_lazy("For the full payload. With metadata only, neither comes."),
     )
     max_in_flight = forms.IntegerField(
-        label="Requests at once",
+        label=gettext_lazy("Requests at once"),
         min_value=1,
         max_value=MAX_IN_FLIGHT,
         initial=MAX_IN_FLIGHT,
         widget=UnfoldAdminIntegerFieldWidget({"min": 1, "max": MAX_IN_FLIGHT}),
-        help_text=f"At most so many are under way at the same time, 1 to {MAX_IN_FLIGHT}. With 1 they come one after "
-        "the other.",
+        help_text=gettext_lazy(
+            "At most so many are under way at the same time, 1 to %(max_in_flight)s. With 1 they come one after "
+            "the other."
+        )
+        % {"max_in_flight": MAX_IN_FLIGHT},
     )
     rate_per_minute = forms.IntegerField(
-        label="Requests a minute",
+        label=gettext_lazy("Requests a minute"),
         required=False,
         min_value=1,
         max_value=MAX_RATE_PER_MINUTE,
         widget=UnfoldAdminIntegerFieldWidget({"min": 1, "max": MAX_RATE_PER_MINUTE}),
-        help_text="At most so many; empty is no limit. What is more waits, and does not count as failed.",
+        help_text=gettext_lazy("At most so many; empty is no limit. What is more waits, and does not count as failed."),
     )
     description = forms.CharField(
-        max_length=500, required=False, widget=UnfoldAdminTextInputWidget, help_text="For people: what it is for."
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("For people: what it is for."),
     )
     headers = HeadersField(
-        label="Own headers",
+        label=gettext_lazy("Own headers"),
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 3, "spellcheck": "false", "placeholder": "Authorization: Bearer …"}),
-        help_text="Sent along with each request, one “Name: value” a line. Values are stored encrypted and not shown "
-        "again.",
+        help_text=gettext_lazy(
+            "Sent along with each request, one “Name: value” a line. Values are stored encrypted and not shown again."
+        ),
     )
 
     def clean_url(self) -> str:
@@ -170,9 +216,10 @@ class _WebhookForm(forms.Form):
 
 class AddWebhookForm(_WebhookForm):
     binding = BoundField(
-        label="For mail to",
-        help_text="An alias: mail to that address. A mailbox: all mail in it. A domain: all mail to any of its "
-        "addresses.",
+        label=gettext_lazy("For mail to"),
+        help_text=gettext_lazy(
+            "An alias: mail to that address. A mailbox: all mail in it. A domain: all mail to any of its addresses."
+        ),
     )
     field_order = ("binding", "url", "events", "payload", "attachments")
 
@@ -189,14 +236,24 @@ class ChangeWebhookForm(_WebhookForm):
     What was on the page is sent along, so that only what somebody changed there is changed.
     """
 
+    bound_field_class = SeenField
+
     def __init__(self, data: QueryDict | None, *, webhook: Webhook) -> None:
         self.webhook = webhook
         super().__init__(data, initial=_values(webhook))
         for field in self.fields.values():
             field.show_hidden_initial = True
         self.fields["url"].widget.attrs["data-url-now"] = webhook.url
-        self.fields["url"].help_text += ANOTHER_RECEIVER
+        self.fields["url"].help_text = format_lazy("{} {}", self.fields["url"].help_text, ANOTHER_RECEIVER)
         self.fields["headers"].help_text = KEEPING
+
+    def show_only(self) -> None:
+        """For who may see how it is set, and not change it."""
+        for field in self.fields.values():
+            field.disabled = True
+            field.show_hidden_initial = False
+        self.fields["url"].help_text = ""
+        self.fields["headers"].help_text = _("By name; their values are not shown.")
 
     def clean_headers(self) -> dict[str, str | None]:
         """A value of None keeps what is there."""
@@ -219,7 +276,7 @@ class ChangeWebhookForm(_WebhookForm):
         if not stale:
             return
         for name in stale:
-            self.add_error(name, "Somebody changed this meanwhile. Now it is: " + (_said(now[name]) or "empty"))
+            self.add_error(name, _("Somebody changed this meanwhile. Now it is: ") + (_said(now[name]) or "empty"))
         # seen now: who saves it again means it
         seen = {self[name].html_initial_name: value for name, value in now.items()}
         unchanged = {name: value for name, value in now.items() if name not in self.changed_data}
@@ -227,7 +284,10 @@ class ChangeWebhookForm(_WebhookForm):
         sent = {name: self.data.get(name) for name in self.data}
         self.data = sent | seen | unchanged | typed
         raise WebhookChangedError(
-            "Somebody changed this webhook while the page was open, so nothing was saved. Look it over, and save again."
+            _(
+                "Somebody changed this webhook while the page was open, so nothing was saved. Look it over, and save "
+                "again."
+            )
         )
 
     def _saw_otherwise(self, name: str, now: Any) -> bool:

@@ -7,9 +7,13 @@ from django.db.models import BinaryField, OuterRef, QuerySet
 from django.db.models.functions import Length, Substr
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.admin import HistoryAdmin
 from emailgistics.common.ids import decode_id
+from emailgistics.common.instants import NOTHING, instant
+from emailgistics.common.openings import What, note_opened
 from mailboxes.models import Email
 from webhooks.admin import show
 from webhooks.admin.filters import CreatedFilter
@@ -46,15 +50,15 @@ class FoundById(HistoryAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, **kwargs: Any) -> HttpResponse:
         page: HttpResponse = super().render_change_form(
-            request, context | {"show_history": False} | self.more(kwargs["obj"]), **kwargs
+            request, context | {"show_history": False} | self.more(request, kwargs["obj"]), **kwargs
         )
         return page
 
-    @admin.display(description="Id")
+    @admin.display(description=gettext_lazy("Id"))
     def shown_id(self, row: Any) -> str:
         return show.code(row.public_id)
 
-    def more(self, row: Any) -> dict[str, Any]:  # noqa: ARG002
+    def more(self, request: HttpRequest, row: Any) -> dict[str, Any]:  # noqa: ARG002
         """What its page shows below the fields."""
         return {}
 
@@ -62,7 +66,7 @@ class FoundById(HistoryAdmin):
 @admin.register(Attempt)
 class AttemptAdmin(FoundById):
     found_by: ClassVar = {Delivery.ID_PREFIX: "delivery"}
-    search_help_text = "The id of a delivery: dlv_…"
+    search_help_text = gettext_lazy("The id of a delivery: dlv_…")
     ordering = ("-id",)
     list_display = ("started", "number", "delivery_link", "endpoint", "answer", "total")
     change_form_outer_after_template = "webhooks/attempt.html"
@@ -74,42 +78,42 @@ class AttemptAdmin(FoundById):
             "response_headers", "response_excerpt", *(f"delivery__webhook__{column}" for column in SECRETS)
         )
 
-    def more(self, row: Attempt) -> dict[str, Any]:
-        return {"bars": show.bars([row])}
+    def more(self, request: HttpRequest, row: Attempt) -> dict[str, Any]:
+        return {"bars": show.bars([row]), "shows_answers": self.shows(request, "answer")}
 
-    @admin.display(description="Started")
+    @admin.display(description=gettext_lazy("Started"))
     def started(self, attempt: Attempt) -> str:
-        return show.instant(attempt.started_at)
+        return instant(attempt.started_at)
 
-    @admin.display(description="Attempt")
+    @admin.display(description=gettext_lazy("Attempt"))
     def number(self, attempt: Attempt) -> int:
         return attempt.n
 
-    @admin.display(description="Delivery")
+    @admin.display(description=gettext_lazy("Delivery"))
     def delivery_link(self, attempt: Attempt) -> str:
         return show.link(attempt.delivery, attempt.delivery.public_id)
 
-    @admin.display(description="Webhook")
+    @admin.display(description=gettext_lazy("Webhook"))
     def endpoint(self, attempt: Attempt) -> str:
         return show.wide(show.link(attempt.delivery.webhook, show.endpoint(attempt.delivery.webhook)))
 
-    @admin.display(description="Answer")
+    @admin.display(description=gettext_lazy("Answer"))
     def answer(self, attempt: Attempt) -> SafeString:
         return show.answer(attempt.status, attempt.error, detail=attempt.detail)
 
-    @admin.display(description="Sent to the address")
+    @admin.display(description=gettext_lazy("Sent to the address"))
     def peer(self, attempt: Attempt) -> str:
-        return attempt.peer_ip or show.NOTHING
+        return attempt.peer_ip or NOTHING
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def total(self, attempt: Attempt) -> str:
-        return show.NOTHING if attempt.total_ms is None else f"{attempt.total_ms}\N{NO-BREAK SPACE}ms"
+        return NOTHING if attempt.total_ms is None else f"{attempt.total_ms}\N{NO-BREAK SPACE}ms"
 
 
 @admin.register(Event)
 class EventAdmin(FoundById):
     found_by: ClassVar = {Event.ID_PREFIX: "pk", Email.ID_PREFIX: "email", Delivery.ID_PREFIX: "deliveries"}
-    search_help_text = "An id: evt_…, email_… or dlv_…"
+    search_help_text = gettext_lazy("An id: evt_…, email_… or dlv_…")
     list_display = ("created", "kind", "subject", "delivery_count")
     list_filter = (CreatedFilter,)
     change_form_outer_after_template = "webhooks/event.html"
@@ -124,11 +128,10 @@ class EventAdmin(FoundById):
             .annotate(deliveries_made=show.BoundedCount(deliveries[: show.MAX_COUNTED + 1]))
         )
 
-    def more(self, row: Event) -> dict[str, Any]:
+    def more(self, request: HttpRequest, row: Event) -> dict[str, Any]:  # noqa: ARG002
         deliveries = row.deliveries.select_related("webhook").order_by("id")[:LATEST_ATTEMPTS]
-        bodies = EventBody.objects.filter(event=row).order_by("form")
         return {
-            "bodies": [preview(bodies.filter(form=form)) for form in bodies.values_list("form", flat=True)],
+            "bodies": listed(EventBody.objects.filter(event=row)),
             "deliveries": [
                 {
                     "url": show.page_of(delivery),
@@ -139,23 +142,23 @@ class EventAdmin(FoundById):
             ],
         }
 
-    @admin.display(description="Type")
+    @admin.display(description=gettext_lazy("Type"))
     def kind(self, event: Event) -> str:
         return event.type
 
-    @admin.display(description="Created")
+    @admin.display(description=gettext_lazy("Created"))
     def created(self, event: Event) -> str:
-        return show.instant(event.created_at)
+        return instant(event.created_at)
 
-    @admin.display(description="About")
+    @admin.display(description=gettext_lazy("About"))
     def subject(self, event: Event) -> str:
         return show.link(event.email or event.webhook, show.about_event(event))
 
-    @admin.display(description="Email id")
+    @admin.display(description=gettext_lazy("Email id"))
     def email_id(self, event: Event) -> str:
-        return show.code(event.email.public_id) if event.email else show.NOTHING
+        return show.code(event.email.public_id) if event.email else NOTHING
 
-    @admin.display(description="Deliveries")
+    @admin.display(description=gettext_lazy("Deliveries"))
     def delivery_count(self, event: Any) -> str:
         return show.amount(event.deliveries_made)
 
@@ -163,9 +166,10 @@ class EventAdmin(FoundById):
 @admin.register(EventBody)
 class EventBodyAdmin(FoundById):
     found_by: ClassVar = {Event.ID_PREFIX: "event", Email.ID_PREFIX: "event__email"}
-    search_help_text = "An id: evt_… or email_…"
+    search_help_text = gettext_lazy("An id: evt_… or email_…")
     ordering = ("-id",)
     list_display = ("event_link", "form", "subject", "size")
+    list_display_links = ("form",)  # the others are links to other things
     change_form_outer_after_template = "webhooks/body.html"
     fieldsets = ((None, {"fields": (("event_link", "subject"), ("form", "size"))}),)
 
@@ -173,22 +177,34 @@ class EventBodyAdmin(FoundById):
         bodies: QuerySet[EventBody] = super().get_queryset(request)
         secrets = (f"event__webhook__{column}" for column in SECRETS)
         related = bodies.select_related("event__email", "event__webhook")
-        return related.defer("body", *secrets).annotate(octets=Length("body"))
+        return with_octets(related.defer(*secrets))
 
-    def more(self, row: EventBody) -> dict[str, Any]:
+    def more(self, request: HttpRequest, row: EventBody) -> dict[str, Any]:
+        note_opened(request, What.PAYLOAD, of=row.event.public_id, form=row.form)
         return {"body": preview(EventBody.objects.filter(pk=row.pk))}
 
-    @admin.display(description="Event")
+    @admin.display(description=gettext_lazy("Event"))
     def event_link(self, body: EventBody) -> str:
         return show.link(body.event, body.event.public_id)
 
-    @admin.display(description="About")
+    @admin.display(description=gettext_lazy("About"))
     def subject(self, body: EventBody) -> str:
         return show.link(body.event.email or body.event.webhook, show.about_event(body.event))
 
-    @admin.display(description="Size")
+    @admin.display(description=gettext_lazy("Size"))
     def size(self, body: Any) -> str:
-        return f"{body.octets:,} octets"
+        return _("%(count)s octets") % {"count": f"{body.octets:,}"}
+
+
+def with_octets(bodies: QuerySet[EventBody]) -> QuerySet[EventBody]:
+    """How large they are, and not what is in them."""
+    return bodies.defer("body").annotate(octets=Length("body"))
+
+
+def listed(bodies: QuerySet[EventBody]) -> list[dict[str, Any]]:
+    """Which there are. What is in one is on its own page: whoever opens that is on record."""
+    rows: Any = with_octets(bodies).order_by("form")
+    return [{"pk": body.pk, "form": body.form, "octets": f"{body.octets:,}"} for body in rows]
 
 
 def preview(one: QuerySet[EventBody]) -> dict[str, Any] | None:

@@ -9,11 +9,14 @@ from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from emailgistics.common.instants import instant
 from webhooks.admin import consequences, show
 from webhooks.admin.filters import WebhookFilter
 from webhooks.admin.history import SECRETS, FoundById
-from webhooks.admin.once import AsksOnce, Done, refuse_others, who
+from webhooks.admin.once import AsksOnce, Done, who
 from webhooks.models import Notice, ReplayJob, Webhook
 from webhooks.services import replay_jobs
 
@@ -23,7 +26,7 @@ EVERY_S = 1
 @admin.register(ReplayJob)
 class ReplayJobAdmin(AsksOnce, FoundById):
     found_by: ClassVar = {ReplayJob.ID_PREFIX: "pk", Webhook.ID_PREFIX: "webhook"}
-    search_help_text = "An id: job_… or wh_…"
+    search_help_text = gettext_lazy("An id: job_… or wh_…")
     list_display = ("created", "endpoint", "which", "state_label", "progress", "created_by")
     list_filter = (WebhookFilter,)
     change_form_outer_before_template = "webhooks/job_now.html"
@@ -43,7 +46,6 @@ class ReplayJobAdmin(AsksOnce, FoundById):
         return [path("<uuid:pk>/cancel/", cancel, name="webhooks_replayjob_cancel"), *super().get_urls()]
 
     def cancel_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        refuse_others(request)
         job = self.get_object(request, str(pk))
         if job is None:
             raise Http404
@@ -52,11 +54,11 @@ class ReplayJobAdmin(AsksOnce, FoundById):
         def cancel() -> Done:
             replay_jobs.cancel_replay(job, by=who(request))
             self.log_change(request, job, "Canceled.")
-            return Done(job, "Canceled.")
+            return Done(job, _("Canceled."))
 
         return self._confirm(request, job, form, consequences.of_canceling_job(job), cancel)
 
-    def more(self, row: ReplayJob) -> dict[str, Any]:
+    def more(self, request: HttpRequest, row: ReplayJob) -> dict[str, Any]:  # noqa: ARG002
         done = row.replayed + row.skipped + row.content_expired
         is_running = row.state == ReplayJob.State.RUNNING
         return {
@@ -66,52 +68,55 @@ class ReplayJobAdmin(AsksOnce, FoundById):
             "total": max(row.total, done),
             "percent": 100 if not row.total else min(100, done * 100 // row.total),
             "counts": (
-                ("Replayed", row.replayed, "they wait for their turn, or were sent"),
-                ("Skipped", row.skipped, "they were on their way already"),
-                ("Content expired", row.content_expired, "what was to be sent is not kept any more"),
+                (_("Replayed"), row.replayed, _("they wait for their turn, or were sent")),
+                (_("Skipped"), row.skipped, _("they were on their way already")),
+                (_("Content expired"), row.content_expired, _("what was to be sent is not kept any more")),
             ),
             "is_running": is_running,
             "refresh_s": EVERY_S if is_running else 0,
-            "ended": show.instant(row.ended_at),
+            "ended": instant(row.ended_at),
         }
 
-    @admin.display(description="Started")
+    @admin.display(description=gettext_lazy("Started"))
     def created(self, job: ReplayJob) -> str:
-        return show.instant(job.created_at)
+        return instant(job.created_at)
 
-    @admin.display(description="Webhook")
+    @admin.display(description=gettext_lazy("Webhook"))
     def endpoint(self, job: ReplayJob) -> str:
         return show.wide(show.link(job.webhook, show.endpoint(job.webhook)))
 
-    @admin.display(description="Deliveries that were")
+    @admin.display(description=gettext_lazy("Deliveries that were"))
     def which(self, job: ReplayJob) -> str:
-        return "ended, in whatever way" if job.of_state == "all" else job.of_state
+        return _("ended, in whatever way") if job.of_state == "all" else job.of_state
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_label(self, job: ReplayJob) -> SafeString:
         return show.state(job.state, "", show.JOB_COLOURS)
 
-    @admin.display(description="Done")
+    @admin.display(description=gettext_lazy("Done"))
     def progress(self, job: ReplayJob) -> str:
-        return f"{job.replayed + job.skipped + job.content_expired:,} of {job.total:,}"
+        return _("%(done)s of %(all)s") % {
+            "done": f"{job.replayed + job.skipped + job.content_expired:,}",
+            "all": f"{job.total:,}",
+        }
 
-    @admin.display(description="At most")
+    @admin.display(description=gettext_lazy("At most"))
     def rate(self, job: ReplayJob) -> str:
-        return f"{job.rate_per_minute:,} a minute"
+        return _("%(count)s a minute") % {"count": f"{job.rate_per_minute:,}"}
 
-    @admin.display(description="Created since")
+    @admin.display(description=gettext_lazy("Created since"))
     def from_(self, job: ReplayJob) -> str:
-        return show.instant(job.since)
+        return instant(job.since)
 
-    @admin.display(description="And before")
+    @admin.display(description=gettext_lazy("And before"))
     def until_(self, job: ReplayJob) -> str:
-        return show.instant(job.until)
+        return instant(job.until)
 
 
 @admin.register(Notice)
 class NoticeAdmin(FoundById):
     found_by: ClassVar = {Webhook.ID_PREFIX: "webhook"}
-    search_help_text = "The id of a webhook: wh_…"
+    search_help_text = gettext_lazy("The id of a webhook: wh_…")
     ordering = ("-id",)
     list_display = ("when", "kind_label", "text", "endpoint")
     list_filter = (WebhookFilter,)
@@ -121,14 +126,14 @@ class NoticeAdmin(FoundById):
         notices: QuerySet[Notice] = super().get_queryset(request)
         return notices.select_related("webhook").defer(*(f"webhook__{column}" for column in SECRETS))
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, notice: Notice) -> str:
-        return show.instant(notice.at)
+        return instant(notice.at)
 
-    @admin.display(description="Kind")
+    @admin.display(description=gettext_lazy("Kind"))
     def kind_label(self, notice: Notice) -> SafeString:
         return show.state(notice.kind, "", show.NOTICE_COLOURS)
 
-    @admin.display(description="Webhook")
+    @admin.display(description=gettext_lazy("Webhook"))
     def endpoint(self, notice: Notice) -> str:
         return show.wide(show.link(notice.webhook, show.endpoint(notice.webhook)))

@@ -6,15 +6,16 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common import one_use
-from emailgistics.common.admin import ConsoleModelAdmin, by_system_administrator
+from emailgistics.common.admin import ConsoleModelAdmin
 from emailgistics.common.errors import DomainError
 from emailgistics.common.ids import decode_id
 from webhooks.admin import show, snippets
@@ -24,7 +25,7 @@ from webhooks.models import Delivery, ReplayJob, Webhook
 
 # in place of a name in what keys may read; who it was stands in the log of the console
 IN_CONSOLE = "an administrator, in the console"
-TOO_OLD = "This form was open for too long, so nothing was done. Look it over and send it again."
+TOO_OLD = gettext_lazy("This form was open for too long, so nothing was done. Look it over and send it again.")
 
 
 class Secret(str):
@@ -104,9 +105,9 @@ class AsksOnce(ConsoleModelAdmin):
         return redirect(url)
 
     def _already_sent(self, request: HttpRequest, made: str) -> HttpResponse:
-        title = "This form was sent before"
+        title = _("This form was sent before")
         if row := _made(made):
-            messages.info(request, f"{title}. It counts once: this is what it did.")
+            messages.info(request, _("This form was sent before. It counts once: this is what it did."))
             return redirect(show.page_of(row))
         webhook = Webhook.objects.filter(pk=show.pk_of(made)).first()
         gone = webhook is not None and is_gone(webhook)
@@ -123,12 +124,6 @@ class AsksOnce(ConsoleModelAdmin):
         return response
 
 
-def refuse_others(request: HttpRequest) -> None:
-    """For pages that do something to what is otherwise only looked at. Raises PermissionDenied."""
-    if not by_system_administrator(request):
-        raise PermissionDenied
-
-
 def who(request: HttpRequest) -> str:
     """As it is written down where only the console and its log show it; elsewhere IN_CONSOLE stands for it."""
     return request.user.get_username()
@@ -138,8 +133,8 @@ def token_for(request: HttpRequest, purpose: str) -> str:
     return one_use.new_token(user_id=request.user.pk, purpose=_purpose(purpose))
 
 
-def purpose_of(verb: str, row: Any) -> str:
-    return f"{verb} {row.public_id}" if hasattr(row, "public_id") else verb
+def purpose_of(verb: object, row: Any) -> str:
+    return f"{verb} {row.public_id}" if hasattr(row, "public_id") else str(verb)
 
 
 def _purpose(of: str) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
 
+from emailgistics.common.access import Actor
 from mailboxes.models import Alias, Domain, Mailbox
 from webhooks.admin import about, consequences
 from webhooks.admin.bindings import is_gone, search
 from webhooks.admin.forms import AddWebhookForm, ChangeWebhookForm
-from webhooks.admin.once import AsksOnce, Done, Secret, purpose_of, token_for
+from webhooks.admin.once import AsksOnce, Done, Secret, purpose_of, token_for, who
 from webhooks.admin.step_forms import PauseForm, ResumeForm, RotateForm
 from webhooks.models import Webhook
 from webhooks.services import webhooks
@@ -41,18 +42,16 @@ class WebhookPages(AsksOnce):
 
     def bindings_view(self, request: HttpRequest) -> HttpResponse:
         """For the field that chooses what a webhook is bound to."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
         return JsonResponse({"results": search(request.GET.get("term", "")), "pagination": {"more": False}})
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002
-        if not self.has_add_permission(request):
-            raise PermissionDenied
         initial = {"binding": request.GET.get("binding", "")}
         form = AddWebhookForm(request.POST if request.method == "POST" else None, initial=initial)
         if sent := self._send(request, form, "add", lambda: self._add(request, form)):
             return sent
-        return self._page(request, "webhooks/add.html", title="Add webhook", form=form, token=token_for(request, "add"))
+        return self._page(
+            request, "webhooks/add.html", title=_("Add webhook"), form=form, token=token_for(request, "add")
+        )
 
     def _add(self, request: HttpRequest, form: AddWebhookForm) -> Done:
         values = dict(form.cleaned_data)
@@ -60,7 +59,7 @@ class WebhookPages(AsksOnce):
         kind = {Alias: "alias", Mailbox: "mailbox", Domain: "domain"}[type(bound)]
         webhook, secret = webhooks.create_webhook(**{kind: bound}, **values)
         self.log_addition(request, webhook, [{"added": {}}])
-        return Done(webhook, "The webhook is there, and active.", Secret(secret))
+        return Done(webhook, _("The webhook is there, and active."), Secret(secret))
 
     def change_view(
         self,
@@ -69,13 +68,14 @@ class WebhookPages(AsksOnce):
         form_url: str = "",  # noqa: ARG002
         extra_context: Any = None,  # noqa: ARG002
     ) -> HttpResponse:
-        if not self.has_change_permission(request):
-            raise PermissionDenied
         webhook = self.get_object(request, object_id)
         if webhook is None or (is_gone(webhook) and request.method == "POST"):
             raise Http404
         purpose = f"change {webhook.public_id}"
         form = ChangeWebhookForm(request.POST if request.method == "POST" else None, webhook=webhook)
+        may_change = self.has_change_permission(request)
+        if not may_change:
+            form.show_only()
         if sent := self._send(request, form, purpose, lambda: self._change(request, form)):
             return sent
         return self._page(
@@ -83,17 +83,18 @@ class WebhookPages(AsksOnce):
             "webhooks/webhook.html",
             webhook,
             form=form,
+            may_change=may_change,
             token=token_for(request, purpose),
             test_token=token_for(request, purpose_of(consequences.TEST, webhook)),
             history_url=reverse("admin:webhooks_webhook_history", args=[webhook.pk]),
-            **about.one(webhook),
+            **about.one(webhook, names_key=self.shows(request, "key")),
         )
 
     def _change(self, request: HttpRequest, form: ChangeWebhookForm) -> Done:
         webhook, changed = form.webhook, form.changed_data
         secret = webhooks.update_webhook(webhook, **form.changes, agree=form.agree) if changed else None
         self.log_change(request, webhook, [{"changed": {"fields": changed}}] if changed else "Nothing changed.")
-        return Done(webhook, "Saved." if changed else "Nothing was changed.", Secret(secret) if secret else None)
+        return Done(webhook, _("Saved.") if changed else _("Nothing was changed."), Secret(secret) if secret else None)
 
     # --- pause, resume, rotate, delete
 
@@ -104,7 +105,10 @@ class WebhookPages(AsksOnce):
         def pause() -> Done:
             webhooks.pause_webhook(webhook, reason=form.cleaned_data["reason"] or "paused in the console")
             self.log_change(request, webhook, "Paused.")
-            return Done(webhook, f"Paused: nothing more is sent. {consequences.in_flight(webhook)}")
+            return Done(
+                webhook,
+                f"{_('Paused: nothing more is sent.')} {consequences.in_flight(webhook)}",
+            )
 
         return self._confirm(request, webhook, form, consequences.of_pausing(webhook), pause)
 
@@ -115,7 +119,7 @@ class WebhookPages(AsksOnce):
         def resume() -> Done:
             webhooks.resume_webhook(webhook)
             self.log_change(request, webhook, "Resumed.")
-            return Done(webhook, "Resumed: what was held is sent, the oldest first.")
+            return Done(webhook, _("Resumed: what was held is sent, the oldest first."))
 
         return self._confirm(request, webhook, form, consequences.of_resuming(webhook), resume)
 
@@ -128,7 +132,7 @@ class WebhookPages(AsksOnce):
             secret = webhooks.rotate_secret(webhook, overlap=overlap, may_end_overlap=True)
             self.log_change(request, webhook, f"Secret rotated, overlap {overlap}.")
             told = consequences.of_overlap(webhook, overlap)
-            return Done(webhook, f"A new secret signs from now on. {told}", Secret(secret))
+            return Done(webhook, f"{_('A new secret signs from now on.')} {told}", Secret(secret))
 
         return self._confirm(request, webhook, form, consequences.of_rotating(webhook), rotate)
 
@@ -137,9 +141,10 @@ class WebhookPages(AsksOnce):
         form = Form(request.POST if request.method == "POST" else None)
 
         def delete() -> Done:
-            webhooks.delete_webhook(webhook)
+            webhooks.delete_webhook(webhook, by=Actor(who(request)))
             self.log_deletions(request, [webhook])
-            told = f"Deleted: {webhook.url or webhook.public_id}. {consequences.in_flight(webhook)}"
+            deleted = _("Deleted: %(webhook)s.") % {"webhook": webhook.url or webhook.public_id}
+            told = f"{deleted} {consequences.in_flight(webhook)}"
             return Done(webhook, told, url=reverse("admin:webhooks_webhook_changelist"))
 
         return self._confirm(request, webhook, form, consequences.of_deleting(webhook), delete)
@@ -147,8 +152,6 @@ class WebhookPages(AsksOnce):
     # --- what they share
 
     def _live(self, request: HttpRequest, pk: UUID | str) -> Webhook:
-        if not self.has_change_permission(request):
-            raise PermissionDenied
         webhook: Webhook | None = self.get_object(request, str(pk))
         if webhook is None or is_gone(webhook):
             raise Http404

@@ -16,8 +16,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
+from emailgistics.common import text
 from emailgistics.common.ids import decode_id
+from emailgistics.common.instants import NOTHING, instant
 from emailgistics.common.requests import NOBODY
 from mailboxes.models import Email
 from webhooks.admin.bindings import is_gone
@@ -35,7 +39,6 @@ from webhooks.retry import is_success
 from webhooks.services.queue.upkeep import KEPT_BACK
 
 STYLE = {"all": ["webhooks/webhooks.css"]}
-NOTHING = "–"
 MAX_COUNTED = 10_000
 MAX_OPEN = 1_000  # of each webhook of a list
 
@@ -56,6 +59,25 @@ NOTICE_COLOURS = {
     "expiring": "warning",
 }
 JOB_COLOURS = {"running": "info", "done": "success", "canceled": ""}
+# of webhooks, deliveries, notices and replays
+STATE_NAMES = {
+    "active": gettext_lazy("active"),
+    "paused": gettext_lazy("paused"),
+    "disabled": gettext_lazy("disabled"),
+    "deleted": gettext_lazy("deleted"),
+    "pending": gettext_lazy("pending"),
+    "held": gettext_lazy("held"),
+    "delivered": gettext_lazy("delivered"),
+    "failed": gettext_lazy("failed"),
+    "canceled": gettext_lazy("canceled"),
+    "expired": gettext_lazy("expired"),
+    "failing": gettext_lazy("failing"),
+    "recovered": gettext_lazy("recovered"),
+    "thinned": gettext_lazy("thinned"),
+    "expiring": gettext_lazy("expiring"),
+    "running": gettext_lazy("running"),
+    "done": gettext_lazy("done"),
+}
 
 
 class BoundedCount(Subquery):
@@ -74,14 +96,14 @@ def counted(rows: QuerySet[Any]) -> int:
 
 
 def amount(count: int, *, at_most: int = MAX_COUNTED) -> str:
-    return f"{count:,}" if count <= at_most else f"more than {at_most:,}"
+    return f"{count:,}" if count <= at_most else _("more than %(count)s") % {"count": f"{at_most:,}"}
 
 
 def open_count(webhook: Any, state: Delivery.State) -> str:
     """Of a webhook of the console's list, which counts all its open deliveries up to MAX_OPEN."""
     count = webhook.waiting_count if state == Delivery.State.PENDING else webhook.held_count
     is_all = webhook.waiting_count + webhook.held_count <= MAX_OPEN
-    return f"{count:,}" if is_all else f"at least {min(count, MAX_OPEN):,}"
+    return f"{count:,}" if is_all else _("at least %(count)s") % {"count": f"{min(count, MAX_OPEN):,}"}
 
 
 def linked_count(webhook: Any, state: Delivery.State) -> str:
@@ -93,35 +115,30 @@ def linked_count(webhook: Any, state: Delivery.State) -> str:
     return format_html('<a class="text-link" href="{}">{}</a>', url, count)
 
 
-def instant(at: datetime | None) -> str:
-    if at is None:
-        return NOTHING
-    local = timezone.localtime(at)
-    return format_html(
-        '<time class="whitespace-nowrap" datetime="{}" title="{}">{}</time>',
-        local.isoformat(timespec="milliseconds"),
-        local.strftime("%Y-%m-%d %H:%M:%S.%f %Z"),
-        local.strftime("%Y-%m-%d %H:%M:%S"),
-    )
-
-
 def ahead(at: datetime, *, now: datetime) -> str:
     wait = at - now
     if wait <= timedelta(0):
-        return "now"
-    return f"in {wait.seconds + 1} s" if wait < timedelta(minutes=1) else f"in {timeuntil(at, now, depth=1)}"
+        return _("now")
+    if wait < timedelta(minutes=1):
+        return _("in %(count)s s") % {"count": wait.seconds + 1}
+    return _("in %(time)s") % {"time": timeuntil(at, now, depth=1)}
+
+
+def state_name(state: str) -> str:
+    return str(STATE_NAMES.get(state, state))
 
 
 def state(name: str, reason: str, colours: dict[str, str]) -> SafeString:
-    context = {"name": name, "reason": reason, "colour": colours.get(name, "")}
+    context = {"name": state_name(name), "reason": reason, "colour": colours.get(name, "")}
     return render_to_string("webhooks/partials/_state.html", context)
 
 
 def webhook_state(webhook: Webhook) -> SafeString:
     if webhook.deleted_at is not None:
-        return state("deleted", f"at {timezone.localtime(webhook.deleted_at):%Y-%m-%d %H:%M}", WEBHOOK_COLOURS)
+        at = f"{timezone.localtime(webhook.deleted_at):%Y-%m-%d %H:%M}"
+        return state("deleted", _("at %(instant)s") % {"instant": at}, WEBHOOK_COLOURS)
     if is_gone(webhook):
-        return state("deleted", "with what it was bound to", WEBHOOK_COLOURS)
+        return state("deleted", _("with what it was bound to"), WEBHOOK_COLOURS)
     return state(webhook.current_state, webhook.current_state_reason, WEBHOOK_COLOURS)
 
 
@@ -131,11 +148,14 @@ def trouble(webhook: Webhook) -> str:
     if health is None or webhook.current_state != Webhook.State.ACTIVE or not webhook.url:
         return ""
     if health.open_until and health.open_until > timezone.now():
-        return SafeString('<div class="text-xs wh-worry">circuit breaker open</div>')
+        return _worry(_("circuit breaker open"))
     if health.failing_since is None:
         return ""
-    since = timesince(health.failing_since, depth=1)
-    return format_html('<div class="text-xs wh-worry">failing for {}</div>', since)
+    return _worry(_("failing for %(time)s") % {"time": timesince(health.failing_since, depth=1)})
+
+
+def _worry(text: str) -> SafeString:
+    return format_html('<div class="text-xs wh-worry">{}</div>', text)
 
 
 def delivery_state(delivery: Delivery) -> SafeString:
@@ -163,16 +183,23 @@ def next_attempt(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
     if delivery.state != Delivery.State.PENDING:
         return NOTHING, delivery.reason
     if delivery.lease_id is not None:
-        return "being made", f"attempt {delivery.attempts} is on its way"
+        return _("being made"), _("attempt %(n)s is on its way") % {"n": delivery.attempts}
     return _when_it_may(delivery, now=now) or _when_due(delivery, now=now)
+
+
+def is_wait(when: str, delivery: Delivery, *, now: datetime) -> bool:
+    """Whether that, of `next_attempt`, is how long it takes, so that the instant says more."""
+    health: WebhookHealth | None = getattr(delivery.webhook, "health", None)
+    instants = (delivery.due_at, health.open_until if health else None)
+    return any(at and at > now and when == ahead(at, now=now) for at in instants)
 
 
 def _when_released(delivery: Delivery, *, now: datetime) -> str:
     if delivery.reason == OTHER_MAILBOX:
-        return "not now"
+        return _("not now")
     if not delivery.webhook.url:
-        return "when it is pulled"
-    return ahead(delivery.due_at, now=now) if delivery.reason == KEPT_BACK else "when the webhook is active again"
+        return _("when it is pulled")
+    return ahead(delivery.due_at, now=now) if delivery.reason == KEPT_BACK else _("when the webhook is active again")
 
 
 def _when_it_may(delivery: Delivery, *, now: datetime) -> tuple[str, str] | None:
@@ -180,22 +207,24 @@ def _when_it_may(delivery: Delivery, *, now: datetime) -> tuple[str, str] | None
     webhook = delivery.webhook
     health: WebhookHealth | None = getattr(webhook, "health", None)
     if getattr(delivery, "is_stopped", False):
-        return "when they are started again", STOPPED
+        return _("when they are started again"), STOPPED
     if health and health.open_until and health.open_until > max(now, delivery.due_at) and not delivery.is_test:
-        return ahead(health.open_until, now=now), "circuit breaker open: most attempts fail"
+        return ahead(health.open_until, now=now), _("circuit breaker open: most attempts fail")
     if webhook.rate_per_minute and delivery.due_at <= now and not delivery.is_test:
-        return "as soon as it may", f"its webhook takes at most {webhook.rate_per_minute:,} a minute"
+        return _("as soon as it may"), _("its webhook takes at most %(count)s a minute") % {
+            "count": f"{webhook.rate_per_minute:,}"
+        }
     if delivery.deferred_since is not None:
-        deferred = "put off, which does not count as failed"
+        deferred = _("put off, which does not count as failed")
         return ahead(delivery.due_at, now=now), f"{deferred}: {delivery.reason}" if delivery.reason else deferred
     return None
 
 
 def _when_due(delivery: Delivery, *, now: datetime) -> tuple[str, str]:
     if delivery.failures:
-        failed = f"after {delivery.failures} failed attempt{'s' if delivery.failures > 1 else ''}"
-        return ahead(delivery.due_at, now=now), failed
-    return ahead(delivery.due_at, now=now), delivery.reason or "the first one"
+        failed = ngettext("after %(count)s failed attempt", "after %(count)s failed attempts", delivery.failures)
+        return ahead(delivery.due_at, now=now), failed % {"count": delivery.failures}
+    return ahead(delivery.due_at, now=now), delivery.reason or _("the first one")
 
 
 # --- links
@@ -231,18 +260,18 @@ def short(text: str, *, limit: int = 70) -> str:
 
 
 def subject(email: Email) -> str:
-    return short(email.subject) if email.subject else "(no subject)"
+    return short(email.subject) if email.subject else _("(no subject)")
 
 
 def about_event(event: Event) -> str:
     """A few words of what it is about."""
     if event.email is not None:
         return subject(event.email)
-    return "a test" if event.type == Event.Type.WEBHOOK_TEST else "another webhook was disabled"
+    return _("a test") if event.type == Event.Type.WEBHOOK_TEST else _("another webhook was disabled")
 
 
 def endpoint(webhook: Webhook) -> str:
-    return short(webhook.url) if webhook.url else "no URL: deliveries are pulled"
+    return short(webhook.url) if webhook.url else _("no URL: deliveries are pulled")
 
 
 def pk_of(public_id: str) -> UUID:
@@ -258,15 +287,7 @@ def list_url(model: type[Model], **filters: object) -> str:
 # --- octets
 
 
-def printable(text: str | bytes | memoryview) -> str:
-    """What strangers sent, as text that can only be looked at.
-
-    Controls are written out, also those that turn text round.
-    """
-    if not isinstance(text, str):
-        text = bytes(text).decode("utf-8", "backslashreplace")
-    lines = text.replace("\r\n", "\n")
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in lines)
+printable = text.printable
 
 
 def as_json(octets: bytes) -> str | None:
@@ -282,10 +303,11 @@ def as_json(octets: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One part of an attempt. share is in percent of the bar."""
+    """One part of an attempt. start and share are in percent of the bar."""
 
     name: str
     ms: int
+    start: float
     share: float
 
 
@@ -297,18 +319,28 @@ def spans(attempt: Attempt, *, longest_ms: int) -> list[Span]:
     waited = max((attempt.first_byte_ms if attempt.first_byte_ms is not None else total) - dns - connect, 0)
     read = max(total - dns - connect - waited, 0) if attempt.first_byte_ms is not None else 0
     parts = (("dns", dns), ("connect", connect), ("wait", waited), ("read", read))
-    return [Span(name, ms, round(100 * ms / max(longest_ms, 1), 2)) for name, ms in parts if ms]
+    found: list[Span] = []
+    begun = 0
+    for name, ms in parts:
+        if ms:
+            found.append(Span(name, ms, _percent(begun, longest_ms), _percent(ms, longest_ms)))
+        begun += ms
+    return found
+
+
+def _percent(ms: int, of_ms: int) -> float:
+    return round(100 * ms / max(of_ms, 1), 2)
 
 
 def times(attempt: Attempt) -> str:
     """In words; what did not happen (no lookup for an IP address, an open connection used again) is left out."""
     parts = (
-        ("DNS {} ms", attempt.dns_ms),
-        ("connect {} ms", attempt.connect_ms),
-        ("first byte after {} ms", attempt.first_byte_ms),
-        ("{} ms in all", attempt.total_ms),
+        (_("DNS %(count)s ms"), attempt.dns_ms),
+        (_("connect %(count)s ms"), attempt.connect_ms),
+        (_("first byte after %(count)s ms"), attempt.first_byte_ms),
+        (_("%(count)s ms in all"), attempt.total_ms),
     )
-    return ", ".join(text.format(ms) for text, ms in parts if ms is not None)
+    return ", ".join(text % {"count": ms} for text, ms in parts if ms is not None)
 
 
 def bars(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:

@@ -10,24 +10,18 @@ from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.ids import decode_id
 from webhooks import diagnosis
 from webhooks.admin import consequences, show
-from webhooks.admin.once import IN_CONSOLE, Done, refuse_others, who
+from webhooks.admin.once import IN_CONSOLE, Done, who
 from webhooks.admin.pages import WebhookPages
 from webhooks.admin.step_forms import ReplayForm, SignatureForm, StopForm
 from webhooks.models import Delivery, Event, Webhook
 from webhooks.services import replay_jobs, stop, testing, webhooks
-
-UNREADABLE = diagnosis.Diagnosis(
-    is_valid=False,
-    code="secret_unreadable",
-    reason="The secret of this webhook cannot be read here any more, so nothing is signed with it.",
-    remedy="An encryption key is missing: give it in ENCRYPTION_KEYS again, or rotate the secret.",
-)
 
 
 class WebhookTools(WebhookPages):
@@ -66,7 +60,7 @@ class WebhookTools(WebhookPages):
         def send_full() -> Done:
             webhooks.update_webhook(webhook, payload=webhook.payload)
             self.log_change(request, webhook, "Full payload again, after 413.")
-            return Done(webhook, "New mail is sent in full again.")
+            return Done(webhook, _("New mail is sent in full again."))
 
         return self._confirm(request, webhook, form, consequences.of_sending_full(webhook), send_full)
 
@@ -77,7 +71,7 @@ class WebhookTools(WebhookPages):
         def start() -> Done:
             job = replay_jobs.start_replay(webhook, by=IN_CONSOLE, **form.cleaned_data)
             self.log_change(request, webhook, f"Started {job.public_id}.")
-            return Done(job, "The replay goes on by itself, also when you leave this page.")
+            return Done(job, _("The replay goes on by itself, also when you leave this page."))
 
         return self._confirm(request, webhook, form, consequences.of_replaying_span(webhook), start)
 
@@ -99,30 +93,28 @@ class WebhookTools(WebhookPages):
     # --- of all
 
     def stop_view(self, request: HttpRequest) -> HttpResponse:
-        refuse_others(request)
         form = StopForm(request.POST if request.method == "POST" else None)
 
         def halt() -> Done:
             row = stop.stop_outgoing(by=who(request), reason=form.cleaned_data["reason"])
             self.log_addition(request, row, f"Stopped all outgoing webhooks. {row.reason}".strip())
-            return Done(None, consequences.in_flight_of_all() or "No attempt is in flight.", url=_list())
+            return Done(None, consequences.in_flight_of_all() or _("No attempt is in flight."), url=_list())
 
         if stop.outgoing_stop() and request.method != "POST":
             return redirect(_list())
         return self._confirm(request, None, form, consequences.of_stopping(), halt, back=_list())
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
-        refuse_others(request)
         row = stop.outgoing_stop()
         if row is None:  # somebody was faster, or sends the form again
-            self.message_user(request, "Nothing is stopped: outgoing webhooks are sent.")
+            self.message_user(request, _("Nothing is stopped: outgoing webhooks are sent."))
             return redirect(_list())
         form = Form(request.POST if request.method == "POST" else None)
 
         def start() -> Done:
             self.log_deletions(request, [row])
             stop.start_outgoing(by=who(request))
-            return Done(None, "Outgoing webhooks are sent again.", url=_list())
+            return Done(None, _("Outgoing webhooks are sent again."), url=_list())
 
         return self._confirm(request, None, form, consequences.of_starting(row), start, back=_list())
 
@@ -133,7 +125,12 @@ def _explained(webhook: Webhook, *, headers: str, body: str) -> diagnosis.Diagno
     try:
         secrets = webhooks.secrets_of(webhook, now=now)
     except DecryptionError:
-        return UNREADABLE
+        return diagnosis.Diagnosis(
+            is_valid=False,
+            code="secret_unreadable",
+            reason=_("The secret of this webhook cannot be read here any more, so nothing is signed with it."),
+            remedy=_("An encryption key is missing: give it in ENCRYPTION_KEYS again, or rotate the secret."),
+        )
     return diagnosis.explain(headers, body, secrets, now=int(now.timestamp()), sent=_sent(webhook, headers))
 
 

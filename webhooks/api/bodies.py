@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from emailgistics.common.bodies import BodySerializer, Reference, Text, Whole
+from emailgistics.common.bodies import BodySerializer, Choice, Flag, Reference, Text, Whole
+from mailboxes.api.bodies import NewAliasSerializer
 from webhooks.headers import MASK, MAX_HEADERS
 from webhooks.models import MAX_IN_FLIGHT, Webhook
 from webhooks.services import replay_jobs
@@ -58,13 +59,13 @@ class WebhookFieldsSerializer(BodySerializer):
     )
 
     events = serializers.ListField(
-        child=serializers.ChoiceField(Webhook.EventType.choices),
+        child=Choice(Webhook.EventType.choices),
         required=False,
         min_length=1,
         max_length=len(Webhook.EventType),
         help_text="what it is told of; all but email.reparsed, unless said",
     )
-    attachments = serializers.ChoiceField(
+    attachments = Choice(
         Webhook.Attachments.choices,
         required=False,
         help_text="with a full payload: links, or inline: with their octets, which needs emails:content",
@@ -80,7 +81,7 @@ class WebhookFieldsSerializer(BodySerializer):
 
     def validate_events(self, chosen: list[str]) -> list[str]:
         if len(set(chosen)) < len(chosen):
-            raise serializers.ValidationError("Each event stands here once.")
+            raise serializers.ValidationError("Each event stands here once: leave out the second.", "repeated")
         return chosen
 
 
@@ -90,7 +91,7 @@ class WebhookChangesSerializer(WebhookFieldsSerializer):
         required=False,
         help_text=f"Sent beside ours with every request. These are all of them; {MASK} keeps the value of that name.",
     )
-    payload = serializers.ChoiceField(Webhook.Payload.choices, required=False, help_text="full needs emails:content")
+    payload = Choice(Webhook.Payload.choices, required=False, help_text="full needs emails:content")
     description = Text(required=False, allow_blank=True, help_text="for people")
 
 
@@ -103,7 +104,7 @@ class WholeWebhookSerializer(WebhookFieldsSerializer):
 
     url = Text(allow_null=True, help_text=URL)
     headers = Headers(help_text=f"Sent beside ours with every request; {MASK} keeps the value of that name.")
-    payload = serializers.ChoiceField(Webhook.Payload.choices, help_text="full needs emails:content")
+    payload = Choice(Webhook.Payload.choices, help_text="full needs emails:content")
     description = Text(allow_blank=True, help_text="for people")
 
 
@@ -117,7 +118,7 @@ class NewWebhookSerializer(WebhookFieldsSerializer):
     domain_id = Reference(source="domain", required=False, allow_null=True, help_text="needs a key for all mailboxes")
     url = Text(allow_null=True, help_text=URL)
     headers = Headers(required=False, help_text="Sent beside ours with every request; nobody reads the values again.")
-    payload = serializers.ChoiceField(
+    payload = Choice(
         Webhook.Payload.choices,
         required=False,
         help_text="full needs emails:content; without that scope it is metadata, unless said",
@@ -125,6 +126,30 @@ class NewWebhookSerializer(WebhookFieldsSerializer):
     description = Text(required=False, allow_blank=True, help_text="for people")
     secret = Text(
         required=False, help_text="whsec_…, to keep a receiver as it is; otherwise a new one is made and answered"
+    )
+
+
+class NewAliasWebhookSerializer(NewAliasSerializer, WebhookFieldsSerializer):
+    """What `POST /v1/aliases` takes, and what `POST /v1/webhooks` takes besides; `description` is for both."""
+
+    FIXED: ClassVar[Mapping[str, str]] = {}
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+    FOR_ALIAS: ClassVar = ("further_mailboxes", "priority", "description", "is_active")
+
+    url = Text(allow_null=True, help_text=URL)
+    headers = Headers(required=False, help_text="Sent beside ours with every request; nobody reads the values again.")
+    payload = Choice(
+        Webhook.Payload.choices,
+        required=False,
+        help_text="full needs emails:content; without that scope it is metadata, unless said",
+    )
+    secret = Text(
+        required=False, help_text="whsec_…, to keep a receiver as it is; otherwise a new one is made and answered"
+    )
+    first_or_create = Flag(
+        required=False,
+        default=False,
+        help_text="an alias that is there is taken as it is, and so is a webhook of it with this url",
     )
 
 
@@ -142,9 +167,10 @@ class Moment(serializers.DateTimeField):
     """A JSON string, RFC 3339, with its offset. Its value is in UTC."""
 
     default_error_messages: ClassVar = {
+        "invalid": "This is a time with its offset, such as 2030-01-31T18:00:00Z.",
         "naive": "Say the offset as well, such as the Z in 2030-01-31T18:00:00Z.",
         "not_text": "This is a time in quotes, such as 2030-01-31T18:00:00Z.",
-        "too_far": "This is beyond all calendars.",
+        "too_far": "This is beyond all calendars: give a time within the years 1 to 9999.",
     }
 
     def to_internal_value(self, value: Any) -> datetime:
@@ -164,9 +190,7 @@ class Moment(serializers.DateTimeField):
 class ReplaySerializer(BodySerializer):
     since = Moment(help_text="deliveries made from then on; from the year 2000 on")
     until = Moment(required=False, help_text="and before then, at most a day ahead; without it, up to now")
-    status = serializers.ChoiceField(
-        replay_jobs.OF_STATES, required=False, default="failed", help_text="how they had ended"
-    )
+    status = Choice(replay_jobs.OF_STATES, required=False, default="failed", help_text="how they had ended")
     rate_per_minute = Whole(
         required=False,
         default=replay_jobs.RATE_PER_MINUTE,

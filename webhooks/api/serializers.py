@@ -13,7 +13,8 @@ from rest_framework import serializers
 
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.ids import encode_id
-from mailboxes.api.serializers import InstantField, PublicIdField
+from emailgistics.common.showing import ShownSerializer
+from mailboxes.api.serializers import AliasSerializer, InstantField, PublicIdField
 from mailboxes.models import Alias, Domain, Email, Mailbox
 from webhooks import guard
 from webhooks.api.waiting import expected
@@ -55,7 +56,7 @@ class HealthSerializer(serializers.Serializer[WebhookHealth]):
         return "open" if health.open_for_s else "closed"
 
 
-class WebhookSerializer(serializers.Serializer[Webhook]):
+class WebhookSerializer(ShownSerializer[Webhook]):
     """A webhook. Needs `alias`. Its secret stands beside this in the one answer that makes or renews it."""
 
     id = PublicIdField()
@@ -127,11 +128,18 @@ class WebhookWithSecretSerializer(WebhookSerializer):
 class ChangedWebhookSerializer(WebhookSerializer):
     secret = serializers.CharField(
         required=False,
-        help_text="only if the scheme, host or port of url changed: the new secret, which is not shown again",
+        help_text="only of a new webhook, or if the scheme, host or port of url changed; it is not shown again",
     )
 
 
-class DeliverySerializer(serializers.Serializer[Delivery]):
+class AliasWebhookSerializer(serializers.Serializer[Any]):
+    """An alias and its webhook, whose `secret` is there only if it is a new one."""
+
+    alias = AliasSerializer()
+    webhook = ChangedWebhookSerializer()
+
+
+class DeliverySerializer(ShownSerializer[Delivery]):
     """An event on its way to a webhook. Needs what `waiting.with_what_keeps_back` loads."""
 
     id = PublicIdField()
@@ -184,7 +192,7 @@ class ReceiverAnswerSerializer(serializers.Serializer[Any]):
     body = serializers.CharField(help_text="the first 16 KiB")
 
 
-class AttemptSerializer(serializers.Serializer[Attempt]):
+class AttemptSerializer(ShownSerializer[Attempt]):
     """One HTTP request."""
 
     n = serializers.IntegerField(help_text="from 1")
@@ -231,8 +239,11 @@ class DeliveryDetailSerializer(DeliverySerializer):
 class ReplayJobSerializer(serializers.Serializer[ReplayJob]):
     """A replay of a span of time. replayed, skipped and content_expired are how far it is: at the end, the total."""
 
+    KIND = "replay"
+
     id = PublicIdField()
     created_at = InstantField()
+    kind = serializers.SerializerMethodField(help_text="what it does: replay")
     webhook_id = PublicIdField(Webhook)
     state = StateField(ReplayJob.State.choices, name="JobState")
     since = InstantField(help_text="deliveries made from then on")
@@ -244,6 +255,9 @@ class ReplayJobSerializer(serializers.Serializer[ReplayJob]):
     skipped = serializers.IntegerField(help_text="on their way again by the time it came to them")
     content_expired = serializers.IntegerField(help_text="what was to be sent is no longer kept")
     ended_at = InstantField(allow_null=True)
+
+    def get_kind(self, job: ReplayJob) -> str:  # noqa: ARG002
+        return self.KIND
 
 
 class EmailReplaySerializer(serializers.Serializer[Any]):

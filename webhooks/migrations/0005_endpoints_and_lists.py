@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from webhooks.migrations._operations import limiting_lock_waits
+from emailgistics.common.migrating import limiting_lock_waits
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from webhooks.migrations._operations import AddIndexConcurrently
+from emailgistics.common.migrating import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@ import emailgistics.common.ids
 import webhooks.models.webhook
 from django.db import migrations, models
 
-from webhooks.migrations._operations import limiting_lock_waits
+from emailgistics.common.migrating import limiting_lock_waits
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from webhooks.migrations._operations import AddCheckWithoutScan, limiting_lock_waits
+from emailgistics.common.migrating import AddCheckWithoutScan, limiting_lock_waits
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from webhooks.migrations._operations import validating
+from emailgistics.common.migrating import validating
 
 
 class Migration(migrations.Migration):

@@ -4,11 +4,12 @@ An event is rendered once; a delivery is that event for one webhook; an attempt 
 is the queue: whatever is unfinished has a due time, or is held and looked at by a sweep.
 """
 
-from webhooks.models.delivery import CONFIRMED, DELETED, MAILBOX_DELETED, Attempt, Delivery
+from webhooks.models.delivery import CONFIRMED, MAILBOX_DELETED, Attempt, Delivery, why_mailbox_gone
 from webhooks.models.event import Event, EventBody
 from webhooks.models.job import ReplayJob
 from webhooks.models.webhook import (
     ALIVE,
+    DELETED,
     MAX_IN_FLIGHT,
     MOVED,
     OTHER_MAILBOX,
@@ -19,6 +20,7 @@ from webhooks.models.webhook import (
     OutgoingStop,
     Webhook,
     WebhookHealth,
+    WebhookQuerySet,
     usual_event_types,
 )
 
@@ -42,5 +44,7 @@ __all__ = [
     "ReplayJob",
     "Webhook",
     "WebhookHealth",
+    "WebhookQuerySet",
     "usual_event_types",
+    "why_mailbox_gone",
 ]

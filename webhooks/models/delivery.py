@@ -4,14 +4,21 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel, encode_id
 from webhooks.models.event import Event, EventBody
 from webhooks.models.webhook import Webhook
 
-DELETED = "the webhook, or what it was bound to, was deleted"
 MAILBOX_DELETED = "the mailbox that the mail came to was deleted"
+
+
+def why_mailbox_gone(deleted_by: str) -> str:
+    """And by whom, as far as that is on record."""
+    return f"{MAILBOX_DELETED} by {deleted_by}" if deleted_by else MAILBOX_DELETED
+
+
 # Webhook.obstacle as a condition on deliveries of webhooks that are on
 CONFIRMED = (
     Q(webhook__alias=None)
@@ -34,12 +41,12 @@ class Delivery(TypedIdModel):
     ID_PREFIX: ClassVar = "dlv"
 
     class State(models.TextChoices):
-        PENDING = "pending"
-        HELD = "held"
-        DELIVERED = "delivered"
-        FAILED = "failed"
-        CANCELED = "canceled"
-        EXPIRED = "expired"  # never delivered, and what it was about is not kept any longer
+        PENDING = "pending", gettext_lazy("Pending")
+        HELD = "held", gettext_lazy("Held")
+        DELIVERED = "delivered", gettext_lazy("Delivered")
+        FAILED = "failed", gettext_lazy("Failed")
+        CANCELED = "canceled", gettext_lazy("Canceled")
+        EXPIRED = "expired", gettext_lazy("Expired")  # never delivered, and what it was about is not kept any longer
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries")
     # the index delivery_of_webhook finds them; each one more is written three times for every delivery
@@ -70,7 +77,7 @@ class Delivery(TypedIdModel):
 
     class Meta:
         ordering = ("-id",)
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = gettext_lazy("deliveries")
         constraints = (
             models.UniqueConstraint(fields=["event", "webhook"], name="delivery_once"),
             models.CheckConstraint(
@@ -108,7 +115,9 @@ class Delivery(TypedIdModel):
             models.Index(fields=["webhook", "id"], condition=Q(state__in=["pending", "held"]), name="delivery_open"),
             models.Index(fields=["webhook", "-id"], name="delivery_of_webhook"),
             models.Index(
-                fields=["webhook", "-id"], condition=Q(state__in=["failed", "canceled"]), name="delivery_undelivered"
+                fields=["webhook", "-id"],
+                condition=Q(state__in=["failed", "canceled", "expired"]),
+                name="delivery_not_delivered",
             ),
         )
 

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.ids import TypedIdModel, encode_id
 from mailboxes.models import Email
@@ -16,10 +17,10 @@ class Event(TypedIdModel):
     ID_PREFIX: ClassVar = "evt"
 
     class Type(models.TextChoices):
-        EMAIL_RECEIVED = "email.received"
-        EMAIL_REPARSED = "email.reparsed"
-        WEBHOOK_TEST = "webhook.test"
-        WEBHOOK_DISABLED = "webhook.disabled"
+        EMAIL_RECEIVED = "email.received", gettext_lazy("Email Received")
+        EMAIL_REPARSED = "email.reparsed", gettext_lazy("Email Reparsed")
+        WEBHOOK_TEST = "webhook.test", gettext_lazy("Webhook Test")
+        WEBHOOK_DISABLED = "webhook.disabled", gettext_lazy("Webhook Disabled")
 
     type = models.CharField(max_length=40, choices=Type)
     email = models.ForeignKey(Email, models.PROTECT, null=True, related_name="events", help_text="that it is about")
@@ -53,10 +54,13 @@ class EventBody(models.Model):
     """The octets that are signed and sent for an event, in one form: the same for every attempt."""
 
     class Form(models.TextChoices):
-        FULL = "full"
-        INLINE = "inline"  # with the octets of attachments
-        THIN = "thin"  # for a receiver that takes no more: without what the mail says, with links to it
-        METADATA = "metadata"  # without what the mail says, and without links to it
+        FULL = "full", gettext_lazy("Full")
+        INLINE = "inline", gettext_lazy("Inline")  # with the octets of attachments
+        THIN = (
+            "thin",
+            gettext_lazy("Thin"),
+        )  # for a receiver that takes no more: without what the mail says, with links to it
+        METADATA = "metadata", gettext_lazy("Metadata")  # without what the mail says, and without links to it
 
     event = models.ForeignKey(Event, models.CASCADE, related_name="bodies")
     form = models.CharField(max_length=10, choices=Form)

@@ -7,6 +7,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 from django.db.models.fields.json import ContainedBy
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils.translation import gettext_lazy
 
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel
@@ -46,9 +47,9 @@ class ReplayJob(TypedIdModel):
     ID_PREFIX: ClassVar = "job"
 
     class State(models.TextChoices):
-        RUNNING = "running"
-        DONE = "done"
-        CANCELED = "canceled"
+        RUNNING = "running", gettext_lazy("Running")
+        DONE = "done", gettext_lazy("Done")
+        CANCELED = "canceled", gettext_lazy("Canceled")
 
     webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="replay_jobs")
     since = models.DateTimeField(help_text="deliveries created from then on")

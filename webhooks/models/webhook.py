@@ -1,18 +1,22 @@
 """Endpoints: where news goes, what they are bound to, and how well they take it."""
 
+import re
 from dataclasses import fields
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Right
+from django.utils.translation import gettext_lazy
 
 from apikeys.models import ApiKey
 from emailgistics.common.access import Principal
 from emailgistics.common.ids import TypedIdModel, encode_id
-from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.models import ACTOR_LENGTH, Alias, Domain, Mailbox
 from webhooks.health import Health
 
+DELETED = "the webhook, or what it was bound to, was deleted"
 MOVED = "its alias leads to another mailbox now; resume it to confirm"
 OTHER_MAILBOX = (
     "mail of a mailbox that is not confirmed for this endpoint now; it goes out when the alias leads there again and "
@@ -20,9 +24,12 @@ OTHER_MAILBOX = (
 )
 PULLED = "waits to be pulled: the webhook has no URL"
 STOPPED = "all outgoing webhooks are stopped"
+USUAL_PORTS = {"https": ":443", "http": ":80"}
 MAX_IN_FLIGHT = 20  # of one webhook, unless it says less
 ALIVE = Q(deleted_at=None, alias__deleted_at=None, mailbox__deleted_at=None, domain__deleted_at=None)
 STAYED = Q(alias=None) | Q(alias__mailbox=F("bound_mailbox"))
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<path>.*)", re.DOTALL)
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
@@ -41,6 +48,22 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """Mail may go out to them by itself."""
         return self.live().filter(STAYED, state=Webhook.State.ACTIVE).exclude(url="")
 
+    def at(self, url: str) -> Self:
+        """Those with that URL, whatever the case of its scheme and host, with or without the port that is usual and the
+        slash of an empty path; without one, those that are pulled.
+        """
+        parts = _URL.fullmatch(url)
+        if parts is None or "\0" in url:  # no row has a NUL, and PostgreSQL takes none in a question
+            return self.none() if url else self.filter(url="")
+        scheme, authority, path = parts["scheme"], parts["authority"], parts["path"]
+        port = USUAL_PORTS.get(scheme.lower(), "")
+        host = authority.removesuffix(port)
+        same = Q()
+        for end in ("", "/") if path in ("", "/") else (path,):
+            same |= Q(url__iexact=f"{scheme}://{host}{end}") | Q(url__iexact=f"{scheme}://{host}{port}{end}")
+        rows = self.filter(same)
+        return rows if path in ("", "/") else rows.alias(path=Right("url", len(path))).filter(path=path)
+
     def visible_to(self, principal: Principal) -> Self:
         """By what it is bound to; that of a domain hears of all its mailboxes, so it is for keys of all mailboxes."""
         if principal.all_mailboxes:
@@ -58,26 +81,26 @@ class Webhook(TypedIdModel):
     ID_PREFIX: ClassVar = "wh"
 
     class State(models.TextChoices):
-        ACTIVE = "active"
-        PAUSED = "paused"
-        DISABLED = "disabled"
+        ACTIVE = "active", gettext_lazy("Active")
+        PAUSED = "paused", gettext_lazy("Paused")
+        DISABLED = "disabled", gettext_lazy("Disabled")
 
     class Payload(models.TextChoices):
-        FULL = "full"
-        METADATA = "metadata"
+        FULL = "full", gettext_lazy("Full")
+        METADATA = "metadata", gettext_lazy("Metadata")
 
     class Attachments(models.TextChoices):
         """How attachments come with a full payload."""
 
-        LINKS = "links"
-        INLINE = "inline"
+        LINKS = "links", gettext_lazy("Links")
+        INLINE = "inline", gettext_lazy("Inline")
 
     class EventType(models.TextChoices):
         """What a webhook can be told of; see `Event.Type` for all there are."""
 
-        EMAIL_RECEIVED = "email.received"
-        EMAIL_REPARSED = "email.reparsed"
-        WEBHOOK_DISABLED = "webhook.disabled"
+        EMAIL_RECEIVED = "email.received", gettext_lazy("Email Received")
+        EMAIL_REPARSED = "email.reparsed", gettext_lazy("Email Reparsed")
+        WEBHOOK_DISABLED = "webhook.disabled", gettext_lazy("Webhook Disabled")
 
     alias = models.ForeignKey(Alias, models.PROTECT, null=True, blank=True, related_name="webhooks")
     mailbox = models.ForeignKey(Mailbox, models.PROTECT, null=True, blank=True, related_name="webhooks")
@@ -134,6 +157,7 @@ class Webhook(TypedIdModel):
     created_by = models.ForeignKey(ApiKey, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
+    deleted_by = models.CharField(max_length=ACTOR_LENGTH, blank=True, default="", db_default="", editable=False)
 
     objects = WebhookQuerySet.as_manager()
 
@@ -167,8 +191,18 @@ class Webhook(TypedIdModel):
     @property
     def is_gone(self) -> bool:
         """Needs `alias`, `mailbox` and `domain`."""
+        return bool(self._deleted_things)
+
+    @property
+    def why_gone(self) -> str:
+        """And by whom, as far as that is on record. Needs `alias`, `mailbox` and `domain`."""
+        by = next((thing.deleted_by for thing in self._deleted_things if thing.deleted_by), "")
+        return f"{DELETED} by {by}" if by else DELETED
+
+    @property
+    def _deleted_things(self) -> list[Any]:
         things = (self, self.alias, self.mailbox, self.domain)
-        return any(thing is not None and thing.deleted_at is not None for thing in things)
+        return [thing for thing in things if thing is not None and thing.deleted_at is not None]
 
     @property
     def is_moved(self) -> bool:
@@ -258,11 +292,11 @@ class Notice(models.Model):
     """Something that the owner of a webhook should know."""
 
     class Kind(models.TextChoices):
-        FAILING = "failing"  # part of the way to being disabled
-        DISABLED = "disabled"
-        RECOVERED = "recovered"
-        THINNED = "thinned"  # its receiver answered 413
-        EXPIRING = "expiring"  # what is held for it will soon expire
+        FAILING = "failing", gettext_lazy("Failing")  # part of the way to being disabled
+        DISABLED = "disabled", gettext_lazy("Disabled")
+        RECOVERED = "recovered", gettext_lazy("Recovered")
+        THINNED = "thinned", gettext_lazy("Thinned")  # its receiver answered 413
+        EXPIRING = "expiring", gettext_lazy("Expiring")  # what is held for it will soon expire
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="notices", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)

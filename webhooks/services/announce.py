@@ -9,7 +9,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks.health import DISABLED_AFTER, Health, News
 from webhooks.models import Delivery, Notice, Webhook
-from webhooks.services import bodies
+from webhooks.services import bodies, counted
 
 log = get_logger(__name__)
 
@@ -81,7 +81,7 @@ def _send_disabled(webhook: Webhook, siblings: list[Webhook]) -> None:
     body = bodies.store_disabled_event(webhook, reason=webhook.state_reason)
     for one in siblings:
         obstacle = one.obstacle(None)
-        Delivery.objects.create(
+        delivery = Delivery.objects.create(
             event_id=body.event_id,
             webhook=one,
             body=body,
@@ -89,3 +89,4 @@ def _send_disabled(webhook: Webhook, siblings: list[Webhook]) -> None:
             reason=obstacle,
             due_at=Now(),
         )
+        counted.came([delivery])

@@ -17,9 +17,11 @@ from emailgistics.common.crypto import DecryptionError
 from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from emailgistics.common.series import Kind
+from mailboxes.models import Mailbox
 from webhooks import headers as own_headers
-from webhooks.models import DELETED, MAILBOX_DELETED, Delivery, Event, EventBody, Webhook
-from webhooks.services import bodies
+from webhooks.models import Delivery, Event, EventBody, Webhook, why_mailbox_gone
+from webhooks.services import bodies, counted
 from webhooks.services.webhooks import headers_of, secrets_of
 
 log = get_logger(__name__)
@@ -96,13 +98,19 @@ def may_go_out(rows: Iterable[Row], endpoints: Mapping[UUID, Endpoint]) -> Itera
     for row in sorted(rows, key=lambda row: (row.event_id, endpoints[row.webhook_id].webhook.form)):
         endpoint = endpoints[row.webhook_id]
         if endpoint.webhook.is_gone:
-            _give_back(row.id, state=Delivery.State.CANCELED, reason=DELETED)
+            _give_back(row.id, state=Delivery.State.CANCELED, reason=endpoint.webhook.why_gone)
         elif row.mailbox_deleted_at is not None:
-            _give_back(row.id, state=Delivery.State.CANCELED, reason=MAILBOX_DELETED)
+            _give_back(row.id, state=Delivery.State.CANCELED, reason=_why_gone(row))
         elif obstacle := _obstacle(endpoint.webhook, row):
             _give_back(row.id, state=Delivery.State.HELD, reason=obstacle)
         else:
             yield _claimed(row, endpoint)
+
+
+def _why_gone(row: Row) -> str:
+    """Of one that is about mail of a deleted mailbox."""
+    deleted_by = Mailbox.objects.filter(pk__in=[row.mailbox_id]).values_list("deleted_by", flat=True)
+    return why_mailbox_gone(next(iter(deleted_by), ""))
 
 
 def endpoint_of(webhook: Webhook, *, at: datetime) -> Endpoint:
@@ -143,6 +151,8 @@ def _give_back(delivery_id: UUID, *, state: Delivery.State, reason: str) -> None
     Delivery.objects.filter(pk=delivery_id).update(
         lease_id=None, attempts=F("attempts") - 1, state=state, reason=reason
     )
+    if state == Delivery.State.HELD:
+        counted.count(Kind.HELD, [delivery_id])
 
 
 def _claimed(row: Row, endpoint: Endpoint) -> Claimed:

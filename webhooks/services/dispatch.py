@@ -28,6 +28,7 @@ from webhooks import signing
 from webhooks.checks import TAKE_OVER_EVERY
 from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
+from webhooks.services.erasures import work_erasures
 from webhooks.services.queue import Result
 from webhooks.services.replay_jobs import work_replays
 from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
@@ -56,7 +57,7 @@ class Course:
         self._settled = queue.FIRST
         now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._take_over, self._prune), now
+            (self._settle, self._replay, self._erase, self._take_over, self._prune), now
         )
 
     @property
@@ -83,6 +84,10 @@ class Course:
 
     def _replay(self) -> timedelta:
         work_replays()
+        return SETTLE_EVERY
+
+    def _erase(self) -> timedelta:
+        work_erasures()
         return SETTLE_EVERY
 
     def _take_over(self) -> timedelta:

@@ -19,6 +19,7 @@ from emailgistics.common.logs import get_logger
 from mailboxes.models import Email
 from mailboxes.services import erase
 from webhooks.models import Delivery, Event, Webhook
+from webhooks.services import counted
 
 log = get_logger(__name__)
 
@@ -56,7 +57,7 @@ def erase_email(email_id: UUID, *, by: str) -> Erased:
     with transaction.atomic(durable=True):
         email = erase.hold_email(email_id)
         if email is not None:
-            deliveries = _erase_news(email, by=by)
+            deliveries = erase_news(email, by=by)
             erase.erase_held(email, by=by)
     public_id = encode_id(Email.ID_PREFIX, email_id)
     if email is not None:
@@ -93,11 +94,13 @@ def are_erased(deliveries: Collection[UUID], *, of: UUID) -> bool:
     return tombstones.buried(DELIVERY, names) == names
 
 
-def _erase_news(email: Email, *, by: str) -> int:
+def erase_news(email: Email, *, by: str) -> int:
     rows = Delivery.objects.filter(event__email=email).order_by("id")
     held = list(rows.select_for_update(of=("self",)).values_list("webhook_id", "pk"))
     tombstones.bury(DELIVERY, (_name(*one) for one in held), by=by)
-    Delivery.objects.filter(pk__in=[pk for _, pk in held]).delete()  # with their attempts
+    ids = [pk for _, pk in held]
+    counted.went(ids)
+    Delivery.objects.filter(pk__in=ids).delete()  # with their attempts
     Event.objects.filter(email=email).delete()  # with their bodies
     return len(held)
 

@@ -12,7 +12,7 @@ from mailboxes.models import Attachment, Email, Recipient
 from webhooks.files import links
 from webhooks.models import Delivery, Event, Webhook
 from webhooks.payloads import StoredEmail
-from webhooks.services import bodies
+from webhooks.services import bodies, counted
 
 DISPATCH = "webhooks.tasks.dispatch"
 
@@ -44,7 +44,7 @@ def fan_out_email(
     stored = StoredEmail(email, email.content, recipients, attachments)
     kept = bodies.store_bodies(event, stored, {webhook.form for webhook in webhooks}, octets=octets)
     obstacles = {webhook: webhook.obstacle(email.mailbox_id) for webhook in webhooks}
-    Delivery.objects.bulk_create(
+    deliveries = [
         Delivery(
             event=event,
             webhook=webhook,
@@ -55,7 +55,10 @@ def fan_out_email(
             due_at=Now(),  # the database's clock: it is the one that claims ask
         )
         for webhook, obstacle in obstacles.items()
-    )
+    ]
+    Delivery.objects.bulk_create(deliveries)
+    counted.came(deliveries)
+    counted.held_at_once(email, recipients, [webhook for webhook, obstacle in obstacles.items() if obstacle])
     transaction.on_commit(lambda: nudge(DISPATCH), robust=True)
 
 

@@ -16,11 +16,12 @@ from django.db.models.functions import Coalesce, Length, Now
 from django.utils import timezone
 
 from emailgistics.common.crypto import DecryptionError
-from emailgistics.common.errors import NotFoundError, RefusedError, UnavailableError
+from emailgistics.common.errors import NotFoundError, TooLongError, UnavailableError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import signing
 from webhooks.models import CONFIRMED, Delivery, Event, Webhook
+from webhooks.services import counted
 from webhooks.services.bodies import ContentExpiredError
 from webhooks.services.erase import are_erased
 from webhooks.services.replay import MAILBOX_ALIVE, body_to_send
@@ -81,7 +82,7 @@ def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: 
     """
     wanted = set(ids)
     if len(wanted) > MAX_ACKNOWLEDGED:
-        raise RefusedError(f"At most {MAX_ACKNOWLEDGED} deliveries are acknowledged at once.", field="ids")
+        raise TooLongError(f"At most {MAX_ACKNOWLEDGED} deliveries are acknowledged at once.", field="ids")
     own = Delivery.objects.filter(_of(mailbox_ids), webhook=webhook, pk__in=wanted)
     with transaction.atomic():
         # in the order of their ids: two that acknowledge the same never wait for each other in a circle
@@ -89,8 +90,10 @@ def acknowledge(webhook: Webhook, ids: Sequence[UUID], *, by: str, mailbox_ids: 
         missing = wanted.difference(locked.values_list("pk", flat=True))
         # whoever pulled one that was erased since has to get rid of it, too, and of those he names with it
         if missing and not are_erased(missing, of=webhook.pk):
-            raise NotFoundError("One of these is no delivery of this webhook.")
-        return Delivery.objects.filter(pk__in=wanted, state__in=MAY_ARRIVE).update(
+            raise NotFoundError("One of these is no delivery of this webhook.", field="ids")
+        arrived = Delivery.objects.filter(pk__in=wanted, state__in=MAY_ARRIVE)
+        counted.delivered(arrived)
+        return arrived.update(
             state=State.DELIVERED,
             delivered_at=Now(),
             lease_id=None,

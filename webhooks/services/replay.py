@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from emailgistics.common.errors import ConflictError, NotFoundError
 from emailgistics.common.nudge import nudge
+from emailgistics.common.series import Kind
 from mailboxes.models import Email
 from webhooks.models import ALIVE, Delivery, Event, EventBody, Webhook
-from webhooks.services import bodies
+from webhooks.services import bodies, counted
 from webhooks.services.bodies import ContentExpiredError
 from webhooks.services.fan_out import DISPATCH, matching
 
@@ -142,10 +143,10 @@ def begin_again(delivery: Delivery, *, by: str) -> bool:
     if delivery.event.email is not None and delivery.event.email.mailbox.deleted_at is not None:
         raise ConflictError(MAILBOX_GONE)
     body = body_to_send(delivery)
-    ended = Delivery.objects.filter(pk=delivery.pk, state__in=ENDED)
-    return bool(
-        ended.update(
-            **_on_its_way(delivery.webhook, delivery.event, by=by),
+    on_its_way = _on_its_way(delivery.webhook, delivery.event, by=by)
+    is_begun = bool(
+        Delivery.objects.filter(pk=delivery.pk, state__in=ENDED).update(
+            **on_its_way,
             body=body,
             generation=F("generation") + 1,
             failures=0,
@@ -156,6 +157,9 @@ def begin_again(delivery: Delivery, *, by: str) -> bool:
             position=None,  # who pulls gets it as something new
         )
     )
+    if is_begun and on_its_way["state"] == State.HELD:
+        counted.count(Kind.HELD, [delivery.pk])
+    return is_begun
 
 
 def body_to_send(delivery: Delivery) -> EventBody:
@@ -203,6 +207,10 @@ def _send_to(webhook: Webhook, email: Email, *, by: str) -> str:
             body = bodies.kept_body_of(event, webhook.form)
             fresh: Mapping[str, Any] = {"body": body, **_on_its_way(webhook, event, by=by)}
             existing, is_new = Delivery.objects.get_or_create(event=event, webhook=webhook, defaults=fresh)
+            if is_new:
+                counted.came([existing])
+            if is_new and existing.state == State.HELD:
+                counted.count(Kind.HELD, [existing.pk])
             return "made" if is_new else "on_their_way"
         return "replayed" if begin_again(existing, by=by) else "on_their_way"
     except ContentExpiredError:

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
+from emailgistics.common.errors import ConflictError, InvalidChoiceError, NotFoundError, OutOfRangeError
 from emailgistics.common.logs import get_logger
 from webhooks.models import Delivery, ReplayJob, Webhook
 from webhooks.services.bodies import ContentExpiredError
@@ -56,11 +56,13 @@ def start_replay(
     now = timezone.now()
     since, until = _within_reach(since, now=now, field="since"), _within_reach(until, now=now, field="until")
     if of_state not in OF_STATES:
-        raise RefusedError(f"status is one of {', '.join(OF_STATES)}.", field="status")
+        raise InvalidChoiceError(f"status is one of {', '.join(OF_STATES)}.", field="status")
     if since >= until:
-        raise RefusedError("until is later than since.", field="until")
+        raise OutOfRangeError(
+            "until has to be later than since: make it later, or leave it out, which stands for now.", field="until"
+        )
     if not 1 <= rate_per_minute <= MAX_RATE_PER_MINUTE:
-        raise RefusedError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
+        raise OutOfRangeError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
     _refuse_one_more(webhook)
     job = ReplayJob(
         webhook=webhook,
@@ -122,7 +124,7 @@ def _within_reach(at: datetime, *, now: datetime, field: str) -> datetime:
     except OverflowError:  # at the end of what a date can be, in another offset
         at = datetime.max.replace(tzinfo=UTC)
     if not EARLIEST <= at <= now + AHEAD:
-        raise RefusedError(f"{field} is from the year {EARLIEST.year} on, and not after tomorrow.", field=field)
+        raise OutOfRangeError(f"{field} is from the year {EARLIEST.year} on, and not after tomorrow.", field=field)
     return at
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
-from webhooks.models import MAILBOX_DELETED, Attempt, Delivery, EventBody, Notice, Webhook
+from webhooks.models import Attempt, Delivery, EventBody, Notice, Webhook, why_mailbox_gone
 from webhooks.services import announce
 from webhooks.services.queue.upkeep import hold_what_waits_too_long
 
@@ -82,9 +82,11 @@ def _cancel_for_deleted_mailboxes() -> int:
         return 0
     with transaction.atomic():
         locked = open_ones.order_by("id").select_for_update(skip_locked=True, of=("self",))
-        ids = list(locked.values_list("pk", flat=True)[:AT_ONCE])
-        Delivery.objects.filter(pk__in=ids).update(state=State.CANCELED, reason=MAILBOX_DELETED)
-    return len(ids)
+        found = list(locked.values_list("pk", "event__email__mailbox__deleted_by")[:AT_ONCE])
+        for by in {by for _, by in found}:
+            rows = Delivery.objects.filter(pk__in=[pk for pk, of in found if of == by])
+            rows.update(state=State.CANCELED, reason=why_mailbox_gone(by))
+    return len(found)
 
 
 def _prune_attempts() -> int:

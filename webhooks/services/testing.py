@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from emailgistics.common.errors import ConflictError, NotFoundError
 from emailgistics.common.logs import get_logger
 from webhooks.models import PULLED, Delivery, Webhook
-from webhooks.services import bodies
+from webhooks.services import bodies, counted
 from webhooks.services.replay import OPEN, State, nudge_after_commit
 from webhooks.services.stop import outgoing_stop
 
@@ -48,6 +48,7 @@ def send_test(webhook: Webhook, *, by: str) -> Delivery:
             reason="" if row.url else PULLED,
             due_at=Now(),
         )
+        counted.came([delivery])
         nudge_after_commit()
     log.info("webhook.test", webhook=row.public_id, delivery=delivery.public_id, by=by)
     delivery.refresh_from_db()

@@ -12,15 +12,23 @@ from django.utils import timezone
 
 from apikeys.credentials import new_webhook_secret, parse_webhook_secret
 from apikeys.models import ApiKey
+from emailgistics.common.access import NOBODY, Actor
 from emailgistics.common.crypto import DecryptionError, decrypt, encrypt
-from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
+from emailgistics.common.errors import (
+    ConflictError,
+    InvalidChoiceError,
+    NotFoundError,
+    OutOfRangeError,
+    RefusedError,
+    UnavailableError,
+)
 from emailgistics.common.ids import uuid7
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
 from emailgistics.common.sealed import context
 from emailgistics.common.text import within
 from mailboxes.addresses import shown
-from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.models import ACTOR_LENGTH, Alias, Domain, Mailbox
 from webhooks import guard
 from webhooks import headers as own_headers
 from webhooks.models import MAX_IN_FLIGHT, MOVED, Delivery, Webhook, WebhookHealth, usual_event_types
@@ -173,7 +181,7 @@ def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP, ma
     and NotFoundError.
     """
     if not timedelta(0) <= overlap <= MAX_ROTATION_OVERLAP:
-        raise RefusedError(
+        raise OutOfRangeError(
             f"The previous secret goes on signing for 0 to {MAX_ROTATION_OVERLAP.days} days.", field="overlap"
         )
     secret = new_webhook_secret()
@@ -215,6 +223,15 @@ def secrets_of(webhook: Webhook, *, now: datetime) -> list[str]:
     return secrets
 
 
+def secrets_now(webhook: Webhook) -> list[str]:
+    """What signs at this moment, as `secrets_of`. Raises UnavailableError."""
+    row = Webhook.objects.annotate(at=Now()).get(pk=webhook.pk)
+    try:
+        return secrets_of(row, now=row.at)  # type: ignore[attr-defined]  # annotated above
+    except DecryptionError as error:
+        raise UnavailableError("The webhook's secret does not open: an operator has to look at it.") from error
+
+
 def pause_webhook(webhook: Webhook, *, reason: str = "") -> None:
     """Nothing starts any more; what comes is held. Attempts in flight end as they end."""
     Webhook.objects.live().filter(pk=webhook.pk).update(state=Webhook.State.PAUSED, state_reason=reason)
@@ -245,9 +262,15 @@ def in_flight_of(webhook: Webhook) -> int:
     return Delivery.objects.filter(webhook=webhook, lease_id__isnull=False).count()
 
 
-def delete_webhook(webhook: Webhook) -> None:
-    """Marks it deleted: nothing starts any more, and what waits is canceled by `queue.settle`; the emails stay."""
-    Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now())
+@transaction.atomic
+def delete_webhook(webhook: Webhook, *, by: Actor = NOBODY, agree: Callable[[Webhook], None] | None = None) -> None:
+    """Marks it deleted: nothing starts any more, and what waits is canceled by `queue.settle`; the emails stay.
+
+    agree is called with the row as it is, locked, and refuses by raising. Raises NotFoundError only then.
+    """
+    if agree is not None:
+        agree(_locked(webhook))
+    Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now(), deleted_by=by.name[:ACTOR_LENGTH])
     _nudge_after_commit()
 
 
@@ -315,17 +338,17 @@ def _checked(**how: Any) -> dict[str, Any]:
     """How mail is to come, as far as it is given. Raises RefusedError, which names the field."""
     for name, known in (("payload", Webhook.Payload.values), ("attachments", Webhook.Attachments.values)):
         if how.get(name, known[0]) not in known:
-            raise RefusedError(f"{name} is one of {', '.join(known)}.", field=name)
+            raise InvalidChoiceError(f"{name} is one of {', '.join(known)}.", field=name)
     if "events" in how:
         chosen, known = list(how["events"]), Webhook.EventType.values
         if not chosen or set(chosen) - set(known):
-            raise RefusedError(f"events is a list of at least one of {', '.join(known)}.", field="events")
+            raise InvalidChoiceError(f"events is a list of at least one of {', '.join(known)}.", field="events")
         how["events"] = [name for name in known if name in chosen]
     if not 1 <= how.get("max_in_flight", 1) <= MAX_IN_FLIGHT:
-        raise RefusedError(f"max_in_flight is from 1 to {MAX_IN_FLIGHT}.", field="max_in_flight")
+        raise OutOfRangeError(f"max_in_flight is from 1 to {MAX_IN_FLIGHT}.", field="max_in_flight")
     rate = how.get("rate_per_minute")
     if rate is not None and not 1 <= rate <= MAX_RATE_PER_MINUTE:
-        raise RefusedError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
+        raise OutOfRangeError(f"rate_per_minute is from 1 to {MAX_RATE_PER_MINUTE}.", field="rate_per_minute")
     if "description" in how:
         how["description"] = within(how["description"], limit=500, field="description")
     return how

@@ -2,19 +2,24 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from getpass import getpass
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from apikeys.identification import identify
 from apikeys.models import MAX_REASON_LENGTH, ApiKey
 from apikeys.scanning import STANDARD_INPUT, Finding, NotRead, Standing, scan, standing_of
 from apikeys.services import revoke_api_key
 from emailgistics.common.commands import Json, Verbs, aligned, readable
+from emailgistics.common.logs import masked
 
 MAX_TEXT = 10_000  # characters that identify reads
+
+
+NOT_SO = 1  # exit status: no key of ours, a key that stays in force, something that was not read
 
 
 class Looking(BaseCommand):
@@ -25,8 +30,8 @@ class Looking(BaseCommand):
         one.add_argument("text", help="the text; - reads it from standard input, so that no shell's history has it")
         many = verbs.add(
             "scan",
-            "look for keys in files, also in UTF-16, binary files and gzip; exit status 1 if one that is in force is "
-            "there, or something cannot be read",
+            "look for keys in files, also in UTF-16, binary files and gzip; exit status 1 if one stays in force, or "
+            "something cannot be read",
             self._scan,
         )
         many.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or - for standard input")
@@ -45,13 +50,13 @@ class Looking(BaseCommand):
             for line in aligned([[name, readable(value)] for name, value in said.items()]):
                 self.stdout.write(line)
         if not found.is_known:
-            raise CommandError("It is no key of this installation.")
+            sys.exit(NOT_SO)  # all is said
 
     def _scan(self, options: Json) -> None:
         """Says what it finds as it finds it: there may be more than fits into memory."""
         standing_of.cache_clear()
         found = dict.fromkeys(Standing, 0)
-        not_read = 0
+        not_read = revoked_now = 0
         if options["json"]:
             self.stdout.write('{"data": [', ending="")
         for path in options["paths"]:
@@ -65,13 +70,16 @@ class Looking(BaseCommand):
                 ends = options["revoke"] and one.standing is Standing.ACTIVE
                 if ends:
                     self._revoke_found(one, options)
+                    revoked_now += 1
                 self._say(one, is_first=is_first, is_revoked_now=ends, options=options)
         counts = {standing.value: count for standing, count in found.items()} | {"not_read": not_read}
+        left = found[Standing.ACTIVE] - revoked_now
         if options["json"]:
             self.stdout.write(f"], {json.dumps(counts)[1:]}")
-        if found[Standing.ACTIVE] or not_read:
-            said = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-            raise CommandError(", ".join(said))
+        else:
+            self.stdout.write(_outcome(counts, revoked_now=revoked_now))
+        if left or not_read:
+            sys.exit(NOT_SO)
 
     def _say(self, one: Finding, *, is_first: bool, is_revoked_now: bool, options: Json) -> None:
         if options["json"]:
@@ -83,6 +91,13 @@ class Looking(BaseCommand):
             self.stdout.write(f"{readable(one.path)}:{one.line}: {one.identifier} {one.standing}{now}")
 
     def _revoke_found(self, one: Finding, options: Json) -> None:
-        reason = options["reason"] or f"found by a scan in {readable(one.path)}:{one.line}"
+        reason = options["reason"] or f"found by a scan in {masked(readable(one.path))}:{one.line}"
         revoke_api_key(ApiKey.objects.get(identifier=one.identifier), reason=reason[:MAX_REASON_LENGTH])
         standing_of.cache_clear()
+
+
+def _outcome(counts: Mapping[str, int], *, revoked_now: int) -> str:
+    """`2 active, 1 revoked; 2 revoked now: none of them stays in force`"""
+    said = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    ended = f"; {revoked_now} revoked now, and none stays in force" if revoked_now else ""
+    return (", ".join(said) or "no keys") + ended

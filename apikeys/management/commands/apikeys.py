@@ -1,7 +1,6 @@
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
@@ -13,7 +12,7 @@ from apikeys.management.commands._looking import Looking
 from apikeys.models import KEPT_FOR, ApiKey
 from apikeys.plans import Limits
 from apikeys.purge import purge
-from apikeys.rotation import OldEnds, Same, rotate_api_key
+from apikeys.rotation import OldEnds, Same, rotate_api_key, successors_in_force
 from apikeys.services import (
     FULL,
     change_plan,
@@ -23,6 +22,7 @@ from apikeys.services import (
     revoke_api_key,
     schedule_revocation,
 )
+from apikeys.words import in_short, instant, listed
 from emailgistics.common.access import Scope
 from emailgistics.common.commands import Json, ResourceCommand, Verbs, aligned, readable
 from emailgistics.common.errors import NotFoundError
@@ -154,11 +154,16 @@ class Command(Looking, ResourceCommand[ApiKey]):
         self.print_one(new, options, key=plaintext)
         if not options["json"]:
             self.stdout.write(f"The old one, {old.identifier}, {self._end_in_words(old)}.")
+        if len(successors := successors_in_force(old)) > 1:
+            named = listed([successor.identifier for successor in successors])
+            self.stderr.write(f"{len(successors)} keys in its place are in force: {named}. Revoke what nothing uses.")
 
     def _end_in_words(self, row: ApiKey) -> str:
         if row.revoked_at:
             return "is revoked"
-        return f"ends {_shown(row.revoke_at)}" if row.revoke_at else f"stays until it expires, {_shown(row.expires_at)}"
+        if row.revoke_at:
+            return f"ends {instant(row.revoke_at)}"
+        return f"stays until it expires, {instant(row.expires_at)}"
 
     def _purge(self, options: Json) -> None:
         outcome = purge()
@@ -176,7 +181,13 @@ class Command(Looking, ResourceCommand[ApiKey]):
         return ApiKey.objects.all() if options["all"] else ApiKey.objects.in_force()
 
     def find(self, text: str) -> ApiKey:
-        return find_api_key(text)
+        key = find_api_key(text)
+        if text != key.identifier:
+            self.stderr.write(
+                f"That was a whole key, which this shell's history has now, and which others could see meanwhile: its "
+                f"identifier, {key.identifier}, is enough. Rotate or revoke it."
+            )
+        return key
 
     def print_one(self, row: ApiKey, options: Json, **once: str) -> None:
         if options["json"]:
@@ -193,7 +204,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
         if options["json"]:
             super()._list(options)
             return
-        rows = [self._for_people(row) for row in self.rows(options)]
+        rows = [{**self._for_people(row), "scopes": _scopes_in_short(row.scopes)} for row in self.rows(options)]
         for line in aligned([self.columns, *([readable(row[name]) for name in self.columns] for row in rows)]):
             self.stdout.write(line)
 
@@ -202,7 +213,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
         if options["at"] is None:
             before = row.revoked_since(timezone.now())
             revoke_api_key(row, reason=options["reason"])
-            done = f"revoked {row.identifier}" + (f" before, at {_shown(before)}" if before else "")
+            done = f"revoked {row.identifier}" + (f" before, at {instant(before)}" if before else "")
         elif options["at"] == NEVER:
             schedule_revocation(row, at=None)
             done = f"{row.identifier} is no longer to be revoked; it {self._end_in_words(row)}"
@@ -224,13 +235,17 @@ class Command(Looking, ResourceCommand[ApiKey]):
         """The JSON, with the status, what happened to it, and mailboxes by address."""
         thing = self.json_of(row)
         named = [mailbox["address"] for mailbox in thing.pop("mailboxes")]
-        is_for_all, _ = thing.pop("all_mailboxes"), thing.pop("revoke_at")
+        is_for_all = thing.pop("all_mailboxes")
+        for name in ("revoke_at", "last_used_at", "server_time"):  # told otherwise, or no news to who looks at a clock
+            del thing[name]
         now = timezone.now()
         since = row.revoked_since(now)
         return thing | {
-            "status": row.standing(now).label,
-            "revoked": _shown(since) if since else f"from {_shown(row.revoke_at)} on" if row.revoke_at else None,
-            "last_used": _shown(row.last_used_at) if row.last_used_at else "never",
+            "status": str(row.standing(now).label),
+            "created_at": instant(row.created_at),
+            "expires_at": instant(row.expires_at),
+            "revoked": instant(since) if since else f"from {instant(row.revoke_at)} on" if row.revoke_at else None,
+            "last_used": instant(row.last_used_at) if row.last_used_at else "never",
             "networks": row.networks or "any",
             "mailboxes": "all, also future ones" if is_for_all else named or "none any more: all of them were deleted",
         }
@@ -238,7 +253,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
     def _last_use_of(self, row: ApiKey) -> dict[str, Any]:
         if row.last_used_at is None:
             return {"last_used": "never"}
-        at = row.last_used_at.isoformat(timespec="seconds")
+        at = instant(row.last_used_at)
         where = f" from {row.last_used_address}" if row.last_used_address else ""
         return {"last_used": f"{at}{where}" + (f" with {row.last_used_agent}" if row.last_used_agent else "")}
 
@@ -251,5 +266,5 @@ class Command(Looking, ResourceCommand[ApiKey]):
         return {"revoked": f"{shown} by {by}" + (f": {row.revoke_reason}" if row.revoke_reason else "")}
 
 
-def _shown(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")
+def _scopes_in_short(scopes: Sequence[str]) -> str:
+    return FULL if set(scopes) >= set(Scope.values) else in_short(scopes, named=2)

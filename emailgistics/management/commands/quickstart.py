@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apikeys.services import create_api_key, parse_scopes
 from emailgistics.common import env
+from emailgistics.sending import in_python
 from mailboxes.models import Domain
 from mailboxes.services.provision import create_alias, create_domain, create_mailbox
 from webhooks.models import Webhook
@@ -51,28 +52,42 @@ class Command(BaseCommand):
             if get_user_model().objects.exists() or Domain.objects.exists():
                 self.stdout.write(f"There are users or domains already: nothing made. {_where(path)}")
                 return
+            if not settings.QUICKSTART_SAMPLES:
+                text = describe_empty(make_administrator())
+                env.replace_private(path, text)
+                self._tell(text, path)
+                return
             samples = make_samples()
             # before the commit: what this says exists nowhere else in the clear, and a run that is cut short
             # leaves a file that the next one writes over
             text = describe(samples)
             env.replace_private(path, text)
             env.set_generated(settings.DATA_DIR, "SINK_SECRET", samples.webhook_secret)
+            settings.SINK_SECRET = samples.webhook_secret  # in this process, too
+        self._tell(text, path)
+
+    def _tell(self, text: str, path: Path) -> None:
         self.stdout.write(text if self.stdout.isatty() else f"What to try first, and with which secrets: {path}")
+
+
+def make_administrator() -> str:
+    """The password, as it may be shown."""
+    given = str(env.Environment()(PASSWORD, default=""))
+    password = given or secrets.token_urlsafe(15)
+    get_user_model().objects.create_superuser(username=ADMINISTRATOR, email="", password=password)
+    return f"as given in {PASSWORD}" if given else password
 
 
 def make_samples() -> Samples:
     """Raises DomainError. Call it in a transaction, in an installation that has nothing yet."""
-    given = str(env.Environment()(PASSWORD, default=""))
-    password = given or secrets.token_urlsafe(15)
-    get_user_model().objects.create_superuser(username=ADMINISTRATOR, email="", password=password)
+    password = make_administrator()
     create_domain(name=DOMAIN)
     alias = create_alias(address=ALIAS, mailbox=create_mailbox(address=MAILBOX, name="Support"))
     _, webhook_secret = create_webhook(url=receiver_url(), alias=alias, description="The built-in receiver")
     _, api_key = create_api_key(
         name="Sample", expires_at=timezone.now() + KEY_LASTS, scopes=parse_scopes(["full"]), mailboxes=None
     )
-    shown = f"as given in {PASSWORD}" if given else password
-    return Samples(password=shown, api_key=api_key, webhook_secret=webhook_secret)
+    return Samples(password=password, api_key=api_key, webhook_secret=webhook_secret)
 
 
 def allow_receiver() -> None:
@@ -102,12 +117,6 @@ def receiver_url() -> str:
 
 
 def describe(samples: Samples) -> str:
-    send = (
-        "import smtplib, email.message; m = email.message.EmailMessage(); "
-        f'm["From"] = "ada@example.net"; m["To"] = "{ALIAS}"; m["Subject"] = "Hello"; '
-        f'm.set_content("My first mail."); s = smtplib.SMTP("{reachable(settings.SMTP_HOST)}", {settings.SMTP_PORT}); '
-        "s.send_message(m); s.quit()"
-    )
     return f"""\
 Emailgistics: what to try first. This file holds secrets that are shown nowhere again; delete it when you have them.
 
@@ -124,7 +133,7 @@ Sample API key  {samples.api_key}
 
 1. Send a mail:
 
-python3 -c '{send}'
+{in_python(ALIAS)}
 
 2. See it arrive, signed and verified: {receiver_url()} in a browser, or
 
@@ -137,9 +146,17 @@ curl -H 'Authorization: Bearer {samples.api_key}' '{settings.BASE_URL}/v1/emails
 """
 
 
+def describe_empty(password: str) -> str:
+    return f"""\
+Emailgistics: an installation with nothing in it. This file holds a password; delete it when you have it.
+
+Web console     {settings.BASE_URL}/
+  user          {ADMINISTRATOR}
+  password      {password}
+
+Sign in: the first steps are on the dashboard, from a domain to the first mail at your receiver.
+"""
+
+
 def _where(path: Path) -> str:
     return f"What was made first is in {path}." if path.exists() else ""
-
-
-def reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - told apart, not listened on

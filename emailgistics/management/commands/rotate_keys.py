@@ -18,7 +18,8 @@ GONE = {
     "verified yet need another DNS record.",
     key_uses.PEPPERS: "API keys made with the lost one are refused as unknown: make new ones, and revoke those.",
     key_uses.ENCRYPTION: "Webhooks whose secret does not open send nothing until it is rotated, and headers have to be "
-    "given again; links signed with the lost one open nothing.",
+    "given again; links signed with the lost one open nothing. Two-factor sign-in takes recovery codes alone until it "
+    "is reset.",
 }
 
 

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from django.conf import settings
+from django.core.cache import caches
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
-from emailgistics import lifeline
+from emailgistics import forkserver, lifeline
 from emailgistics.common import selftest
-from emailgistics.management.commands.quickstart import allow_receiver, reachable, receiver_url
-from emailgistics.supervisor import Output, Part, Supervisor
+from emailgistics.management.commands.quickstart import allow_receiver, receiver_url
+from emailgistics.sending import reachable
+from emailgistics.supervisor import Output, Part, Start, Supervisor, start_interpreter
 
 # Orphans of a killed supervisor look for it twice a second, then let go of its lock and its ports.
 WAIT_FOR_ORPHANS_S = 3
@@ -58,8 +60,11 @@ class Command(BaseCommand):
                     allow_receiver()
                     call_command("quickstart", stdout=self.stdout)
                     _flush_stdout()
-                supervisor.say(_where_it_listens())
-                supervisor.run(list(_parts()), folder=settings.BASE_DIR, environment=_environment() | variables)
+                with _start() as start:
+                    output.open()  # and so the first thread: what is forked has none
+                    supervisor.say(_where_it_listens())
+                    environment = _environment() | variables
+                    supervisor.run(list(_parts()), folder=settings.BASE_DIR, environment=environment, start=start)
         finally:
             output.close()
 
@@ -85,11 +90,16 @@ def _parts() -> Iterator[Part]:
         commands |= {f"smtp-{number}": commands["smtp"] for number in range(2, settings.SMTP_PROCESSES + 1)}
     if settings.LMTP_PORT:
         commands["lmtp"] = [*commands["smtp"][:3], "--lmtp"]
-    if settings.EMBEDDED:
+    if _has_receiver():
         record = str(settings.DATA_DIR / "received.jsonl")
         commands["sink"] = [sys.executable, "manage.py", "webhook_sink", "--record", record]
     for name, command in commands.items():
         yield Part(name, command, answers.get(name))
+
+
+def _has_receiver() -> bool:
+    """The receiver verifies what the sample webhook sends; without samples there is nothing for it."""
+    return bool(settings.EMBEDDED and settings.SINK_SECRET)
 
 
 def _environment() -> dict[str, str]:
@@ -99,6 +109,18 @@ def _environment() -> dict[str, str]:
         "DATA_DIR": str(settings.DATA_DIR),
         "WEBHOOK_ALLOW_NETWORKS": ",".join(settings.WEBHOOK_ALLOW_NETWORKS),
     }
+
+
+@contextmanager
+def _start() -> Iterator[Start]:
+    """How parts are started: as forks, where that can be."""
+    if not forkserver.IS_POSSIBLE:
+        yield start_interpreter
+        return
+    connections.close_all()
+    caches.close_all()
+    with forkserver.ForkServer("emailgistics.preloaded", folder=settings.BASE_DIR, environment=_environment()) as forks:
+        yield forks.start
 
 
 @contextmanager
@@ -146,7 +168,7 @@ def _where_it_listens() -> str:
     places = [f"web {settings.BASE_URL}", f"smtp {settings.SMTP_HOST}:{settings.SMTP_PORT}"]
     if settings.LMTP_PORT:
         places.append(f"lmtp {LOOPBACK}:{settings.LMTP_PORT}")
-    if settings.EMBEDDED:
+    if _has_receiver():
         places.append(f"webhook receiver {receiver_url()}")
     return f"{', '.join(places)}; data in {settings.DATA_DIR}; Ctrl-C stops"
 

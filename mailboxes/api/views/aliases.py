@@ -7,15 +7,17 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from emailgistics.common.access import Scope, require_all_mailboxes
-from emailgistics.common.bodies import body_of, values_in_body
+from emailgistics.common.access import Scope
+from emailgistics.common.bodies import body_of
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
-from emailgistics.common.requests import find_in_query
+from emailgistics.common.requests import find_in_query, matching
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from emailgistics.common.views import Effect
+from mailboxes.api.aliases import AliasesOf
 from mailboxes.api.bodies import AliasChangesSerializer, NewAliasSerializer, WholeAliasSerializer
 from mailboxes.api.serializers import AliasSerializer
 from mailboxes.api.views.mailboxes import DOMAIN_FILTER
-from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.models import Alias
 from mailboxes.services import provision
 
 WIDE = (
@@ -35,6 +37,8 @@ MOVED = (
 
 class AliasViewSet(ResourceViewSet[Alias]):
     serializer_class = AliasSerializer
+    is_conditional = True
+    list_filters: ClassVar = ("domain_id", "mailbox_id", "name")
     required_scopes: ClassVar = {
         "list": Scope.ALIASES_READ,
         "retrieve": Scope.ALIASES_READ,
@@ -43,23 +47,28 @@ class AliasViewSet(ResourceViewSet[Alias]):
         "partial_update": Scope.ALIASES_WRITE,
         "destroy": Scope.ALIASES_WRITE,
     }
+    effects: ClassVar = {"create": Effect.WHOLE, "partial_update": Effect.WHOLE}
 
     def get_queryset(self) -> QuerySet[Alias]:
-        return Alias.objects.visible_to(self.caller).select_related("domain").with_copies()
+        return self._aliases.rows
 
     @extend_schema(
         summary="List aliases, newest first",
         description="Those that lead to a mailbox that the key may open.",
-        parameters=[DOMAIN_FILTER, OpenApiParameter("mailbox_id", str, description="Only those that lead there.")],
+        parameters=[
+            DOMAIN_FILTER,
+            OpenApiParameter("mailbox_id", str, description="Only those that lead there."),
+            OpenApiParameter("name", str, description="Only those of this name."),
+        ],
         responses={200: AliasSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
         rows = self.get_queryset()
-        if domain := find_in_query(self._domains, request, "domain_id"):
+        if domain := find_in_query(self._aliases.domains, request, "domain_id"):
             rows = rows.filter(domain=domain)
-        if mailbox := find_in_query(self._mailboxes, request, "mailbox_id"):
+        if mailbox := find_in_query(self._aliases.mailboxes, request, "mailbox_id"):
             rows = rows.filter(mailbox=mailbox)
-        return self.listed(rows)
+        return self.listed(matching(rows, request, "name", provision.named))
 
     @extend_schema(
         summary="Create an alias",
@@ -100,22 +109,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
         ],
     )
     def create(self, request: Request) -> Response:
-        self._require_right_to_name(request)
-        values = values_in_body(
-            request,
-            NewAliasSerializer,
-            references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
-            many_references={"further_mailbox_ids": self._mailboxes},
-        )
-        domain, name, mailbox = values.pop("domain"), values.pop("name"), values.pop("mailbox", None)
-        alias = provision.create_alias(
-            address=f"{name}@{domain.name}",
-            mailbox=mailbox or provision.mailbox_for_alias(domain, among=self._mailboxes),
-            may_take_reserved=self.caller.all_mailboxes,
-            among=None if self.caller.all_mailboxes else self._mailboxes,
-            **values,
-        )
-        return self.created(alias)
+        return self.created(self._aliases.create(body_of(request)))
 
     @extend_schema(
         summary="Read one alias",
@@ -135,7 +129,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
         examples=[OpenApiExample("Refuse mail to it", {"active": False}, request_only=True)],
     )
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self._changed(request, id, AliasChangesSerializer)
+        return self.shown(self._aliases.change(id, body_of(request), agreeing=self.unless_changed))
 
     @extend_schema(
         summary="Replace an alias",
@@ -161,7 +155,7 @@ class AliasViewSet(ResourceViewSet[Alias]):
         ],
     )
     def update(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self._changed(request, id, WholeAliasSerializer)
+        return self.shown(self._aliases.change(id, body_of(request), is_whole=True, agreeing=self.unless_changed))
 
     @extend_schema(
         summary="Delete an alias",
@@ -170,47 +164,9 @@ class AliasViewSet(ResourceViewSet[Alias]):
         responses={204: None, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        provision.delete_alias(self._found_to_change(id))
+        self._aliases.delete(id, agreeing=self.unless_changed)
         return self.gone()
 
     @property
-    def _domains(self) -> QuerySet[Domain]:
-        return Domain.objects.visible_to(self.caller)
-
-    @property
-    def _mailboxes(self) -> QuerySet[Mailbox]:
-        return Mailbox.objects.visible_to(self.caller)
-
-    def _changed(
-        self,
-        request: Request,
-        public_id: str,
-        serializer: type[AliasChangesSerializer | WholeAliasSerializer],
-    ) -> Response:
-        self._require_right_to_name(request)
-        alias = self._found_to_change(public_id)
-        values = values_in_body(
-            request,
-            serializer,
-            current=self.json_of(alias),
-            references={"domain_id": self._domains, "mailbox_id": self._mailboxes},
-            many_references={"further_mailbox_ids": self._mailboxes},
-        )
-        changed = provision.update_alias(alias, among=self._mailboxes, **values)
-        # its further mailboxes as they are now
-        return self.shown(
-            self.found(changed.public_id) if "mailbox" in values or "further_mailboxes" in values else changed
-        )
-
-    def _require_right_to_name(self, request: Request) -> None:
-        """Told by the body's form alone. Raises AllowlistRestrictedError."""
-        name = body_of(request).get("name")
-        if isinstance(name, str) and provision.acts_on_whole_domain(name):
-            require_all_mailboxes(self.caller)
-
-    def _found_to_change(self, public_id: str) -> Alias:
-        """Raises NotFoundError, then AllowlistRestrictedError: what the key sees may be more than it may change."""
-        alias = self.found(public_id)
-        if provision.acts_on_whole_domain(alias.name):
-            require_all_mailboxes(self.caller)
-        return alias
+    def _aliases(self) -> AliasesOf:
+        return AliasesOf(self.caller)

@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from emailgistics.common import footprint
 from emailgistics.common.access import Scope, principal
 from emailgistics.common.downloads import MEDIA_TYPE, OCTET_STREAM, File, download
 from emailgistics.common.logs import get_logger
+from emailgistics.common.pagination import Pages
 from emailgistics.common.problems import (
     ACCESS_PROBLEMS,
     BAD_REQUEST,
@@ -27,8 +27,10 @@ from emailgistics.common.problems import (
     described,
 )
 from emailgistics.common.requests import find
+from emailgistics.common.views import ApiViewSet, Effect
 from mailboxes import raw
 from mailboxes.api import submission
+from mailboxes.api.filters import FOR_EMAILS, filters_in, things_in
 from mailboxes.api.serializers import (
     LARGE,
     AttachmentListSerializer,
@@ -37,13 +39,15 @@ from mailboxes.api.serializers import (
     EmailSerializer,
     EmailWithContentSerializer,
 )
-from mailboxes.models import Alias, Attachment, Email, Mailbox, Recipient
+from mailboxes.listing import list_emails
+from mailboxes.models import Attachment, Email, Recipient
 from mailboxes.services.rules import BlockedByRuleError
 from mailboxes.services.submit import submit_mail
 
 log = get_logger(__name__)
 
 RAW_TYPE = "message/rfc822"
+ANY_TYPE = "*/*"
 RECIPIENTS = Prefetch("recipients", Recipient.objects.select_related("alias"))
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
@@ -52,7 +56,7 @@ QUARANTINE = ("quarantine_rule__alias",)  # what `quarantine` is made of
 RANGE_PROBLEM = described(416, "`range_not_satisfiable`: the range is beyond the end; see Content-Range.")
 
 
-class EmailViews(GenericViewSet[Email]):
+class EmailViews(ApiViewSet[Email]):
     """What all views of emails share: the rows that the key may see, and that nobody keeps a copy on the way."""
 
     serializer_class = EmailSerializer
@@ -76,21 +80,23 @@ class EmailViewSet(EmailViews):
     }
     body_limits: ClassVar = {"create": "MAX_MESSAGE_BYTES"}
     request_costs: ClassVar = {"create": submission.cost_of}
+    repeatable: ClassVar = {"create": ("recipient",)}
+    effects: ClassVar = {"create": Effect.WHOLE}
 
     @extend_schema(
         summary="List emails, newest first",
         description="The log of the mailboxes that the key may open: what came, from whom, and where it stands.",
-        parameters=[
-            OpenApiParameter("alias_id", str, description="Only mail that came by this alias."),
-            OpenApiParameter("mailbox_id", str, description="Only mail in this mailbox."),
-            OpenApiParameter("status", str, enum=Email.Status.values, description="Only mail that stands there."),
-        ],
+        parameters=FOR_EMAILS,
         responses={200: EmailSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
-        rows = self._filtered(request).select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
-        page = self.paginate_queryset(rows)
-        footprint.note_rows(page or ())
+        caller, pages = principal(request), cast("Pages", self.paginator)
+        # ids first, those of filters and of cursors: what may not be seen is a 404 whatever else is wrong
+        things = things_in(request, caller)
+        pages.locate(request, Email)
+        shown = Email.objects.select_related("message", *QUARANTINE).prefetch_related(RECIPIENTS)
+        page = pages.cut(list_emails(shown, caller, filters_in(request, caller, things)))
+        footprint.note_rows(page)
         return self.get_paginated_response(EmailSerializer(page, many=True, context=self._context).data)
 
     @extend_schema(
@@ -112,7 +118,10 @@ class EmailViewSet(EmailViews):
         mail_from, recipients = submission.envelope_in(request)
         octets, caller = submission.octets_in(request), principal(request)
         try:
-            receipt = submit_mail(by=caller, mail_from=mail_from, recipients=recipients, raw=octets)
+            # with an Idempotency-Key, nothing is answered before that is committed as well
+            receipt = submit_mail(
+                by=caller, mail_from=mail_from, recipients=recipients, raw=octets, joins=self.claim is not None
+            )
         except BlockedByRuleError as error:
             raise submission.BlockedError from error
         log.info("api.mail_taken", id=receipt.public_id, key=caller.identifier, resent=receipt.is_resend)
@@ -155,7 +164,8 @@ class EmailViewSet(EmailViews):
         email = find(rows.defer(*large), id)
         if unknown := set(include) - set(EmailWithContentSerializer.PARTS):
             there_is = ", ".join(EmailWithContentSerializer.PARTS)
-            raise ValidationError({"include": f"There is no {', '.join(sorted(unknown))}; there is {there_is}."})
+            text = f"There is no {', '.join(sorted(unknown))}; there is {there_is}."
+            raise ValidationError({"include": ErrorDetail(text, "invalid_choice")})
         if not include:
             return Response(EmailDetailSerializer(email, context=self._context).data)
         return Response(EmailWithContentSerializer(email, context={**self._context, "include": include}).data)
@@ -176,21 +186,6 @@ class EmailViewSet(EmailViews):
     @property
     def _context(self) -> dict[str, Any]:
         return {"principal": principal(self.request)}
-
-    def _filtered(self, request: Request) -> QuerySet[Email]:
-        """Raises NotFoundError for an alias or a mailbox that the key may not see, then ValidationError."""
-        rows, caller = self.get_queryset(), principal(request)
-        if (alias_id := request.query_params.get("alias_id")) is not None:
-            alias = find(Alias.objects.visible_to(caller), alias_id)
-            # not a join: an alias may have led one email here twice, as help+a and as help+b
-            rows = rows.filter(pk__in=Recipient.objects.filter(alias=alias).values("email"))
-        if (mailbox_id := request.query_params.get("mailbox_id")) is not None:
-            rows = rows.filter(mailbox=find(Mailbox.objects.visible_to(caller), mailbox_id))
-        if (status := request.query_params.get("status")) is not None:
-            if status not in Email.Status.values:
-                raise ValidationError({"status": f"This is {', '.join(Email.Status.values)}, or is left out."})
-            rows = rows.filter(status=status)
-        return rows
 
 
 class AnyTypeNegotiation(BaseContentNegotiation):
@@ -250,8 +245,8 @@ class EmailFileViewSet(EmailViews):
             RANGE,
         ],
         responses={
-            (200, OCTET_STREAM): OpenApiTypes.BINARY,
-            (206, OCTET_STREAM): OpenApiTypes.BINARY,
+            (200, ANY_TYPE): OpenApiTypes.BINARY,
+            (206, ANY_TYPE): OpenApiTypes.BINARY,
             **ACCESS_PROBLEMS,
             **NOT_FOUND_PROBLEM,
             **RANGE_PROBLEM,

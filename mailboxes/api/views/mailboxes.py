@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,11 +11,21 @@ from emailgistics.common.access import Scope, require_all_mailboxes
 from emailgistics.common.bodies import values_in_body
 from emailgistics.common.errors import RefusedError
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
-from emailgistics.common.requests import find_in_query
+from emailgistics.common.requests import find_in_query, matching
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from emailgistics.common.views import Effect
+from mailboxes.addresses import ParsedAddress
 from mailboxes.api.bodies import MailboxChangesSerializer, NewMailboxSerializer
-from mailboxes.api.serializers import MailboxSerializer
-from mailboxes.api.views.deleting import NOT_EMPTY, WITH_MAIL, is_with_mail, require_right_to_its_mail
+from mailboxes.api.serializers import ErasureJobSerializer, MailboxSerializer
+from mailboxes.api.views.deleting import (
+    ERASED,
+    JOB_LOCATION,
+    NOT_EMPTY,
+    WITH_MAIL,
+    answer_to_deleting,
+    is_with_mail,
+    require_right_to_its_mail,
+)
 from mailboxes.models import Domain, Mailbox
 from mailboxes.services import provision
 
@@ -27,6 +37,9 @@ UNAVAILABLE = described(409, "`address_unavailable`: taken, reserved, or deleted
 
 class MailboxViewSet(ResourceViewSet[Mailbox]):
     serializer_class = MailboxSerializer
+    is_conditional = True
+    changes_by_itself = MailboxChangesSerializer.IGNORED
+    list_filters: ClassVar = ("domain_id", "address")
     required_scopes: ClassVar = {
         "list": Scope.MAILBOXES_READ,
         "retrieve": Scope.MAILBOXES_READ,
@@ -34,6 +47,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
         "partial_update": Scope.MAILBOXES_WRITE,
         "destroy": Scope.MAILBOXES_WRITE,
     }
+    effects: ClassVar = {"create": Effect.WHOLE, "partial_update": Effect.WHOLE}
 
     def get_queryset(self) -> QuerySet[Mailbox]:
         return Mailbox.objects.visible_to(self.caller).select_related("domain").with_used_bytes()
@@ -41,14 +55,14 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
     @extend_schema(
         summary="List mailboxes, newest first",
         description="Those that the key may open.",
-        parameters=[DOMAIN_FILTER],
+        parameters=[DOMAIN_FILTER, OpenApiParameter("address", str, description="Only the one with this address.")],
         responses={200: MailboxSerializer(many=True), **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def list(self, request: Request) -> Response:
         rows = self.get_queryset()
         if domain := find_in_query(Domain.objects.visible_to(self.caller), request, "domain_id"):
             rows = rows.filter(domain=domain)
-        return self.listed(rows)
+        return self.listed(matching(rows, request, "address", _with_address))
 
     @extend_schema(
         summary="Create a mailbox",
@@ -105,23 +119,44 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
         mailbox = self.found(id)
         values = values_in_body(request, MailboxChangesSerializer, current=self.json_of(mailbox))
-        return self.shown(
-            provision.update_mailbox(mailbox, may_act_on_whole_domain=self.caller.all_mailboxes, **values)
+        changed = provision.update_mailbox(
+            mailbox,
+            may_act_on_whole_domain=self.caller.all_mailboxes,
+            agree=self.unless_changed(id),
+            **values,
         )
+        return self.shown(changed)
 
     @extend_schema(
         summary="Delete a mailbox",
         description=(
             "With all aliases that lead to it; the addresses rest for 30 days. Not the default mailbox of a domain: "
-            f"make another one the default first. This {WIDE}: it would end that alias, too."
+            f"make another one the default first. {ERASED} This {WIDE}: it would end that alias, too."
         ),
-        parameters=[ID, WITH_MAIL],
-        responses={204: None, **BAD_REQUEST, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **NOT_EMPTY},
+        parameters=[ID, WITH_MAIL, JOB_LOCATION],
+        responses={
+            202: ErasureJobSerializer,
+            204: None,
+            **BAD_REQUEST,
+            **ACCESS_PROBLEMS,
+            **NOT_FOUND_PROBLEM,
+            **NOT_EMPTY,
+        },
     )
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         require_right_to_its_mail(request)
         mailbox = self.found(id)
-        provision.delete_mailbox(
-            mailbox, with_mail=is_with_mail(request), may_act_on_whole_domain=self.caller.all_mailboxes
+        job = provision.delete_mailbox(
+            mailbox,
+            with_mail=is_with_mail(request),
+            may_act_on_whole_domain=self.caller.all_mailboxes,
+            by=self.caller.actor,
+            agree=self.unless_changed(id),
         )
-        return self.gone()
+        return answer_to_deleting(job)
+
+
+def _with_address(text: str) -> Q:
+    """Raises InvalidAddressError."""
+    address = ParsedAddress.parse(text)
+    return Q(domain__name=address.domain, address_row__local_key=address.local_key)

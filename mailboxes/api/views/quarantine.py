@@ -11,6 +11,7 @@ from emailgistics.common.access import Scope, principal
 from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find
+from emailgistics.common.views import Effect
 from mailboxes.api.serializers import EmailDetailSerializer
 from mailboxes.api.views.emails import QUARANTINE, EmailViews
 from mailboxes.models import Email
@@ -23,6 +24,7 @@ NOT_QUARANTINED = described(
 
 class QuarantineViewSet(EmailViews):
     required_scopes: ClassVar = {"release": Scope.EMAILS_WRITE}
+    effects: ClassVar = {"release": Effect.SPLIT}
 
     def get_queryset(self) -> QuerySet[Email]:
         return super().get_queryset().select_related("message", "content", *QUARANTINE)
@@ -48,5 +50,8 @@ class QuarantineViewSet(EmailViews):
         caller = principal(request)
         email = find(self.get_queryset(), id)
         values_in_body(request, NothingSerializer)
-        quarantine.release_email(email, by=caller.identifier)
-        return Response(EmailDetailSerializer(find(self.get_queryset(), id), context={"principal": caller}).data)
+        return self.made_once(lambda: quarantine.release_email(email, by=caller.identifier).public_id, self._shown)
+
+    def _shown(self, public_id: str) -> Response:
+        email = find(self.get_queryset(), public_id)
+        return Response(EmailDetailSerializer(email, context={"principal": principal(self.request)}).data)

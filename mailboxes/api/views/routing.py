@@ -5,21 +5,22 @@ from typing import ClassVar
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
 from emailgistics.common.access import Scope, principal, require_all_mailboxes
 from emailgistics.common.bodies import values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS
+from emailgistics.common.views import ApiViewSet, Effect
 from mailboxes.api.bodies import QuestionSerializer
 from mailboxes.api.serializers import OutlookSerializer
 from mailboxes.models import Alias
 from mailboxes.services.explain import explain
 
 
-class RoutingViewSet(GenericViewSet[Alias]):
+class RoutingViewSet(ApiViewSet[Alias]):
     serializer_class = OutlookSerializer
     pagination_class = None
     required_scopes: ClassVar = {"explain": Scope.ALIASES_READ}
+    effects: ClassVar = {"explain": Effect.NONE}
 
     @property
     def default_response_headers(self) -> dict[str, str]:

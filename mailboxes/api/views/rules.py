@@ -12,6 +12,7 @@ from emailgistics.common.bodies import body_of, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
 from emailgistics.common.requests import find_in_query
 from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from emailgistics.common.views import Effect
 from mailboxes.api.bodies import NewRuleSerializer, RuleChangesSerializer
 from mailboxes.api.serializers import RuleSerializer
 from mailboxes.models import Alias, Domain, Mailbox, Rule
@@ -36,6 +37,8 @@ word counts."""
 
 class RuleViewSet(ResourceViewSet[Rule]):
     serializer_class = RuleSerializer
+    is_conditional = True
+    list_filters: ClassVar = ("domain_id", "mailbox_id", "alias_id")
     required_scopes: ClassVar = {
         "list": Scope.ALIASES_READ,
         "retrieve": Scope.ALIASES_READ,
@@ -43,6 +46,7 @@ class RuleViewSet(ResourceViewSet[Rule]):
         "partial_update": Scope.ALIASES_WRITE,
         "destroy": Scope.ALIASES_WRITE,
     }
+    effects: ClassVar = {"create": Effect.WHOLE, "partial_update": Effect.WHOLE}
 
     def get_queryset(self) -> QuerySet[Rule]:
         return Rule.objects.visible_to(self.caller).select_related("alias")
@@ -118,7 +122,7 @@ class RuleViewSet(ResourceViewSet[Rule]):
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
         rule = self._found_to_change(id)
         values = values_in_body(request, RuleChangesSerializer, current=self.json_of(rule))
-        return self.shown(rule_book.update_rule(rule, **values))
+        return self.shown(rule_book.update_rule(rule, agree=self.unless_changed(id), **values))
 
     @extend_schema(
         summary="Delete a rule",
@@ -127,7 +131,7 @@ class RuleViewSet(ResourceViewSet[Rule]):
         responses={204: None, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        rule_book.delete_rule(self._found_to_change(id))
+        rule_book.delete_rule(self._found_to_change(id), agree=self.unless_changed(id))
         return self.gone()
 
     @property

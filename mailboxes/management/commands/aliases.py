@@ -3,6 +3,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from emailgistics.common.access import OPERATOR
 from emailgistics.common.commands import ChangeableCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
@@ -95,7 +96,7 @@ class Command(ChangeableCommand[Alias]):
         return find_alias(text)
 
     def end(self, row: Alias) -> None:
-        provision.delete_alias(row)
+        provision.delete_alias(row, by=OPERATOR)
 
     def _move(self, options: Mapping[str, Any]) -> None:
         alias = self.find(options["which"])

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from emailgistics.common.access import OPERATOR
 from emailgistics.common.commands import ChangeableCommand, Verbs
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import decode_id
@@ -85,10 +86,12 @@ class Command(ChangeableCommand[Domain]):
         return find_domain(text)
 
     def add_end_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--with-mail", action="store_true", help="although there is mail in its mailboxes")
+        parser.add_argument(
+            "--with-mail", action="store_true", help="although there is mail in its mailboxes, and erase that"
+        )
 
     def end_as(self, row: Domain, options: Mapping[str, Any]) -> None:
-        provision.delete_domain(row, with_mail=options["with_mail"])
+        provision.delete_domain(row, with_mail=options["with_mail"], by=OPERATOR)
 
     def _show(self, options: Mapping[str, Any]) -> None:
         domain = self.find(options["which"])

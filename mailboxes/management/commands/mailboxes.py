@@ -3,6 +3,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
+from emailgistics.common.access import OPERATOR
 from emailgistics.common.commands import ChangeableCommand
 from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
@@ -78,10 +79,10 @@ class Command(ChangeableCommand[Mailbox]):
         return find_mailbox(text)
 
     def add_end_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--with-mail", action="store_true", help="although there is mail in it")
+        parser.add_argument("--with-mail", action="store_true", help="although there is mail in it, and erase that")
 
     def end_as(self, row: Mailbox, options: Mapping[str, Any]) -> None:
-        provision.delete_mailbox(row, with_mail=options["with_mail"])
+        provision.delete_mailbox(row, with_mail=options["with_mail"], by=OPERATOR)
 
 
 def days_of(text: str, name: str) -> int | None:

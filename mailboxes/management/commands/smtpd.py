@@ -69,7 +69,7 @@ class Command(BaseCommand):
 def _refuse_wrong_secrets() -> None:
     """Now; or as soon as the database answers, because meanwhile mail is to be told to come again."""
     try:
-        selftest.refuse_wrong_secrets()
+        selftest.refuse()
     except OperationalError:
         threading.Thread(target=_stop_for_wrong_secrets, name="selftest", daemon=True).start()
     finally:

@@ -1,19 +1,23 @@
 """Deliveries over HTTP: what became of each event, for who may see both its email and its webhook."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common import footprint
 from emailgistics.common.access import Principal, Scope
 from emailgistics.common.bodies import NothingSerializer, values_in_body
+from emailgistics.common.filters import Query, one_of
+from emailgistics.common.pagination import PARAMETERS, Pages, RowsInOrder
+from emailgistics.common.planning import only
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find
 from emailgistics.common.resources import ID, ResourceViewSet
+from emailgistics.common.views import Effect
 from mailboxes.models import Email
 from webhooks.api.serializers import DeliveryDetailSerializer, DeliverySerializer
 from webhooks.api.views.content import CONTENT, refuse_full_webhook
@@ -49,6 +53,7 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
         "replay": Scope.WEBHOOKS_WRITE,
         "cancel": Scope.WEBHOOKS_WRITE,
     }
+    effects: ClassVar = {"replay": Effect.SPLIT, "cancel": Effect.SPLIT}
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -71,13 +76,14 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
     )
     def list(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
         webhook = find(Webhook.objects.visible_to(self.caller), id)
-        rows, state = self.get_queryset().filter(webhook=webhook), request.query_params.get("state")
-        if state in Delivery.State.values:
-            rows = rows.filter(state=state)
-        answer = self.listed(rows)  # what a cursor names is looked for before anything is found wrong
-        if state is not None and state not in Delivery.State.values:
-            raise ValidationError({"state": f"This is one of {', '.join(Delivery.State.values)}."})
-        return answer
+        pages, query = cast("Pages", self.paginator), Query(request, *PARAMETERS)
+        pages.locate(request, Delivery)  # what a cursor names, before anything is found wrong
+        rows = self.get_queryset().filter(**only("webhook", webhook))
+        if state := query.read("state", one_of(*Delivery.State.values)):
+            rows = rows.filter(**only("state", state))
+        query.refuse_what_is_wrong()
+        page = pages.cut(RowsInOrder(rows))
+        return self.get_paginated_response(self._serializer(page, many=True).data)
 
     @extend_schema(
         operation_id="deliveries_retrieve",
@@ -126,8 +132,7 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
         delivery = self.found(id)
         refuse_full_webhook(delivery.webhook, self.caller)
         values_in_body(request, NothingSerializer)
-        replay_delivery(delivery, by=f"the key {self.caller.identifier}")
-        return Response(detail_of(delivery, self.caller))
+        return self._shown_after(replay_delivery, delivery)
 
     @extend_schema(
         operation_id="deliveries_cancel",
@@ -149,5 +154,12 @@ class DeliveryViewSet(ResourceViewSet[Delivery]):
     def cancel(self, request: Request, id: str) -> Response:  # noqa: A002
         delivery = self.found(id)
         values_in_body(request, NothingSerializer)
-        cancel_delivery(delivery, by=f"the key {self.caller.identifier}")
-        return Response(detail_of(delivery, self.caller))
+        return self._shown_after(cancel_delivery, delivery)
+
+    def _shown_after(self, change: Callable[..., None], delivery: Delivery) -> Response:
+        def act() -> str:
+            change(delivery, by=f"the key {self.caller.identifier}")
+            return delivery.public_id
+
+        # what receivers answered may repeat what a mail says: that is kept nowhere else
+        return self.made_once(act, lambda _: Response(detail_of(delivery, self.caller)))

@@ -12,6 +12,7 @@ from emailgistics.common.access import Scope
 from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM
 from emailgistics.common.resources import ID, ResourceViewSet
+from emailgistics.common.views import Effect
 from mailboxes.api.serializers import InstantField
 from mailboxes.models import Email
 from webhooks.files.links import revoke_links
@@ -25,6 +26,7 @@ class RevokedLinksSerializer(serializers.Serializer[Any]):
 class EmailLinksViewSet(ResourceViewSet[Email]):
     serializer_class = RevokedLinksSerializer
     required_scopes: ClassVar = {"revoke": (Scope.EMAILS_CONTENT, Scope.EMAILS_WRITE)}
+    effects: ClassVar = {"revoke": Effect.WHOLE}
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +13,7 @@ from emailgistics.common.ids import decode_id
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM
 from emailgistics.common.requests import NOBODY
 from emailgistics.common.resources import ID
+from emailgistics.common.views import Effect
 from webhooks.api.bodies import AcknowledgementSerializer
 from webhooks.api.serializers import AcknowledgedSerializer, PulledListSerializer
 from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews
@@ -28,6 +29,7 @@ class PullViewSet(WebhookViews):
         "pull": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_READ),
         "ack": (Scope.EMAILS_CONTENT, Scope.WEBHOOKS_WRITE),
     }
+    effects: ClassVar = {"ack": Effect.WHOLE}
 
     @extend_schema(
         operation_id="webhooks_pull",
@@ -97,5 +99,7 @@ def _whole(request: Request, name: str, *, default: int, at_least: int, at_most:
         return default
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(at_most))
     if not is_number or not at_least <= int(text) <= at_most:
-        raise ValidationError({name: f"This is a whole number from {at_least} to {at_most}."})
+        raise ValidationError(
+            {name: ErrorDetail(f"This is a whole number from {at_least} to {at_most}.", "out_of_range")}
+        )
     return int(text)

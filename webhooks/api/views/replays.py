@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,21 +14,20 @@ from emailgistics.common.access import Scope
 from emailgistics.common.bodies import NothingSerializer, values_in_body
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.resources import ID, ResourceViewSet
+from emailgistics.common.views import Effect
+from mailboxes.api.views.deleting import JOB_LOCATION
 from mailboxes.models import Email
 from webhooks.api.bodies import ReplaySerializer
 from webhooks.api.serializers import EmailReplaySerializer, ReplayJobSerializer
 from webhooks.api.views.content import CONTENT, refuse_full_webhook
 from webhooks.api.views.webhooks import WebhookViews
-from webhooks.models import ReplayJob, Webhook
+from webhooks.models import Webhook
 from webhooks.services import replay, replay_jobs
-
-JOB_LOCATION = OpenApiParameter(
-    "Location", str, OpenApiParameter.HEADER, response=[202], description="where the job is read"
-)
 
 
 class ReplayViewSet(WebhookViews):
     required_scopes: ClassVar = {"replay": Scope.WEBHOOKS_WRITE}
+    effects: ClassVar = {"replay": Effect.WHOLE}
 
     @extend_schema(
         operation_id="webhooks_replay",
@@ -72,44 +71,9 @@ class ReplayViewSet(WebhookViews):
         return Response(ReplayJobSerializer(job).data, HTTPStatus.ACCEPTED, headers={"Location": location})
 
 
-class JobViewSet(ResourceViewSet[ReplayJob]):
-    serializer_class = ReplayJobSerializer
-    required_scopes: ClassVar = {"retrieve": Scope.WEBHOOKS_READ, "destroy": Scope.WEBHOOKS_WRITE}
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        return super().default_response_headers | {"Cache-Control": "no-store"}
-
-    def get_queryset(self) -> QuerySet[ReplayJob]:
-        return ReplayJob.objects.visible_to(self.caller)
-
-    @extend_schema(
-        summary="Read a job",
-        description="How far a replay is, for who may see its webhook and all mailboxes that it is for.",
-        parameters=[ID],
-        responses={200: ReplayJobSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
-    )
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        return self.shown(self.found(id))
-
-    @extend_schema(
-        summary="Cancel a job",
-        description="It goes no further, and can still be read; what it has made due stays so.",
-        parameters=[ID],
-        responses={
-            204: None,
-            **ACCESS_PROBLEMS,
-            **NOT_FOUND_PROBLEM,
-            **described(409, "`conflict`: it is done."),
-        },
-    )
-    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
-        replay_jobs.cancel_replay(self.found(id), by=f"the key {self.caller.identifier}")
-        return self.gone()
-
-
 class EmailReplayViewSet(ResourceViewSet[Email]):
     required_scopes: ClassVar = {"replay": Scope.EMAILS_WRITE}
+    effects: ClassVar = {"replay": Effect.WHOLE}
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -4,17 +4,20 @@ from typing import ClassVar
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from emailgistics.common.access import Scope
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST
+from emailgistics.common.views import StrictQuery
 from webhooks.samples import EMAIL_RECEIVED, EVENTS
 
+NO_EVENT = f"There is no event of this type; there is {', '.join(EVENTS)}."
 
-class SampleViewSet(ViewSet):
+
+class SampleViewSet(StrictQuery, ViewSet):
     required_scopes: ClassVar = {"retrieve": Scope.WEBHOOKS_READ}
 
     @extend_schema(
@@ -30,5 +33,5 @@ class SampleViewSet(ViewSet):
     def retrieve(self, request: Request) -> Response:
         asked = request.query_params.get("event", "email.received")
         if asked not in EVENTS:
-            raise ValidationError({"event": f"There is no event of this type; there is {', '.join(EVENTS)}."})
+            raise ValidationError({"event": ErrorDetail(NO_EVENT, "invalid_choice")})
         return Response(EVENTS[asked], headers={"Cache-Control": "private, no-cache"})

@@ -7,18 +7,17 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import Q
-from django.db.models.functions import Now
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from emailgistics.common.access import Scope
 from emailgistics.common.bodies import NothingSerializer, values_in_body
-from emailgistics.common.crypto import DecryptionError
-from emailgistics.common.errors import UnavailableError
 from emailgistics.common.ids import decode_id
 from emailgistics.common.problems import ACCESS_PROBLEMS, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
+from emailgistics.common.requests import find
 from emailgistics.common.resources import ID
+from emailgistics.common.views import Effect
 from webhooks import diagnosis
 from webhooks.api.bodies import CheckSerializer
 from webhooks.api.serializers import DeliveryDetailSerializer, DiagnosisSerializer
@@ -26,7 +25,7 @@ from webhooks.api.views.deliveries import detail_of
 from webhooks.api.views.webhooks import SECRET_PROBLEM, WebhookViews
 from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.services import testing
-from webhooks.services.webhooks import secrets_of
+from webhooks.services.webhooks import secrets_now
 
 WAIT_AT_MOST = timedelta(seconds=5)
 MAX_WAITING = 2  # requests of this process at a time: each that waits keeps a thread of the server
@@ -35,6 +34,7 @@ waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 class TrialViewSet(WebhookViews):
     required_scopes: ClassVar = {"test": Scope.WEBHOOKS_WRITE, "check_signature": Scope.WEBHOOKS_WRITE}
+    effects: ClassVar = {"test": Effect.SPLIT, "check_signature": Effect.NONE}
 
     @extend_schema(
         operation_id="webhooks_test",
@@ -59,7 +59,13 @@ class TrialViewSet(WebhookViews):
     def test(self, request: Request, id: str) -> Response:  # noqa: A002 - as in the route
         webhook = self.found(id)
         values_in_body(request, NothingSerializer)
-        delivery = testing.send_test(webhook, by=f"the key {self.caller.identifier}")
+        return self.made_once(
+            lambda: testing.send_test(webhook, by=f"the key {self.caller.identifier}").public_id, self._outcome
+        )
+
+    def _outcome(self, public_id: str) -> Response:
+        """What has become of a test; waits for its end."""
+        delivery = find(Delivery.objects.visible_to(self.caller), public_id)
         if waiting.acquire(blocking=False):
             try:
                 delivery = testing.wait_for_end(delivery, at_most=WAIT_AT_MOST)
@@ -108,7 +114,7 @@ class TrialViewSet(WebhookViews):
         found = diagnosis.explain(
             values["headers"],
             values.get("body"),
-            _secrets(webhook),
+            secrets_now(webhook),
             now=int(time.time()),
             sent=self._sent(webhook, values["headers"]),
         )
@@ -125,11 +131,3 @@ class TrialViewSet(WebhookViews):
             rows = rows.filter(Q(event__email=None) | Q(body__form=EventBody.Form.METADATA))
         body = rows.values_list("body__body", flat=True).first()
         return None if body is None else bytes(body)
-
-
-def _secrets(webhook: Webhook) -> list[str]:
-    row = Webhook.objects.annotate(at=Now()).get(pk=webhook.pk)
-    try:
-        return secrets_of(row, now=row.at)  # type: ignore[attr-defined]  # annotated above
-    except DecryptionError as error:
-        raise UnavailableError("The webhook's secret does not open: an operator has to look at it.") from error

@@ -12,10 +12,14 @@ from rest_framework.response import Response
 from apikeys.models import ApiKey
 from emailgistics.common.access import Scope, require_all_mailboxes
 from emailgistics.common.bodies import BodySerializer, NothingSerializer, body_of, values_in_body
+from emailgistics.common.errors import ConflictError
+from emailgistics.common.idempotency import is_secret
 from emailgistics.common.problems import ACCESS_PROBLEMS, BAD_REQUEST, BODY_PROBLEMS, NOT_FOUND_PROBLEM, described
 from emailgistics.common.requests import find_in_query
-from emailgistics.common.resources import ID, LOCATION, ResourceViewSet
+from emailgistics.common.resources import ID, LOCATION, PRIVATE, ResourceViewSet
+from emailgistics.common.views import Effect
 from mailboxes.models import Alias, Domain, Mailbox
+from webhooks import guard
 from webhooks.api.bodies import (
     NewWebhookSerializer,
     RotationSerializer,
@@ -31,7 +35,7 @@ from webhooks.api.views.content import (
     refuse_full_webhook,
 )
 from webhooks.headers import MASK
-from webhooks.models import Delivery, Webhook
+from webhooks.models import Delivery, Webhook, WebhookQuerySet
 from webhooks.services import webhooks
 
 AIMING = (
@@ -65,11 +69,21 @@ class WebhookViews(ResourceViewSet[Webhook]):
     def default_response_headers(self) -> dict[str, str]:
         return super().default_response_headers | {"Cache-Control": "no-store"}  # secrets are among the answers
 
-    def get_queryset(self) -> QuerySet[Webhook]:
+    def get_queryset(self) -> WebhookQuerySet:
         return Webhook.objects.visible_to(self.caller).select_related("alias")
+
+    def secret_again(self, public_id: str, digest: str) -> str:
+        """Raises NotFoundError, ConflictError, UnavailableError."""
+        for secret in webhooks.secrets_now(self.found(public_id)):
+            if is_secret(secret, digest=digest):
+                return secret
+        raise ConflictError("The secret that was shown then has been replaced since. Rotate it to get a new one.")
 
 
 class WebhookViewSet(WebhookViews):
+    is_conditional = True
+    changes_by_itself = WebhookChangesSerializer.IGNORED
+    list_filters: ClassVar = ("alias_id", "mailbox_id", "domain_id", "url")
     required_scopes: ClassVar = {
         "list": Scope.WEBHOOKS_READ,
         "retrieve": Scope.WEBHOOKS_READ,
@@ -81,8 +95,19 @@ class WebhookViewSet(WebhookViews):
         "resume": Scope.WEBHOOKS_WRITE,
         "rotate_secret": Scope.WEBHOOKS_WRITE,
     }
+    effects: ClassVar = {
+        # the name in a URL is looked up first
+        "create": Effect.SPLIT,
+        "partial_update": Effect.SPLIT,
+        **dict.fromkeys(("pause", "resume", "rotate_secret"), Effect.WHOLE),
+    }
 
-    def get_queryset(self) -> QuerySet[Webhook]:
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        has_secrets = self.action not in ("list", "retrieve")
+        return super().default_response_headers | ({} if has_secrets else {"Cache-Control": PRIVATE})
+
+    def get_queryset(self) -> WebhookQuerySet:
         under_way = Delivery.objects.filter(webhook=OuterRef("pk"), lease_id__isnull=False).order_by()
         counted = under_way.values("webhook").annotate(n=Count("pk")).values("n")
         rows = super().get_queryset().select_related("health")
@@ -92,7 +117,7 @@ class WebhookViewSet(WebhookViews):
         summary="List webhooks, newest first",
         description="Those of the aliases and mailboxes that the key may open; those of a domain, for all mailboxes.",
         parameters=[
-            filter_by("url", "with exactly this URL"),
+            filter_by("url", "with this URL; the case of its host and a usual port do not count"),
             filter_by("alias_id", "bound to this alias"),
             filter_by("mailbox_id", "bound to this mailbox"),
             filter_by("domain_id", "bound to this domain"),
@@ -105,8 +130,7 @@ class WebhookViewSet(WebhookViews):
             if thing := find_in_query(rows_of_it, request, f"{name}_id"):
                 rows = rows.filter(**{name: thing})
         if (url := request.query_params.get("url")) is not None:
-            # no row has a NUL, and PostgreSQL takes none in a question
-            rows = rows.none() if "\0" in url else rows.filter(url=url)
+            rows = rows.at(url)
         return self.listed(rows)
 
     @extend_schema(
@@ -148,6 +172,11 @@ class WebhookViewSet(WebhookViews):
             require_all_mailboxes(self.caller)
         references = {f"{name}_id": rows for name, rows in self._things().items()}
         values = values_in_body(request, NewWebhookSerializer, references=references)
+        if values["url"]:
+            values["url"] = guard.check_url(values["url"])
+        return self.once(lambda: self._created(values))
+
+    def _created(self, values: dict[str, Any]) -> Response:
         webhook, secret = webhooks.create_webhook(
             **{"payload": default_payload(self.caller), **values, "url": values["url"] or ""},
             created_by=ApiKey.objects.get(pk=self.caller.key_id),
@@ -218,7 +247,7 @@ class WebhookViewSet(WebhookViews):
     )
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
         webhook = self.found(id)
-        webhooks.delete_webhook(webhook)
+        webhooks.delete_webhook(webhook, by=self.caller.actor, agree=self.unless_changed(id))
         answer = self.gone()
         answer["Attempts-In-Flight"] = str(webhooks.in_flight_of(webhook))
         return answer
@@ -299,20 +328,26 @@ class WebhookViewSet(WebhookViews):
         body = body_of(request)
         refuse_full_payload(body, self.caller)
         webhook = self.found(public_id)
+        unless_changed = self.unless_changed(public_id)
 
         def agree(row: Webhook) -> None:
+            if unless_changed is not None:
+                unless_changed(row)
             if is_aimed_anew(row, body):
                 refuse_full_webhook(row, self.caller)
 
-        agree(webhook)
+        agree(webhook)  # before the form is looked at
         values = values_in_body(request, serializer, current=self.json_of(webhook))
         if "url" in values:
             values["url"] = values["url"] or ""
+            if values["url"] not in ("", webhook.url):
+                values["url"] = guard.check_url(values["url"])
         if "headers" in values:
             values["headers"] = {name: None if value == MASK else value for name, value in values["headers"].items()}
         # and once more under its lock: somebody may have made it a full one meanwhile
-        return self._shown_with(webhook, webhooks.update_webhook(webhook, agree=agree, **values))
+        return self.once(lambda: self._shown_with(webhook, webhooks.update_webhook(webhook, agree=agree, **values)))
 
     def _shown_with(self, webhook: Webhook, secret: str | None) -> Response:
         del webhook.attempts_in_flight  # type: ignore[attr-defined]  # annotated before the change: counted anew
-        return Response(self.json_of(webhook) | ({} if secret is None else {"secret": secret}))
+        json = self.json_of(webhook)
+        return Response(json | ({} if secret is None else {"secret": secret}), headers=self._tag_of(json))

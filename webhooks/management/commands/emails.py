@@ -13,7 +13,7 @@ from mailboxes.addresses import shown
 from mailboxes.api.serializers import LARGE, EmailDetailSerializer
 from mailboxes.api.views.emails import QUARANTINE
 from mailboxes.models import Email
-from mailboxes.services import quarantine
+from mailboxes.services import quarantine, search
 from webhooks.management.commands._reparse import Reparsing
 from webhooks.management.commands.webhooks import OPERATOR
 from webhooks.services import erase
@@ -50,6 +50,12 @@ class Command(Reparsing, RecordCommand[Email]):
         release = verbs.add("release", "let it go that a rule keeps back: webhooks are told of it", self._release)
         release.add_argument("which", help=self.handle_help)
         self.add_reparse(verbs)
+        verbs.add(
+            "index",
+            "once after the release that brought the filters of lists: have them find mail that came before; can be "
+            "stopped and run again, and mail goes on meanwhile",
+            self._index,
+        )
         parser = verbs.add(
             "erase", "leave nothing of them here, nor of their events, deliveries and attempts", self._erase
         )
@@ -76,6 +82,10 @@ class Command(Reparsing, RecordCommand[Email]):
         email = self.find(options["which"])
         quarantine.release_email(email, by=OPERATOR)
         self.print_one(self.find(options["which"]), options)
+
+    def _index(self, options: Json) -> None:
+        count = sum(search.index_what_is_missing())
+        self.stdout.write(json.dumps({"indexed": count}) if options["json"] else f"{count} emails indexed")
 
     def _erase(self, options: Json) -> None:
         if bool(options["which"]) == bool(options["address"]):

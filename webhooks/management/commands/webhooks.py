@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apikeys.services import DURATION
+from emailgistics.common import access
 from emailgistics.common.commands import Json, ResourceCommand, Verbs, read_secret, readable
 from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
@@ -23,7 +24,7 @@ from webhooks.models import MAX_IN_FLIGHT, Delivery, ReplayJob, Webhook
 from webhooks.services import replay_jobs, stop, testing, webhooks
 from webhooks.transport import TOTAL_S
 
-OPERATOR = "an operator"
+OPERATOR = access.OPERATOR.name
 TEST_WITHIN = timedelta(seconds=TOTAL_S + 5)  # one attempt, and the time until it is begun
 LOOK_EVERY = timedelta(seconds=0.5)
 WHEN_HELP = "2030-01-31T18:00:00Z, or how long ago: 24h, 7d"
@@ -138,7 +139,7 @@ class Command(ResourceCommand[Webhook]):
         return find_webhook(text)
 
     def end(self, row: Webhook) -> None:
-        webhooks.delete_webhook(row)
+        webhooks.delete_webhook(row, by=access.OPERATOR)
 
     def add_verbs(self, verbs: Verbs) -> None:
         super().add_verbs(verbs)

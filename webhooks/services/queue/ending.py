@@ -13,8 +13,10 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
+from emailgistics.common.series import Kind
 from webhooks import retry
 from webhooks.models import Attempt, Delivery
+from webhooks.services import counted
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue.postgres import rows_of
 from webhooks.transport import OWN_FAULTS, Answer
@@ -42,6 +44,11 @@ class Result:
         """
         is_ours = self.answer.status is None and self.answer.error in OWN_FAULTS | CANNOT_RENDER
         return is_ours and not self.claimed.is_test
+
+    @property
+    def is_retry(self) -> bool:
+        """The receiver was asked again, because it failed before."""
+        return self.claimed.failures > 0 and not self.is_own_fault
 
 
 def write_ended(results: Sequence[Result], lease_id: UUID) -> tuple[list[Result], set[UUID]]:
@@ -78,10 +85,12 @@ NAMES = ", ".join(COLUMNS)
 STATEMENT = f"""
 WITH ended AS MATERIALIZED (
     SELECT {", ".join(f"{read} AS {name}" for name, read in COLUMNS.items())},
-           (one->>13)::boolean AS is_success, (one->>14)::boolean AS is_own_fault
+           (one->>13)::boolean AS is_success, (one->>14)::boolean AS is_own_fault, (one->>15)::boolean AS is_retry
       FROM jsonb_array_elements(%(ended)s::jsonb) AS one
 ), there AS MATERIALIZED (
-    SELECT id, attempts, webhook_id, COALESCE(lease_id = %(lease)s, false) AS is_ours FROM webhooks_delivery
+    SELECT id, attempts, webhook_id, event_id, is_test, created_at, begun_at,
+           COALESCE(lease_id = %(lease)s, false) AS is_ours
+      FROM webhooks_delivery
      WHERE id = ANY(ARRAY(SELECT delivery_id FROM ended))
      ORDER BY id FOR NO KEY UPDATE
 ), written AS (
@@ -95,6 +104,8 @@ WITH ended AS MATERIALIZED (
            deferred_since = NULL
       FROM there JOIN ended ON ended.delivery_id = there.id AND ended.n = there.attempts
      WHERE d.id = there.id AND there.is_ours AND ended.is_success
+), counted AS (
+{counted.STATEMENT}
 )
 SELECT there.id, there.attempts, there.webhook_id, {", ".join(f"h.{name}" for name in SAYS_SOMETHING)}
   FROM there LEFT JOIN webhooks_webhookhealth h ON h.webhook_id = there.webhook_id
@@ -126,6 +137,7 @@ def _as_json(result: Result) -> tuple[object, ...]:
         answer.response_excerpt.hex(),
         result.is_success,
         result.is_own_fault,
+        result.is_retry,
     )
 
 
@@ -138,7 +150,13 @@ def _one_after_the_other(results: Sequence[Result], lease_id: UUID) -> tuple[dic
     there = set(rows.values_list("pk", flat=True))
     ended = (result for result in results if not result.is_own_fault and result.claimed.delivery_id in there)
     Attempt.objects.bulk_create(map(_attempt, ended), ignore_conflicts=True)
-    _write_delivered(one for one in results if one.is_success and numbers.get(one.claimed.delivery_id) == one.claimed.n)
+    ours = [one for one in results if numbers.get(one.claimed.delivery_id) == one.claimed.n]
+    delivered = [one for one in ours if one.is_success]
+    counted.delivered(Delivery.objects.filter(pk__in=[one.claimed.delivery_id for one in delivered]))
+    counted.count(Kind.RETRIES, [one.claimed.delivery_id for one in ours if one.is_retry])
+    failed = [one.claimed.delivery_id for one in ours if not one.is_success and not one.is_own_fault]
+    counted.count(Kind.FAILURES, failed)
+    _write_delivered(delivered)
     return numbers, in_trouble
 
 

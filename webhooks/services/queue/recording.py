@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from emailgistics.common.series import Kind
 from webhooks import retry
 from webhooks.health import outcome_of
 from webhooks.models import Attempt, Delivery, EventBody, Webhook
-from webhooks.services import announce, verdicts
+from webhooks.services import announce, counted, verdicts
 from webhooks.services.announce import GONE
 from webhooks.services.queue.ending import Result, came_back, write_ended
 
@@ -121,10 +122,14 @@ def _is_too_large(result: Result) -> bool:
 
 
 def _write_failures(results: Iterable[Result]) -> None:
+    became: dict[object, list[UUID]] = defaultdict(list)
     for result in results:
         fate = _fate(result)
         Delivery.objects.filter(pk=result.claimed.delivery_id).update(**fate)
+        became[fate.get("state", State.PENDING)].append(result.claimed.delivery_id)
         _tell_failure(result, state=str(fate.get("state", State.PENDING)))
+    counted.count(Kind.FAILED, became[State.FAILED])
+    counted.count(Kind.HELD, became[State.HELD])
 
 
 def _fate(result: Result, *, jitter: Callable[[], float] = random.random) -> Fate:

@@ -11,9 +11,9 @@ from django.utils import timezone
 from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from emailgistics.common.series import Kind
 from webhooks.models import (
     CONFIRMED,
-    DELETED,
     MOVED,
     OTHER_MAILBOX,
     Attempt,
@@ -22,6 +22,7 @@ from webhooks.models import (
     Webhook,
     WebhookHealth,
 )
+from webhooks.services import counted
 from webhooks.services.claimed import ALONE_FROM_LOSSES
 
 log = get_logger(__name__)
@@ -65,6 +66,7 @@ def take_over() -> int:
         Delivery.objects.filter(pk__in=[delivery.pk for delivery in killers]).update(
             lease_id=None, state=State.FAILED, reason=QUARANTINED, last_status=None, last_error="quarantined"
         )
+        counted.count(Kind.FAILED, [delivery.pk for delivery in killers])
     leases.forget_expired()
     log.warning("delivery.taken_over", count=len(lost))
     for delivery in killers:
@@ -88,17 +90,17 @@ def settle(after: UUID = FIRST) -> UUID:
     held, last_held = webhooks_with("state = 'held'", after)
     pending, last_pending = webhooks_with("state = 'pending' AND lease_id IS NULL", after)
     looked_at = Webhook.objects.filter(pk__in={*held, *pending})
-    gone = set(looked_at.gone().values_list("pk", flat=True))
+    gone = {webhook.pk: webhook.why_gone for webhook in looked_at.gone().select_related("alias", "mailbox", "domain")}
     on = set(looked_at.sending().values_list("pk", flat=True))
     why_not = {webhook.pk: webhook.obstacle(None) for webhook in looked_at.select_related("alias")}
     for pk in pending:
         if pk in gone:
-            _move(pk, State.PENDING, state=State.CANCELED, reason=DELETED)
+            _move(pk, State.PENDING, state=State.CANCELED, reason=gone[pk])
         elif pk not in on and why_not.get(pk):  # else it was resumed this moment, and is looked at again
             _move(pk, State.PENDING, only=Q(is_test=False), state=State.HELD, reason=why_not[pk])
     for pk in held:
         if pk in gone:
-            _move(pk, State.HELD, state=State.CANCELED, reason=DELETED)
+            _move(pk, State.HELD, state=State.CANCELED, reason=gone[pk])
         elif pk in on:
             _let_go(pk)
     return min((last for last in (last_held, last_pending) if last != FIRST), default=FIRST)
@@ -184,4 +186,6 @@ def _change(rows: QuerySet[Delivery], **fate: object) -> int:
         # locked first, and what somebody else has locked is left to him: two of these never wait for each other
         locked = rows.select_for_update(skip_locked=True, of=("self",))
         ids = list(locked.values_list("pk", flat=True)[:SETTLE_AT_ONCE])
+        if fate.get("state") == State.HELD:
+            counted.count(Kind.HELD, ids)
         return Delivery.objects.filter(pk__in=ids).update(**fate)

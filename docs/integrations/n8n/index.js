@@ -1,0 +1,1 @@
+// n8n reads what to load in package.json; npm wants a main file.
