@@ -97,15 +97,22 @@ class Report:
     broken: Broken = field(default_factory=Broken)
 
     @property
-    def is_clean(self) -> bool:
+    def is_kept(self) -> bool:
+        """Nothing lost, nothing twice under another name, nothing left over: whatever the machine has to do besides."""
         return not (
-            self.broken
-            or any(self.unfinished.values())
-            or self.delivered != self.owed
-            or self.neighbour_foreign
-            or any(max(after_s) > BACK_WITHIN_S for after_s in self.back_after_s.values())
-            or max(self.longest_without_process_s.values(), default=0) > DOWN_AT_MOST_S
+            self.broken or any(self.unfinished.values()) or self.delivered != self.owed or self.neighbour_foreign
         )
+
+    @property
+    def is_in_time(self) -> bool:
+        """Of a machine that has time for it."""
+        return all(max(after_s) <= BACK_WITHIN_S for after_s in self.back_after_s.values()) and (
+            max(self.longest_without_process_s.values(), default=0) <= DOWN_AT_MOST_S
+        )
+
+    @property
+    def is_clean(self) -> bool:
+        return self.is_kept and self.is_in_time
 
 
 class Campaign:

@@ -1,5 +1,6 @@
 """The short form of the campaign: see docs/reliability.md for the long one."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def test_thirty_seconds_of_kills_and_faults_lose_nothing(tmp_path: Path) -> None
         moods=MOODS,
         settle_within_s=240,
     )
-    assert report.is_clean, vars(report)
+    assert report.is_kept, json.dumps(
+        vars(report) | {"broken": vars(report.broken)}, indent=2
+    )  # not in time: others run beside it
     assert report.kills.total() >= 30
     assert len(report.kills) >= 5
     assert report.kills["dispatcher before the answer"] + report.kills["dispatcher after the answer"] >= 1
