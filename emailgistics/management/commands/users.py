@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
