@@ -72,7 +72,7 @@ class Story:
 
 
 def stories_of(row: Model) -> list[Story]:
-    """Of what a search has found; the row need not have been read whole. An attachment or event is told by its email."""
+    """Of what a search has found, which need not have been read whole. An attachment or event is told by its email."""
     kind, tell = TELLERS[type(row)]
     return list(tell(kind, row.pk))
 
@@ -323,7 +323,7 @@ def _deliveries(rows: QuerySet[Delivery], most: int, *, order: Sequence[str] = (
 
 def _with_attempts(delivery: Delivery) -> dict[str, Any]:
     """Without what was answered, which may hold what mail says."""
-    log = AttemptSerializer(delivery.attempt_log.all(), many=True).data
+    log = AttemptSerializer(list(delivery.attempt_log.all()), many=True).data
     attempts = [{name: value for name, value in attempt.items() if name != "response"} for attempt in log]
     return {**DeliverySerializer(delivery).data, "attempt_log": attempts}
 

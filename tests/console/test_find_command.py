@@ -49,8 +49,10 @@ def test_an_email_is_told_from_its_acceptance_to_the_answer_of_each_receiver(loo
     msg, dlv, event = email.message.public_id, delivery.public_id, Event.objects.get().public_id
     size = email.size
     assert whats == [
-        f"accepted by smtp from 192.0.2.1 (mail.example.net) as {msg}: {size} octets of ada@example.net for "
-        "help@example.com",
+        (
+            f"accepted by smtp from 192.0.2.1 (mail.example.net) as {msg}: {size} octets of ada@example.net for "
+            "help@example.com"
+        ),
         "opened (ok)",
         f"{event} (email.received) was made for webhooks",
         f"{dlv} for {webhook.public_id} (http://127.0.0.1:9/)",

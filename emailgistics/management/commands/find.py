@@ -20,8 +20,8 @@ from mailboxes.services import erase
 class Command(BaseCommand):
     help = (
         "The story of anything that you have in hand: what it is, what happened to it and when. Takes any id (email_…, "
-        "msg_…, evt_…, dlv_…, wh_…), an address, a Message-ID, the identifier of a key, a URL, a name or an IP address, "
-        "as the search box of the console does.  Example: manage.py find email_…"
+        "msg_…, evt_…, dlv_…, wh_…), an address, a Message-ID, the identifier of a key, a URL, a name or an IP "
+        "address, as the search box of the console does.  Example: manage.py find email_…"
     )
     requires_system_checks = ()
 
