@@ -323,7 +323,7 @@ def _deliveries(rows: QuerySet[Delivery], most: int, *, order: Sequence[str] = (
 
 def _with_attempts(delivery: Delivery) -> dict[str, Any]:
     """Without what was answered, which may hold what mail says."""
-    log = AttemptSerializer(list(delivery.attempt_log.all()), many=True).data
+    log = [AttemptSerializer(attempt).data for attempt in delivery.attempt_log.all()]
     attempts = [{name: value for name, value in attempt.items() if name != "response"} for attempt in log]
     return {**DeliverySerializer(delivery).data, "attempt_log": attempts}
 
