@@ -18,6 +18,7 @@ from pytest_django import Settings
 from emailgistics.common import pulse
 from emailgistics.common.pulse import Pulse, signs_of
 from tests.installation import free_ports
+from webhooks.services import dispatch
 
 pytestmark = pytest.mark.on_sqlite
 
@@ -119,6 +120,24 @@ def test_a_beat_of_another_thread_or_of_a_child_is_none(monkeypatch: pytest.Monk
     assert signs_of("worker"), "it is made again"
     own._close()
     assert not signs_of("worker")
+
+
+def test_a_run_of_the_dispatcher_that_stands_still_is_trouble_and_an_idle_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(dispatch, "run_until_idle", lambda **_: goes_on.wait(30))
+    engine = dispatch.Engine()
+    long = dispatch.HANGS_AFTER.total_seconds() + 1
+    engine._course.gone_round_at -= long
+    assert engine.trouble() == "", "it has nothing to do"
+    engine.wake()
+    assert engine.trouble() == ""
+    engine._course.gone_round_at -= long
+    assert engine.trouble() == "the run that sends has not gone round for 3 min"
+    goes_on.set()
+    engine.join()
+    assert engine.trouble() == ""
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
