@@ -14,7 +14,7 @@ from django.db.models import Model, Prefetch, QuerySet
 
 from apikeys.api.serializers import ApiKeySerializer
 from apikeys.models import ApiKey
-from emailgistics.common.ids import TypedIdModel
+from emailgistics.common.ids import TypedIdModel, encode_id
 from emailgistics.common.models import AuditEntry
 from emailgistics.common.roles import role_of
 from mailboxes.api.serializers import (
@@ -50,6 +50,7 @@ MAX_EMAILS = 25  # of one message: the mailboxes that it went to
 MAX_AUDITED = 20
 
 Rows = list[dict[str, Any]]
+State = Delivery.State
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ def _of_event(kind: str, pk: Any) -> Iterator[Story]:
         return
     deliveries = _deliveries(Delivery.objects.filter(event=event), MAX_DELIVERIES)
     steps = [Step(event.created_at, f"{event.type} was made"), *(s for one in deliveries for s in _of_delivery(one))]
-    thing = {"id": event.public_id, "type": event.type, "webhook_id": str(event.webhook)}
+    about = encode_id(Webhook.ID_PREFIX, event.webhook_id) if event.webhook_id else None
+    thing = {"id": event.public_id, "type": event.type, "webhook_id": about}
     yield Story(
         kind, event.public_id, thing, _in_order(steps), {"deliveries": [_with_attempts(one) for one in deliveries]}
     )
@@ -287,8 +289,6 @@ def _of_import(kind: str, pk: Any) -> Iterator[Story]:
 
 
 # --- pieces
-
-State = Delivery.State
 
 
 def _with_own_record(
