@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
 from emailgistics.common import env as environment
+from emailgistics.common import sentry
 from emailgistics.common.crypto import KeyRing
 from emailgistics.common.logs import logging_config
 
@@ -421,6 +422,10 @@ LOG_FORMAT = env("LOG_FORMAT", default="text")  # text or json
 LOG_LEVEL = env("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = None
 logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
+SENTRY_DSN = env("SENTRY_DSN", default="")
+SENTRY_ENVIRONMENT = env("SENTRY_ENVIRONMENT", default="production")
+if SENTRY_DSN:
+    sentry.report_to(SENTRY_DSN, release=VERSION, environment=SENTRY_ENVIRONMENT)
 
 # --- console
 FORMAT_MODULE_PATH = ["emailgistics.console.formats"]
