@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run test lint bench campaign lock
+.PHONY: setup run test lint bench campaign campaign-on-two-hosts lock
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp
@@ -34,6 +34,10 @@ bench: $(VENV)/dev.stamp
 # 1000 kills under load, about 25 minutes; shorter with ARGS="--kills 100", on PostgreSQL with ARGS="--on postgres"
 campaign: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.campaign $(ARGS)
+
+# two of everything on PostgreSQL and Redis, each killed, restarted or taken away in turn, for 15 minutes
+campaign-on-two-hosts: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.campaign_on_two_hosts $(ARGS)
 
 # exact versions with hashes, from requirements/*.in; without addresses, so that any index can serve them
 lock:
