@@ -15,7 +15,10 @@ from mailboxes.smtp import replies
 from webhooks import payloads
 
 DOCS = settings.BASE_DIR / "docs"
-PAGES = [settings.BASE_DIR / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "node_modules" not in path.parts)]
+PAGES = [
+    settings.BASE_DIR / "README.md",
+    *sorted(path for path in DOCS.rglob("*.md") if "node_modules" not in path.parts),
+]
 CODE = re.compile(r"^```.*?^```$|^    .*$|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
