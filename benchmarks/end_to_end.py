@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rig import Sink, report
-from benchmarks.rig.processes import cpu_seconds
+from benchmarks.rig.processes import cpu_seconds, named
 from benchmarks.rig.smtp_load import Sender
 from tests.installation import SAMPLE_ALIAS, Installation, wait_for
 
@@ -31,6 +31,7 @@ OCTETS = 4_000
 LOOK_EVERY_S = 0.5
 WORKED_OFF_WITHIN_S = 300
 SLACK_S = 0.5
+BELOW = ("postgres", "redis-server")
 TAKEN = 0.98  # of what was offered
 
 
@@ -138,8 +139,9 @@ def offer(installation: Installation, sink: Sink, *, rate: float, seconds: float
 
 
 def used(installation: Installation) -> dict[str, float]:
-    """Seconds of the processor by part, children included; those of PostgreSQL and Redis are not among them."""
-    return {part: sum(map(cpu_seconds, pids)) for part, pids in installation.pids().items()}
+    """Seconds of the processor by part, children included, and of all of PostgreSQL and Redis on this machine."""
+    parts = {part: sum(map(cpu_seconds, pids)) for part, pids in installation.pids().items()}
+    return parts | {name: sum(map(cpu_seconds, named(name))) for name in BELOW}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.rig import ROOT, free_port, report
+from benchmarks.rig import ROOT, free_port, report, spread
 
 WITHIN_S = 600
 MAIL = b"From: ada@example.net\r\nTo: help@example.com\r\nSubject: The first\r\n\r\nHello.\r\n"
@@ -37,7 +37,7 @@ def main() -> int:
         {
             "runs": options.runs,
             "seconds": round(statistics.median(took), 1),
-            "spread": [round(min(took), 1), round(max(took), 1)],
+            "spread": spread(took, 1),
             "with_a_cold_cache_s": round(first, 1),
         },
     )

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rig import ROOT, Sink, database, environment, report
+from benchmarks.rig import ROOT, Sink, database, environment, report, spread
 
 WEBHOOKS = 10
 
@@ -82,7 +82,7 @@ def summed_up(runs: list[dict[str, float]], count: int) -> dict[str, Any]:
     rates = sorted(count / run["seconds"] for run in runs)
     return {
         "per_second": round(statistics.median(rates)),
-        "spread": [round(rates[0]), round(rates[-1])],
+        "spread": spread(rates, 0),
         "cpu_us_for_one": round(statistics.median(run["cpu_s"] for run in runs) / count * 1e6),
     }
 
