@@ -26,11 +26,11 @@ from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
 from emailgistics.common.key_form import keys_in
 from emailgistics.common.text import within
+from emailgistics.common.when import parse_duration
 from mailboxes.models import Mailbox
 
 FULL = "full"
 MAX_NAME_LENGTH = 200
-DURATION = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[hd])")
 MAX_NETWORKS = 50
 MAPPED_PREFIX = 96  # of ::ffff:0:0/96, in which IPv6 holds the addresses of IPv4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -245,9 +245,8 @@ def parse_expiry(text: str, *, now: datetime, field: str = "expires_at") -> date
     """
     text = text.strip()
     try:
-        if match := DURATION.fullmatch(text):
-            count = int(match["count"])
-            return now + (timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count))
+        if (life := parse_duration(text)) is not None:
+            return now + life
         if DATE.fullmatch(text):
             return datetime.combine(date.fromisoformat(text), time(), tzinfo=ZoneInfo(settings.TIME_ZONE))
         instant = datetime.fromisoformat(text)

@@ -9,6 +9,8 @@ from celery.beat import ScheduleEntry, Scheduler
 
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import Publisher
+from emailgistics.common.pulse import Pulse
+from emailgistics.operations.roles import BEAT
 
 log = get_logger(__name__)
 
@@ -21,7 +23,13 @@ class Sweeper(Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._publisher = Publisher()
+        self._pulse = Pulse(BEAT)
         super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        wait_s = super().tick(*args, **kwargs)
+        self._pulse.beat()
+        return wait_s
 
     def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:  # noqa: ARG002 - Celery's signature
         try:

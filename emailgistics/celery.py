@@ -9,14 +9,16 @@ from contextlib import suppress
 from typing import Any
 
 from billiard import current_process
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
 from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
+from emailgistics.common.pulse import Pulse
 from emailgistics.lifeline import watch_supervisor
+from emailgistics.operations.roles import DISPATCHER, ROLE_OF_QUEUE
 
 try:
     import resource
@@ -28,12 +30,36 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emailgistics.settings")
 RETRY_AT_MOST_EVERY_S = 1
 
 
+_pulses: list[Pulse] = []  # of a worker's first process; others that have connections have none
+
+
+def beat() -> None:
+    """A worker has gone round its loop."""
+    for pulse in _pulses:
+        pulse.beat()
+
+
 class PromptConnection(Connection):
     """Asks for a lost broker every second. Kombu's waits grow to 30 s, and mail would wait with them."""
 
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         kwargs |= {"interval_start": 0.5, "interval_step": 0.5, "interval_max": RETRY_AT_MOST_EVERY_S}
+        asked = kwargs.get("callback")
+
+        def go_round() -> None:
+            beat()  # who waits for a broker that is away does what there is to do
+            if asked:
+                asked()
+
+        kwargs["callback"] = go_round
         return super()._ensure_connection(*args, **kwargs)
+
+
+class Beating(bootsteps.StartStopStep):
+    """A worker's pulse is that of its loop, which turns while there is a broker."""
+
+    def register_with_event_loop(self, _consumer: object, hub: Any) -> None:
+        hub.on_tick.add(beat)
 
 
 class PromptAMQP(AMQP):
@@ -48,6 +74,7 @@ TRANSPORT_ALIASES["embedded"] = "emailgistics.common.filebroker:Transport"
 app = Celery("emailgistics", amqp=PromptAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["consumer"].add(Beating)
 # also for threads that did not see it made: the nudger's, for one
 app.set_default()
 
@@ -58,6 +85,16 @@ watch_supervisor()
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
     """That somebody listens to this signal is what makes Celery leave logging alone."""
+
+
+@worker_init.connect
+def take_pulse(sender: Any, **_: object) -> None:
+    """One for each kind of worker that this is."""
+    from webhooks.services.dispatch import engine  # noqa: PLC0415 - it needs models
+
+    troubles = {DISPATCHER: engine.trouble}
+    roles = {ROLE_OF_QUEUE.get(name) for name in sender.app.amqp.queues.consume_from}
+    _pulses[:] = [Pulse(role, trouble=troubles.get(role, lambda: "")) for role in roles if role]
 
 
 @worker_init.connect

@@ -47,7 +47,7 @@ class Webs:
     def make_key(self, *plan: str) -> str:
         made = self.installation.manage("apikeys", "create", "--name", "CI", "--expires", "1d", "--all-mailboxes")
         if plan:
-            self.installation.manage("apikeys", "plan", made["id"], *plan)
+            self.installation.manage("apikeys", "set-plan", made["id"], *plan)
         key: str = made["key"]
         return key
 

@@ -201,12 +201,12 @@ class Verbs:
         return parser
 
 
-def read_secret(path: Path) -> str:
-    """What the file of a flag `--secret-file` holds, without its line end. Raises CommandError."""
+def read_secret(path: Path, *, flag: str = "--secret-file") -> str:
+    """What the file of that flag holds, without its line end. Raises CommandError."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").rstrip("\r\n")
     except OSError as error:
-        raise CommandError(f"--secret-file: cannot read {path}: {error.strerror}.") from error
+        raise CommandError(f"{flag}: cannot read {path}: {error.strerror}.") from error
 
 
 def readable(value: Any) -> str:

@@ -213,6 +213,21 @@ class LedgerDay(models.Model):
         return f"{self.day}: {self.differs or 'balanced'}"
 
 
+class Canary(models.Model):
+    """What became of the last canary mail, the only row; see `operations/canary.py`."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    at = models.DateTimeField(help_text="when it was sent")
+    took_ms = models.PositiveIntegerField(null=True, help_text="until it had come back; null: it did not")
+    failure = models.CharField(max_length=500, blank=True, help_text="where it stood then, if it did not")
+
+    class Meta:
+        verbose_name_plural = gettext_lazy("canaries")
+
+    def __str__(self) -> str:
+        return self.failure or f"{self.took_ms} ms"
+
+
 class Alarm(models.Model):
     """Something that is wrong now, and since when; see `operations/alarms.py`. The row goes when it is over."""
 

@@ -1,4 +1,6 @@
-"""Who read what a mail says: an entry of the audit log for each time that somebody opened it in the console."""
+"""Who read what a mail says: an entry of the audit log for each time that somebody opened it in the console or by a
+command.
+"""
 
 from enum import StrEnum
 from typing import Any
@@ -10,6 +12,7 @@ from emailgistics.common import audit
 from emailgistics.common.clients import client_address
 
 ACTION = "mail.opened"
+EXPORTED = "mail.exported"
 
 
 class What(StrEnum):
@@ -26,3 +29,13 @@ def note_opened(request: HttpRequest, what: str, *, of: str, **details: Any) -> 
         return
     assert isinstance(request.user, User)
     audit.record(ACTION, of=of, person=request.user, address=client_address(request), details={"what": what, **details})
+
+
+def note_opened_by_command(what: str, *, of: str) -> None:
+    """As above, for whoever is at the shell."""
+    audit.record(ACTION, of=of, details={"what": what})
+
+
+def note_exported(*, of: str, **details: Any) -> None:
+    """Many at once, by a command. of is the id of their mailbox, or that it was everything."""
+    audit.record(EXPORTED, of=of, details=details)

@@ -128,7 +128,8 @@ class PersonAdmin(SignInPages, UserAdmin):  # type: ignore[type-arg, misc]  # no
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if isinstance(form, PersonForm):
-            set_groups(form.instance, form.groups_chosen, request=request)
+            by: Any = request.user
+            set_groups(form.instance, form.groups_chosen, by=by, address=client_address(request))
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         note(request, "person.deleted", obj)

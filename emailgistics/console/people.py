@@ -1,7 +1,9 @@
-"""What people may, that somebody always may do everything, and that each change of it is on record."""
+"""Who there is and what they may, that somebody always may do everything, and that each change of it is on record."""
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest
@@ -11,8 +13,10 @@ from apikeys.models import ApiKey
 from emailgistics.common import audit
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.clients import client_address
+from emailgistics.common.errors import RefusedError
 from emailgistics.common.models import AuditEntry
 from emailgistics.common.roles import GROUPS
+from emailgistics.console import sessions
 
 NAME_LENGTH = 80  # of a person, in the audit log
 
@@ -23,8 +27,8 @@ def groups_of(user: User) -> frozenset[str]:
     return frozenset(names | {SYSTEM_ADMINISTRATORS} if user.is_superuser else names)
 
 
-def set_groups(user: User, names: frozenset[str], *, request: HttpRequest) -> None:
-    """The person is in these, of the groups that mean something, and in no other of them."""
+def set_groups(user: User, names: frozenset[str], *, by: User | None, address: str | None = None) -> None:
+    """The person is in these, of the groups that mean something, and in no other of them. by None: an operator."""
     had = groups_of(user)
     if names == had:
         return
@@ -35,15 +39,63 @@ def set_groups(user: User, names: frozenset[str], *, request: HttpRequest) -> No
         user.groups.remove(*Group.objects.filter(name__in=set(GROUPS) - names))
         # of a superuser the rights are there already; the membership is added to what is new
         user.groups.add(*Group.objects.filter(name__in=names - had))
-        note(request, "person.roles_changed", user, given=sorted(names - had), taken=sorted(had - names))
+        given, taken = sorted(names - had), sorted(had - names)
+        put_on_record("person.roles_changed", user, by=by, address=address, given=given, taken=taken)
 
 
 def note(request: HttpRequest, action: str, user: User, **details: object) -> None:
-    """Puts on record what was done to a person, by whom, from where."""
+    """Puts on record what was done to a person in the console, by whom, from where."""
     by = request.user
     assert isinstance(by, User)
+    put_on_record(action, user, by=by, address=client_address(request), **details)
+
+
+def put_on_record(action: str, user: User, *, by: User | None, address: str | None = None, **details: object) -> None:
+    """By None: an operator, at the shell."""
     name = user.get_username()[:NAME_LENGTH]
-    audit.record(action, of=name, person=by, address=client_address(request), details=details)
+    audit.record(action, of=name, person=by, address=address, details=details)
+
+
+@transaction.atomic
+def create_person(
+    *,
+    name: str,
+    password: str,
+    email: str = "",
+    groups: frozenset[str] = frozenset(),
+    by: User | None = None,
+    address: str | None = None,
+) -> User:
+    """Somebody who can sign in from now on. Raises RefusedError for a name, address or password that will not do."""
+    user = User(username=name, email=email)
+    check_password(password, user)
+    user.set_password(password)
+    try:
+        user.full_clean()
+    except ValidationError as error:
+        raise RefusedError(" ".join(error.messages)) from error
+    user.save()
+    put_on_record("person.created", user, by=by, address=address)
+    set_groups(user, groups, by=by, address=address)
+    return user
+
+
+@transaction.atomic
+def set_password(user: User, password: str, *, by: User | None = None, address: str | None = None) -> None:
+    """And whoever knows the one before is signed out. Raises RefusedError."""
+    check_password(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    put_on_record("person.password_set", user, by=by, address=address)
+    sessions.end_all(user, by=by, address=address or "")
+
+
+def check_password(password: str, user: User) -> None:
+    """As the forms do. Raises RefusedError."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise RefusedError(" ".join(error.messages), field="password") from error
 
 
 def why_not_without(user: User, *, by: object) -> str:

@@ -14,7 +14,6 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Lower
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.http import urlencode
@@ -26,7 +25,7 @@ from emailgistics.common.clients import network_of
 from emailgistics.common.ids import SUFFIX_LENGTH, decode_id
 from emailgistics.common.key_form import ID_LENGTH, KEY_PREFIX
 from emailgistics.common.models import AuditEntry
-from emailgistics.common.roles import Action, may
+from emailgistics.common.roles import Action
 from mailboxes import addresses
 from mailboxes.addresses import InvalidAddressError, ParsedAddress, address_key, domain_key, local_key
 from mailboxes.listing import EmailList, Filters
@@ -52,6 +51,8 @@ MAX_TERM = 500  # characters
 MAX_DOMAINS = 1000  # in which a bare name is looked for
 REQUEST_PREFIX = "req_"
 
+May = Callable[[Action], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -59,7 +60,12 @@ class Hit:
     title: str
     url: str
     detail: str = ""
-    is_list: bool = False  # it leads to a list: no page of one thing
+    row: Model | None = None  # it need not have been read whole
+    rows: "QuerySet[Any] | None" = None  # it leads to a list of these: no page of one thing
+
+    @property
+    def is_list(self) -> bool:
+        return self.rows is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +96,14 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def find(request: HttpRequest, term: str) -> list[Hit]:
-    """The hits, the surest first. term is of a person: any text."""
+def find(may: May, term: str) -> list[Hit]:
+    """The hits, the surest first, of what whoever asks may see. term is of a person: any text."""
     term = term.strip()[:MAX_TERM]
     if not term or "\0" in term:
         return []
     found: dict[str, Hit] = {}
     for way in WAYS:
-        for hit in islice(way(request, term), FEW):
+        for hit in islice(way(may, term), FEW):
             found.setdefault(hit.url, hit)
     return list(found.values())
 
@@ -107,30 +113,30 @@ def is_request_id(term: str) -> bool:
     return decode_id(REQUEST_PREFIX.removesuffix("_"), term.strip()) is not None
 
 
-def by_id(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_id(may: May, term: str) -> Iterator[Hit]:
     prefix, underscore, suffix = term.rpartition("_")
     if not underscore or len(suffix) != SUFFIX_LENGTH:
         return
     for kind in KINDS:
         model: Any = kind.model
         pk = decode_id(model.ID_PREFIX, f"{prefix}_{suffix.lower()}")
-        if pk and may(request, kind.action) and (row := _row(model, pk)) is not None:
+        if pk and may(kind.action) and (row := _row(model, pk)) is not None:
             yield _hit(kind.name, row)
 
 
-def by_key_identifier(request: HttpRequest, term: str) -> Iterator[Hit]:
-    if not may(request, Action.KEYS):
+def by_key_identifier(may: May, term: str) -> Iterator[Hit]:
+    if not may(Action.KEYS):
         return
     if term.startswith(KEY_PREFIX):
         for key in ApiKey.objects.filter(identifier=term[: len(KEY_PREFIX) + ID_LENGTH]).only(
             "pk", "name", "identifier"
         ):
-            yield Hit(_("API key"), str(key), page_of(key))
+            yield Hit(_("API key"), str(key), page_of(key), row=key)
 
 
-def by_address(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_address(may: May, term: str) -> Iterator[Hit]:
     """Whose it is, and where mail to it would go."""
-    if not may(request, Action.VIEW):
+    if not may(Action.VIEW):
         return
     try:
         parsed = ParsedAddress.parse(term)
@@ -145,9 +151,9 @@ def by_address(request: HttpRequest, term: str) -> Iterator[Hit]:
             yield _hit(_("Alias"), alias)
 
 
-def by_mail(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_mail(may: May, term: str) -> Iterator[Hit]:
     """Emails with that Message-ID, or from or to that address."""
-    if "@" not in term or not may(request, Action.VIEW):
+    if "@" not in term or not may(Action.VIEW):
         return
     key = address_key(term)[:MAX_KEY]
     for filters in (
@@ -157,8 +163,8 @@ def by_mail(request: HttpRequest, term: str) -> Iterator[Hit]:
             yield _email_hit(email)
 
 
-def by_domain(request: HttpRequest, term: str) -> Iterator[Hit]:
-    if not may(request, Action.VIEW):
+def by_domain(may: May, term: str) -> Iterator[Hit]:
+    if not may(Action.VIEW):
         return
     try:
         name = domain_key(term.removeprefix("@"))
@@ -168,9 +174,9 @@ def by_domain(request: HttpRequest, term: str) -> Iterator[Hit]:
         yield _hit(_("Domain"), domain)
 
 
-def by_endpoint(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_endpoint(may: May, term: str) -> Iterator[Hit]:
     """Webhooks with that URL, or whose URL begins so, or has that host. There are not many webhooks."""
-    if not may(request, Action.VIEW):
+    if not may(Action.VIEW):
         return
     is_url = "://" in term
     if not is_url and ("." not in term or "@" in term or " " in term):
@@ -182,55 +188,57 @@ def by_endpoint(request: HttpRequest, term: str) -> Iterator[Hit]:
             hosts |= Q(url__istartswith=f"{scheme}://{bare}{end}") if end else Q(url__iexact=f"{scheme}://{bare}")
     rows = Webhook.objects.filter(Q(url__istartswith=term) if is_url else hosts)
     for webhook in rows.order_by("deleted_at", "-pk").only("pk", "url", "state", "deleted_at")[:FEW]:
-        yield Hit(_("Webhook"), webhook.url, page_of(webhook), _("deleted") if webhook.deleted_at else webhook.state)
+        detail = _("deleted") if webhook.deleted_at else webhook.state
+        yield Hit(_("Webhook"), webhook.url, page_of(webhook), detail, webhook)
 
 
-def by_local_part(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_local_part(may: May, term: str) -> Iterator[Hit]:
     """A bare name: the mailbox or alias of that name in each domain."""
-    if not may(request, Action.VIEW) or len(term) > addresses.MAX_LOCAL_PART_OCTETS or "@" in term:
+    if not may(Action.VIEW) or len(term) > addresses.MAX_LOCAL_PART_OCTETS or "@" in term:
         return
     domains = list(Domain.objects.live().order_by("pk").values_list("pk", flat=True)[:MAX_DOMAINS])
     for row in _addresses(Q(domain__in=domains, local_key=local_key(term))):
         yield _owner(row)
 
 
-def by_client(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_client(may: May, term: str) -> Iterator[Hit]:
     """Mail that was refused to the network of an IP address."""
-    if not may(request, Action.VIEW):
+    if not may(Action.VIEW):
         return
     try:
         address = str(ip_address(term.split("/", maxsplit=1)[0]))
     except ValueError:
         return
     network = network_of(address)
-    if Refusal.objects.filter(network=network).exists():
-        url = list_of(Refusal, q=network)
-        yield Hit(_("Refused mail"), _("Mail refused to %(network)s") % {"network": network}, url, is_list=True)
+    rows = Refusal.objects.filter(network=network)
+    if rows.exists():
+        title = _("Mail refused to %(network)s") % {"network": network}
+        yield Hit(_("Refused mail"), title, list_of(Refusal, q=network), rows=rows)
 
 
-def by_refused_recipient(request: HttpRequest, term: str) -> Iterator[Hit]:
-    if "@" not in term or not may(request, Action.VIEW):
+def by_refused_recipient(may: May, term: str) -> Iterator[Hit]:
+    if "@" not in term or not may(Action.VIEW):
         return
     rows = Refusal.objects.alias(key=Lower("recipient")).filter(key=term.lower())
     if rows.exists():
         title = _("Mail refused to %(address)s") % {"address": term}
-        yield Hit(_("Refused mail"), title, list_of(Refusal, q=term), is_list=True)
+        yield Hit(_("Refused mail"), title, list_of(Refusal, q=term), rows=rows)
 
 
-def by_person(request: HttpRequest, term: str) -> Iterator[Hit]:
-    if may(request, Action.PEOPLE):
+def by_person(may: May, term: str) -> Iterator[Hit]:
+    if may(Action.PEOPLE):
         for person in User.objects.filter(Q(username__iexact=term) | Q(email__iexact=term)).order_by("pk")[:FEW]:
-            yield Hit(_("Person"), person.get_username(), page_of(person))
+            yield Hit(_("Person"), person.get_username(), page_of(person), row=person)
 
 
-def by_audit(request: HttpRequest, term: str) -> Iterator[Hit]:
+def by_audit(may: May, term: str) -> Iterator[Hit]:
     """What was done to a thing with that id or identifier."""
-    if may(request, Action.PEOPLE) and AuditEntry.objects.filter(of=term).exists():
-        url = list_of(AuditEntry, q=term)
-        yield Hit(_("Audit log"), _("What was done to %(id)s") % {"id": term}, url, is_list=True)
+    rows = AuditEntry.objects.filter(of=term)
+    if may(Action.PEOPLE) and rows.exists():
+        yield Hit(_("Audit log"), _("What was done to %(id)s") % {"id": term}, list_of(AuditEntry, q=term), rows=rows)
 
 
-WAYS: tuple[Callable[[HttpRequest, str], Iterator[Hit]], ...] = (
+WAYS: tuple[Callable[[May, str], Iterator[Hit]], ...] = (
     by_id,
     by_key_identifier,
     by_address,
@@ -272,12 +280,12 @@ def _hit(kind: str | Promise, row: Any) -> Hit:
     is_named = isinstance(row, (Domain, Mailbox, Alias))
     title = str(row) if is_named else row.public_id
     detail = _("deleted") if is_named and row.deleted_at else ""
-    return Hit(kind, title, page_of(row), detail)
+    return Hit(kind, title, page_of(row), detail, row)
 
 
 def _email_hit(email: Email) -> Hit:
     detail = " · ".join(filter(None, (email.from_address, str(email.mailbox))))
-    return Hit(_("Email"), email.subject or _("(no subject)"), page_of(email), detail)
+    return Hit(_("Email"), email.subject or _("(no subject)"), page_of(email), detail, email)
 
 
 def _addresses(of: Q) -> "QuerySet[Address]":

@@ -1,5 +1,6 @@
 """The page of the search box: straight to the one hit there is, or what there is, by kind."""
 
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from emailgistics.common.admin import WHOLE_KEY, without_keys
+from emailgistics.common.roles import may
 from emailgistics.console import search
 
 
@@ -21,7 +23,7 @@ def search_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(f"{url}?{cleaned.urlencode()}")
     sent = request.POST if request.method == "POST" else request.GET
     term = WHOLE_KEY.sub(r"\1", sent.get("q", "").replace("\0", "").strip())[: search.MAX_TERM]
-    hits = search.find(request, term)
+    hits = search.find(partial(may, request), term)
     if only := _only(hits):
         return HttpResponseRedirect(only.url)
     if request.method == "POST":

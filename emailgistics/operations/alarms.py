@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from emailgistics.common.logs import get_logger
-from emailgistics.common.models import Alarm, LedgerDay, Tally
+from emailgistics.common.models import Alarm, Canary, LedgerDay, Tally
 from emailgistics.operations import backlog, ledger
 from mailboxes.models import Email
 from webhooks.models import OutgoingStop, Webhook
@@ -159,6 +159,11 @@ def _certificate(now: datetime) -> str:
     return f"The certificate of the SMTP listener ends at {_shown(ends)}." if ends - now < CERTIFICATE_LEFT else ""
 
 
+def _canary(_now: datetime) -> str:
+    canary = Canary.objects.exclude(failure="").first()
+    return f"The canary of {_shown(canary.at)} did not come back: {canary.failure}." if canary else ""
+
+
 def _is_late(since: datetime | None, now: datetime) -> bool:
     return since is not None and now - since > LATE_AFTER
 
@@ -207,4 +212,5 @@ KINDS: tuple[Kind, ...] = (
     Kind("outgoing_stopped", _stopped, "Start them again under Webhooks, or with `manage.py webhooks start-all`."),
     Kind("clock_skew", _clock, "Run NTP on all hosts: signatures carry the time, and receivers refuse old ones."),
     Kind("certificate_ends", _certificate, "Renew it, and start the listener again."),
+    Kind("canary_failed", _canary, "`manage.py doctor` sends another one, and says where it stands and what to do."),
 )

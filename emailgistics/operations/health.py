@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from emailgistics.common.models import Alarm, LedgerDay
+from emailgistics.common.models import Alarm, Canary, LedgerDay
 from emailgistics.operations import backlog
 from emailgistics.operations.alarms import LATE_AFTER
 
@@ -59,6 +59,7 @@ def work(*, now: datetime | None = None) -> Health:
         mail, delivery = backlog.oldest_waiting_mail(), backlog.oldest_due_delivery()
         watched = LedgerDay.objects.order_by("-checked_at").values_list("checked_at", flat=True).first()
         standing = list(Alarm.objects.order_by("since"))
+        canary = Canary.objects.first()
     except DatabaseError as error:
         return Health([f"The database does not answer: {type(error).__name__}."])
     reasons = [f"{alarm.code}: {alarm.text}" for alarm in standing]
@@ -74,6 +75,9 @@ def work(*, now: datetime | None = None) -> Health:
     facts = {
         "oldest_waiting_mail_s": _seconds(mail, now),
         "oldest_due_delivery_s": _seconds(delivery, now),
+        "canary": {"at": canary.at.isoformat(), "took_ms": canary.took_ms, "failure": canary.failure}
+        if canary
+        else None,
         "watched_at": watched.isoformat() if watched else None,
         "alarms": [{"code": alarm.code, "since": alarm.since.isoformat(), "text": alarm.text} for alarm in standing],
     }

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from emailgistics.common import series, tallies
 from emailgistics.common.ids import encode_id
-from emailgistics.common.models import Alarm, LedgerDay
+from emailgistics.common.models import Alarm, Canary, LedgerDay
 from emailgistics.common.series import Kind, Selection
 from emailgistics.operations import alarms, backlog
 from mailboxes.models import Mailbox, Message
@@ -157,6 +157,7 @@ def _trouble() -> Iterator[Metric]:
         family.add_metric([account], difference)
     yield family
     yield _webhooks_in_trouble()
+    yield from _canary()
     watched = LedgerDay.objects.order_by("-checked_at").values_list("checked_at", flat=True).first()
     yield GaugeMetricFamily(
         PREFIX + "watched_seconds",
@@ -165,6 +166,21 @@ def _trouble() -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         PREFIX + "disk_free_bytes", "Where DATA_DIR is.", value=shutil.disk_usage(settings.DATA_DIR).free
+    )
+
+
+def _canary() -> Iterator[Metric]:
+    """How it went is the alarm canary_failed."""
+    canary = Canary.objects.first()
+    yield GaugeMetricFamily(
+        PREFIX + "canary_age_seconds",
+        "Since the doctor last sent a canary.",
+        value=(timezone.now() - canary.at).total_seconds() if canary else math.nan,
+    )
+    yield GaugeMetricFamily(
+        PREFIX + "canary_seconds",
+        "How long the last canary took; NaN if it did not come back.",
+        value=canary.took_ms / 1000 if canary and canary.took_ms is not None else math.nan,
     )
 
 

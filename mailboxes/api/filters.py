@@ -1,6 +1,7 @@
 """The filters of the lists of emails and of refusals."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_interface
 from typing import Any
 
@@ -136,24 +137,47 @@ def filters_in(request: Request, caller: Principal, things: Mapping[str, Any]) -
 
 def refusals_in(request: Request) -> QuerySet[Refusal]:
     """Those that the query asks for. Raises ValidationError."""
-    query, rows = Query(request, *PARAMETERS), Refusal.objects.all()
-    if network := query.read("network", _network):
-        rows = rows.filter(network=network)
-    if recipient := query.read("recipient", str.lower):
-        rows = rows.alias(recipient_key=Lower("recipient")).filter(recipient_key=recipient)
-    if code := query.read("code", str):
-        rows = rows.filter(code=code)
-    if outcome := query.read("outcome", one_of(*Refusal.Outcome.values)):
-        rows = rows.filter(outcome=outcome)
-    if since := query.read("since", instant):
-        rows = rows.filter(at__gte=since, pk__gte=first_id_at(since - ID_WITHIN))
-    if until := query.read("until", instant):
-        rows = rows.filter(at__lt=until, pk__lt=first_id_at(until + ID_WITHIN))
+    query = Query(request, *PARAMETERS)
+    rows = refusals_with(
+        network=query.read("network", parse_network),
+        recipient=query.read("recipient", str),
+        code=query.read("code", str),
+        outcome=query.read("outcome", one_of(*Refusal.Outcome.values)),
+        since=query.read("since", instant),
+        until=query.read("until", instant),
+    )
     query.refuse_what_is_wrong()
     return rows
 
 
-def _network(text: str) -> str:
+def refusals_with(
+    *,
+    network: str | None = None,
+    recipient: str | None = None,
+    code: str | None = None,
+    outcome: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[Refusal]:
+    """By what is given; network is as `parse_network` gives it."""
+    rows = Refusal.objects.all()
+    if network:
+        rows = rows.filter(network=network)
+    if recipient:
+        rows = rows.alias(recipient_key=Lower("recipient")).filter(recipient_key=recipient.lower())
+    if code:
+        rows = rows.filter(code=code)
+    if outcome:
+        rows = rows.filter(outcome=outcome)
+    if since:
+        rows = rows.filter(at__gte=since, pk__gte=first_id_at(since - ID_WITHIN))
+    if until:
+        rows = rows.filter(at__lt=until, pk__lt=first_id_at(until + ID_WITHIN))
+    return rows
+
+
+def parse_network(text: str) -> str:
+    """The network that refusals are kept by. Raises ValueError."""
     try:
         return network_of(str(ip_interface(text.strip()).ip))
     except ValueError as error:

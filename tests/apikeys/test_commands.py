@@ -183,12 +183,12 @@ def test_a_reason_that_is_too_long_or_quotes_a_key_is_refused_and_nothing_is_rev
 @pytest.mark.usefixtures("real_limits")
 def test_plan_gives_a_key_another_plan_and_numbers_of_its_own() -> None:
     key, _ = make_key()
-    changed = run_json("plan", key.identifier, "--plan", "enterprise", "--minute", "500", "--day", "200000")
+    changed = run_json("set-plan", key.identifier, "--plan", "enterprise", "--minute", "500", "--day", "200000")
     assert (changed["plan"], changed["limits"]) == ("enterprise", {"minute": 500, "hour": 10_000, "day": 200_000})
     assert run_json("show", key.identifier)["limits"] == changed["limits"]
-    assert run_json("plan", key.identifier, "--plan", "pro")["limits"]["minute"] == 200
+    assert run_json("set-plan", key.identifier, "--plan", "pro")["limits"]["minute"] == 200
     with pytest.raises(CommandError, match="enterprise"):
-        run("plan", key.identifier, "--plan", "standard", "--hour", "5")
+        run("set-plan", key.identifier, "--plan", "standard", "--hour", "5")
 
 
 @pytest.mark.django_db

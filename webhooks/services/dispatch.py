@@ -45,6 +45,9 @@ PRUNE_EVERY = timedelta(minutes=10)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
+HANGS_AFTER = timedelta(
+    minutes=3
+)  # nothing that a run waits for takes as long: no attempt, no lock, no slice of upkeep
 
 T = TypeVar("T")
 
@@ -55,7 +58,7 @@ class Course:
     def __init__(self) -> None:
         self.rotation = queue.Rotation()
         self._settled = queue.FIRST
-        now = time.monotonic()
+        self.gone_round_at = now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
             (self._settle, self._replay, self._erase, self._take_over, self._prune), now
         )
@@ -67,6 +70,7 @@ class Course:
     def keep_up(self, *, all_of_it: bool = False) -> None:
         """Does what is due of it. A fault in one of these stops neither the others nor the sending."""
         for work, at in self._at.items():
+            self.gone_round_at = time.monotonic()
             if not all_of_it and time.monotonic() < at:
                 continue
             again_after = SETTLE_EVERY
@@ -116,9 +120,17 @@ class Engine:
                 return
             self._woken = True
             if self._thread is None:
+                self._course.gone_round_at = time.monotonic()  # before it can be seen, as a run that hangs would be
                 thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
                 thread.start()  # may fail; then the next wake tries again
                 self._thread = thread
+
+    def trouble(self) -> str:
+        """That a run hangs, if it does; empty otherwise. From any thread."""
+        silent_s = time.monotonic() - self._course.gone_round_at
+        if self._thread is None or silent_s < HANGS_AFTER.total_seconds():
+            return ""
+        return f"the run that sends has not gone round for {silent_s // 60:.0f} min"
 
     def stop(self) -> None:
         """Nothing is claimed from now on; what is in flight has until its deadline."""
@@ -136,6 +148,7 @@ class Engine:
                     self._thread = None
                     return
                 self._woken = False
+            self._course.gone_round_at = time.monotonic()
             try:
                 run_until_idle(should_stop=lambda: self._stopping, course=self._course)
             except (OperationalError, InterfaceError) as error:
@@ -211,7 +224,7 @@ class Run:
     async def _claim_and_send(self, transport: Transport) -> None:
         worked_at = time.monotonic()
         while not (self._should_stop() or self._lease.is_lost):
-            began_at = time.monotonic()
+            self._course.gone_round_at = began_at = time.monotonic()
             try:
                 # others first: they are under way while it is written down what came of those before
                 claimed = await self._claim()
@@ -307,6 +320,7 @@ class Run:
         """Waits for what is in flight, each up to its own deadline, and writes it down."""
         give_up_at = time.monotonic() + JOIN_WITHIN.total_seconds()
         while self._in_flight or self._ended:
+            self._course.gone_round_at = time.monotonic()
             if self._in_flight:
                 await asyncio.wait(set(self._in_flight), return_when=asyncio.FIRST_COMPLETED)
             try:

@@ -84,7 +84,7 @@ class Command(Looking, ResourceCommand[ApiKey]):
         )
         verbs.add("purge", f"remove those that ended {KEPT_FOR.days} days ago", self._purge)
         self.add_looking(verbs)
-        self.add_plan_arguments(verbs.add("plan", "give one another plan, from its next call on", self._plan))
+        self.add_plan_arguments(verbs.add("set-plan", "give one another plan, from its next call on", self._plan))
 
     def add_rotate_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("which", help=self.handle_help)

@@ -1,13 +1,15 @@
 """What a newcomer needs to see the first mail arrive: an administrator, and one sample of everything."""
 
+import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
@@ -40,6 +42,9 @@ class Command(BaseCommand):
         "to DATA_DIR/first-run.txt. Does nothing where there is a user or a domain.  Example: manage.py quickstart"
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON: whether anything was made, and the file")
+
     def handle(self, *args: object, **options: object) -> None:
         if not settings.EMBEDDED:
             raise CommandError(
@@ -50,12 +55,12 @@ class Command(BaseCommand):
         path = settings.DATA_DIR / FIRST_RUN
         with transaction.atomic():
             if get_user_model().objects.exists() or Domain.objects.exists():
-                self.stdout.write(f"There are users or domains already: nothing made. {_where(path)}")
+                self._say(f"There are users or domains already: nothing made. {_where(path)}", path, False, options)
                 return
             if not settings.QUICKSTART_SAMPLES:
                 text = describe_empty(make_administrator())
                 env.replace_private(path, text)
-                self._tell(text, path)
+                self._tell(text, path, options)
                 return
             samples = make_samples()
             # before the commit: what this says exists nowhere else in the clear, and a run that is cut short
@@ -64,10 +69,15 @@ class Command(BaseCommand):
             env.replace_private(path, text)
             env.set_generated(settings.DATA_DIR, "SINK_SECRET", samples.webhook_secret)
             settings.SINK_SECRET = samples.webhook_secret  # in this process, too
-        self._tell(text, path)
+        self._tell(text, path, options)
 
-    def _tell(self, text: str, path: Path) -> None:
-        self.stdout.write(text if self.stdout.isatty() else f"What to try first, and with which secrets: {path}")
+    def _tell(self, text: str, path: Path, options: Mapping[str, object]) -> None:
+        where = f"What to try first, and with which secrets: {path}"
+        self._say(text if self.stdout.isatty() else where, path, True, options)
+
+    def _say(self, text: str, path: Path, is_made: bool, options: Mapping[str, object]) -> None:
+        told = {"made": is_made, "file": str(path) if path.exists() else None}
+        self.stdout.write(json.dumps(told, indent=2) if options["json"] else text)
 
 
 def make_administrator() -> str:

@@ -1,10 +1,8 @@
 """The whole installation in one command: every part, supervised."""
 
 import errno
-import http.client
 import os
 import shlex
-import smtplib
 import socket
 import sys
 import time
@@ -20,12 +18,11 @@ from django.db import OperationalError, connections
 from emailgistics import forkserver, lifeline
 from emailgistics.common import selftest
 from emailgistics.management.commands.quickstart import allow_receiver, receiver_url
-from emailgistics.sending import reachable
+from emailgistics.operations.answering import why_no_http, why_no_smtp
 from emailgistics.supervisor import Output, Part, Start, Supervisor, start_interpreter
 
 # Orphans of a killed supervisor look for it twice a second, then let go of its lock and its ports.
 WAIT_FOR_ORPHANS_S = 3
-ANSWER_WITHIN_S = 2
 LOOPBACK = "127.0.0.1"
 
 # What runs on a server too, one process each: the Procfile has the same lines.
@@ -78,10 +75,10 @@ def _migrate() -> None:
 
 def _parts() -> Iterator[Part]:
     answers = {
-        "web": lambda: _answers_http(settings.HTTP_HOST, settings.HTTP_PORT),
-        "smtp": lambda: _answers_smtp(settings.SMTP_HOST, settings.SMTP_PORT),
-        "lmtp": lambda: _answers_smtp(LOOPBACK, settings.LMTP_PORT),
-        "sink": lambda: _answers_http(LOOPBACK, settings.SINK_PORT),
+        "web": lambda: not why_no_http(settings.HTTP_HOST, settings.HTTP_PORT),
+        "smtp": lambda: not why_no_smtp(settings.SMTP_HOST, settings.SMTP_PORT),
+        "lmtp": lambda: not why_no_smtp(LOOPBACK, settings.LMTP_PORT),
+        "sink": lambda: not why_no_http(LOOPBACK, settings.SINK_PORT, "/"),
     }
     commands = {name: [sys.executable, *shlex.split(command)[1:]] for name, command in COMMANDS.items()}
     if settings.SMTP_PROCESSES > 1:
@@ -171,26 +168,6 @@ def _where_it_listens() -> str:
     if _has_receiver():
         places.append(f"webhook receiver {receiver_url()}")
     return f"{', '.join(places)}; data in {settings.DATA_DIR}; Ctrl-C stops"
-
-
-def _answers_http(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(reachable(host), port, timeout=ANSWER_WITHIN_S)
-    try:
-        connection.request("GET", "/")
-        connection.getresponse()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def _answers_smtp(host: str, port: int) -> bool:
-    try:
-        smtplib.SMTP(reachable(host), port, timeout=ANSWER_WITHIN_S).quit()
-    except (OSError, smtplib.SMTPException):
-        return False
-    return True
 
 
 def _flush_stdout() -> None:

@@ -12,12 +12,12 @@ from django.db.models import QuerySet
 from emailgistics.common.commands import Json, Verbs
 from emailgistics.common.errors import ConflictError, NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
+from emailgistics.common.when import WHEN_HELP, parse_when
 from mailboxes import mime
 from mailboxes.addresses import shown
 from mailboxes.models import Email, Message
 from mailboxes.services import reparse
 from mailboxes.services.reparse import EmailReport, Outcome
-from webhooks.management.commands.webhooks import WHEN_HELP, parse_when
 
 FILTERS = ("parked", "since", "until", "older_than_version")
 SAID = {

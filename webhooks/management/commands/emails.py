@@ -14,10 +14,14 @@ from mailboxes.api.serializers import LARGE, EmailDetailSerializer
 from mailboxes.api.views.emails import QUARANTINE
 from mailboxes.models import Email
 from mailboxes.services import quarantine, search
+from webhooks.api.serializers import EmailReplaySerializer
+from webhooks.management.commands._octets import Octets
 from webhooks.management.commands._reparse import Reparsing
 from webhooks.management.commands.webhooks import OPERATOR
+from webhooks.models import Webhook
 from webhooks.services import erase
 from webhooks.services.erase import Erased
+from webhooks.services.replay import replay_email
 
 NEWEST = 100
 
@@ -30,10 +34,10 @@ def parse_id(text: str) -> UUID:
     return pk
 
 
-class Command(Reparsing, RecordCommand[Email]):
+class Command(Reparsing, Octets, RecordCommand[Email]):
     help = (
-        "Mail that was accepted, the newest first; opening it again, letting go what a rule keeps back, and erasing it "
-        "for good.  "
+        "Mail that was accepted, the newest first: its octets, telling its webhooks again, opening it again, letting "
+        "go what a rule keeps back, and erasing it for good.  "
         "Example: manage.py emails reparse --older-than-version"
     )
     noun = "email"
@@ -49,6 +53,9 @@ class Command(Reparsing, RecordCommand[Email]):
     def add_verbs(self, verbs: Verbs) -> None:
         release = verbs.add("release", "let it go that a rule keeps back: webhooks are told of it", self._release)
         release.add_argument("which", help=self.handle_help)
+        self.add_octets(verbs)
+        replay = verbs.add("replay", "tell all webhooks of it that want it now, also new ones, again", self._replay)
+        replay.add_argument("which", help=self.handle_help)
         self.add_reparse(verbs)
         verbs.add(
             "index",
@@ -56,6 +63,13 @@ class Command(Reparsing, RecordCommand[Email]):
             "stopped and run again, and mail goes on meanwhile",
             self._index,
         )
+        delete = verbs.add(
+            "delete",
+            "delete one for good, as DELETE /v1/emails/{id} does: the same as to erase it by its id, but for one that "
+            "is not there, which is refused",
+            self._delete,
+        )
+        delete.add_argument("which", help=self.handle_help)
         parser = verbs.add(
             "erase", "leave nothing of them here, nor of their events, deliveries and attempts", self._erase
         )
@@ -86,6 +100,22 @@ class Command(Reparsing, RecordCommand[Email]):
     def _index(self, options: Json) -> None:
         count = sum(search.index_what_is_missing())
         self.stdout.write(json.dumps({"indexed": count}) if options["json"] else f"{count} emails indexed")
+
+    def _replay(self, options: Json) -> None:
+        done = replay_email(self.find(options["which"]), by=OPERATOR, webhooks=Webhook.objects.live())
+        told = dict(EmailReplaySerializer(done).data)
+        if options["json"]:
+            self.stdout.write(json.dumps(told, indent=2))
+        else:
+            self.print_thing(told)
+
+    def _delete(self, options: Json) -> None:
+        email = self.find(options["which"])
+        erased = erase.erase_email(email.pk, by=OPERATOR)
+        if options["json"]:
+            self.stdout.write(json.dumps(_json_of(erased), indent=2))
+        else:
+            self.stdout.write(f"deleted {email.public_id}")
 
     def _erase(self, options: Json) -> None:
         if bool(options["which"]) == bool(options["address"]):

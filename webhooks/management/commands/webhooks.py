@@ -1,19 +1,18 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
-from apikeys.services import DURATION
 from emailgistics.common import access
 from emailgistics.common.commands import Json, ResourceCommand, Verbs, read_secret, readable
 from emailgistics.common.errors import NotFoundError, RefusedError
 from emailgistics.common.ids import decode_id
+from emailgistics.common.when import WHEN_HELP, parse_duration, parse_when
 from mailboxes.addresses import shown
 from mailboxes.management.commands.aliases import find_alias
 from mailboxes.management.commands.domains import find_domain
@@ -27,7 +26,6 @@ from webhooks.transport import TOTAL_S
 OPERATOR = access.OPERATOR.name
 TEST_WITHIN = timedelta(seconds=TOTAL_S + 5)  # one attempt, and the time until it is begun
 LOOK_EVERY = timedelta(seconds=0.5)
-WHEN_HELP = "2030-01-31T18:00:00Z, or how long ago: 24h, 7d"
 EVENT_HELP = "what it is told of; may be given again"
 HEADER_HELP = "sent with every request, such as 'X-Api-Key: …'; may be given again. Its value is not shown any more"
 
@@ -56,29 +54,10 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
 
 def parse_overlap(text: str) -> timedelta:
     """`24h`, `7d` or `0`. Raises RefusedError."""
-    match = DURATION.fullmatch("0h" if text == "0" else text)
-    if match is None:
+    overlap = parse_duration("0h" if text == "0" else text)
+    if overlap is None:
         raise RefusedError("An overlap is written 24h, 7d or 0.", field="overlap")
-    count = int(match["count"])
-    return timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count)
-
-
-def parse_when(text: str, *, name: str) -> datetime:
-    """A time with its offset, or `24h`, `7d` ago. Raises RefusedError."""
-    if match := DURATION.fullmatch(text):
-        count = int(match["count"])
-        ago = timedelta(hours=count) if match["unit"] == "h" else timedelta(days=count)
-        try:
-            return timezone.now() - ago
-        except OverflowError as error:
-            raise RefusedError(f"--{name} is before all calendars.", field=name) from error
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise RefusedError(f"--{name} is written {WHEN_HELP}.", field=name)
-    return at
+    return overlap
 
 
 class Command(ResourceCommand[Webhook]):
