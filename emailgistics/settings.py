@@ -296,7 +296,11 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_CLIENT_URL,
         "KEY_PREFIX": "emailgistics",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        "OPTIONS": {
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            "serializer": "emailgistics.common.counts.NumbersAlone",
+        },
     }
     if REDIS_URL
     else {
