@@ -169,7 +169,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "emailgistics.operations.probes.ProbesMiddleware",  # first: it has nothing to do with any other
+    "emailgistics.common.safe_headers.SafeHeadersMiddleware",  # first: for whatever answers
+    "emailgistics.operations.probes.ProbesMiddleware",  # it has nothing to do with any other
     "emailgistics.common.requests.ApiRequestMiddleware",  # before the others: whatever answers under /v1 passes it
     "apikeys.middleware.KeyMiddleware",
     "emailgistics.console.middleware.LanguageMiddleware",  # before all that have pages of their own for what goes wrong
@@ -296,7 +297,11 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_CLIENT_URL,
         "KEY_PREFIX": "emailgistics",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        "OPTIONS": {
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            "serializer": "emailgistics.common.counts.NumbersAlone",
+        },
     }
     if REDIS_URL
     else {
@@ -325,10 +330,13 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic: the files come out of the installed packages
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site shows itself with them
 
 # --- HTTP security
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+# a browser takes cookies of that name from this host alone, not from another one of its domain, and over https only
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (f"__Host-{name}" if IS_HTTPS else name for name in ("sessionid", "csrftoken"))
 SESSION_ENGINE = "emailgistics.console.session_store"
 # until one has to sign in again: in any case, by default after a working day, as the console shows mail; without a
 # request; and for keys and people

@@ -22,7 +22,8 @@ VULNERABLE = {
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
     spec = importlib.util.spec_from_file_location("audit", settings.BASE_DIR / ".ci" / "audit.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["audit"] = module  # its dataclasses ask for it
     spec.loader.exec_module(module)

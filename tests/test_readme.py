@@ -53,6 +53,12 @@ def test_the_links_of_the_documents_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+def test_every_page_has_a_place_on_the_site() -> None:
+    """`make docs` says so as well; this is sooner."""
+    listed = set(re.findall(r"- ([\w/.-]+\.md)$", (settings.BASE_DIR / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert listed == {path.relative_to(DOCS).as_posix() for path in PAGES if path.is_relative_to(DOCS)}
+
+
 def test_the_readme_and_the_index_link_to_pages() -> None:
     for path in (settings.BASE_DIR / "README.md", DOCS / "README.md", DOCS / "verify" / "README.md"):
         assert re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()), path

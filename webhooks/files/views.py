@@ -30,6 +30,7 @@ CONTENT_TYPES = frozenset(
 )  # fmt: skip
 HEADERS = {
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "cross-origin",  # receivers may show a picture of it on a page of their own
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
