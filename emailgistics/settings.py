@@ -34,7 +34,7 @@ if EMBEDDED:
 elif missing := [name for name in ("SECRET_KEY", "API_KEY_PEPPERS", "ENCRYPTION_KEYS") if not env(name, default="")]:
     raise ImproperlyConfigured(
         f"DATABASE_URL names a server, so secrets are not generated: set {', '.join(missing)} "
-        "(or the same name with _FILE). docs/operations/production.md says how to make them."
+        "(or the same name with _FILE). docs/operations/deployment.md says how to make them."
     )
 
 # --- secrets
