@@ -22,8 +22,8 @@ django = get_wsgi_application()
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     environ["CONTENT_TYPE"] = utf8(environ.get("CONTENT_TYPE", ""))
     if settings.IS_HTTPS:
-        # by BASE_URL people reach it over TLS, whatever the proxy's own connection is and says of it: so HSTS is sent,
-        # and a form is taken from our own pages only
+        # by BASE_URL people reach it over TLS, whatever the proxy says of its own connection: so a form is taken from
+        # our own pages alone
         environ["wsgi.url_scheme"] = "https"
     return django(environ, start_response)
 
