@@ -76,6 +76,7 @@ class Pulse:
 
     def _open(self) -> int:
         folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        signs_of(self._role)  # what those before left behind goes, if nobody has looked since
         name = f"{self._role}-{socket.gethostname()}-{self._pid}"
         draft = folder() / f".{name}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

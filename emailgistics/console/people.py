@@ -51,7 +51,7 @@ def note(request: HttpRequest, action: str, user: User, **details: object) -> No
 
 
 def put_on_record(action: str, user: User, *, by: User | None, address: str | None = None, **details: object) -> None:
-    """By None: an operator, at the shell."""
+    """Whoever it was: a person, from an address, or without one an operator at the shell."""
     name = user.get_username()[:NAME_LENGTH]
     audit.record(action, of=name, person=by, address=address, details=details)
 

@@ -10,7 +10,7 @@ import re
 import smtplib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
@@ -87,10 +87,6 @@ def fly(
     return flight
 
 
-def last() -> Canary | None:
-    return Canary.objects.first()
-
-
 def _note(*, failure: str, **values: object) -> None:
     Canary.objects.update_or_create(pk=1, defaults={**values, "failure": failure[:500]})
 
@@ -133,8 +129,10 @@ def _nest() -> Iterator[Mailbox]:
     try:
         yield mailbox
     finally:
-        _clear(mailbox)
-        _put_away(mailbox)
+        try:
+            _clear(mailbox)
+        finally:
+            _put_away(mailbox)
 
 
 @transaction.atomic
@@ -161,10 +159,8 @@ def _clear(mailbox: Mailbox) -> None:
         erase_email(email_id, by=BY)
     for webhook in Webhook.objects.filter(mailbox=mailbox):
         webhooks.delete_webhook(webhook, by=Actor(BY))
-        try:
+        with suppress(ProtectedError):  # something was made for it this moment; the next one takes it along
             webhook.delete()  # and not only marked: there would be one more for each canary
-        except ProtectedError:
-            continue  # something was made for it this moment; the next one takes it along
 
 
 @contextmanager

@@ -98,6 +98,8 @@ def _of_emails(kind: str, rows: QuerySet[Email]) -> Iterator[Story]:
         deliveries = _deliveries(Delivery.objects.filter(event__in=events), MAX_DELIVERIES)
         steps = [*_of_mail(email), *(step for one in deliveries for step in _of_delivery(one))]
         steps += [Step(event.created_at, f"{event.public_id} ({event.type}) was made for webhooks") for event in events]
+        if len(deliveries) == MAX_DELIVERIES:
+            steps.append(Step(None, f"its first {MAX_DELIVERIES} deliveries are shown; there may be more"))
         yield Story(
             kind,
             email.public_id,

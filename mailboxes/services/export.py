@@ -109,8 +109,17 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # not rename: that would replace what somebody else has put there meanwhile
-        os.link(draft, path)
+        _name(draft, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
+
+
+def _name(draft: Path, path: Path) -> None:
+    try:
+        # not rename: that would replace what somebody else has put there meanwhile
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        draft.rename(path)

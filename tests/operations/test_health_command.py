@@ -83,8 +83,12 @@ def test_a_process_that_beats_is_well_until_it_stops_beating_or_is_killed(
     assert f"worker {process.pid}: it hangs" in run("worker")
     process.send_signal(signal.SIGKILL)
     process.wait()
+    own = Pulse("worker")
+    own.beat()
+    assert [one.name for one in folder.iterdir()] == [path.name.replace(str(process.pid), str(os.getpid()))]
+    own._close()
     assert "no worker lives on this machine" in run("worker")
-    assert not list(folder.iterdir()), "what the dead one left behind is cleared away"
+    assert not list(folder.iterdir()), "what a dead one left behind is cleared away"
 
 
 def test_what_another_thread_is_stuck_in_is_trouble_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,18 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "all.mbox").read_text() == "precious"
 
 
+def test_a_file_system_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    make_message()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(export.os, "link", refuse)
+    assert run("export", "--output", str(tmp_path / "all.mbox"))["emails"] == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["all.mbox"]
+
+
 @pytest.mark.usefixtures("loopback_allowed")
 def test_its_webhooks_are_told_again_and_new_ones_too() -> None:
     mailbox = make_mailbox()
