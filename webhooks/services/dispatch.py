@@ -29,6 +29,7 @@ from webhooks.checks import TAKE_OVER_EVERY
 from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.erasures import work_erasures
+from webhooks.services.prune import prune_mail
 from webhooks.services.queue import Result
 from webhooks.services.replay_jobs import work_replays
 from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
@@ -57,7 +58,7 @@ class Course:
         self._settled = queue.FIRST
         now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._erase, self._take_over, self._prune), now
+            (self._settle, self._replay, self._erase, self._take_over, self._prune, self._prune_mail), now
         )
 
     @property
@@ -97,6 +98,10 @@ class Course:
     def _prune(self) -> timedelta:
         """One slice; a backlog is worked off a slice a second, beside the sending."""
         return SETTLE_EVERY if retention.prune() else PRUNE_EVERY
+
+    def _prune_mail(self) -> timedelta:
+        _, is_all = prune_mail()
+        return PRUNE_EVERY if is_all else SETTLE_EVERY
 
 
 class Engine:
