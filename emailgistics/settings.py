@@ -220,7 +220,9 @@ if EMBEDDED:
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 30,
                 # FULL: a 250 must survive the power cut that follows it
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON; "
+                # what was erased is overwritten in the file, too
+                "PRAGMA secure_delete=ON;",
             },
             # a file: several threads and processes use it in tests as they do in life
             "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
