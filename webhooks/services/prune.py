@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -30,6 +31,7 @@ from webhooks.services.replay import ENDED
 log = get_logger(__name__)
 
 AT_ONCE = 200  # emails of a transaction: about a tenth of a second
+LOOK_EVERY = timedelta(milliseconds=50)
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)  # nothing was sent before
 SLICE = timedelta(milliseconds=200)  # of each second, in the thread that claims and records
 
@@ -54,7 +56,7 @@ def prune_mail(*, for_at_most: timedelta | None = SLICE, now: datetime | None = 
     until = time.monotonic() + for_at_most.total_seconds() if for_at_most is not None else None
     done, is_all = Pruned(), True
     retain.set_clocks(now=now)
-    for take in (_postponed_batch, _next_batch):
+    for take in (_postponed_batch, partial(_next_batch, is_patient=until is None)):
         while take(done, now):
             if until is not None and time.monotonic() > until:
                 is_all = False
@@ -75,15 +77,18 @@ def _postponed_batch(done: Pruned, now: datetime) -> bool:
     return True
 
 
-def _next_batch(done: Pruned, now: datetime) -> bool:
+def _next_batch(done: Pruned, now: datetime, *, is_patient: bool) -> bool:
+    """is_patient: what others work on is waited for, too, until they are done with it."""
     if not retain.is_a_clock_due(now=now):  # a plain read: no write lock on SQLite while nothing is to do
         return False
     begun = time.monotonic()
     with transaction.atomic(durable=True):
         due = retain.take_next(AT_ONCE, now=now)
-        if due is None:
-            return False
-        _prune(due.ids, done, now)
+        if due is not None:
+            _prune(due.ids, done, now)
+    if due is None:
+        time.sleep(LOOK_EVERY.total_seconds() if is_patient else 0)
+        return is_patient
     if due.ids:
         done.batches_s.append(time.monotonic() - begun)
     return True
