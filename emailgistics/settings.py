@@ -79,9 +79,9 @@ TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 # days that it is kept who was refused, and what a rule threw away
 REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
 # days that mail is kept, where a mailbox does not say so itself; 0: for good. See mailboxes/retention.py
-RETENTION_RAW_DAYS, RETENTION_CONTENT_DAYS, RETENTION_LOG_DAYS = (
-    env.number(f"RETENTION_{what}_DAYS", default=0, at_least=0, at_most=36_500) for what in ("RAW", "CONTENT", "LOG")
-)
+RETENTION_RAW_DAYS = env.number("RETENTION_RAW_DAYS", default=0, at_least=0, at_most=36_500)
+RETENTION_CONTENT_DAYS = env.number("RETENTION_CONTENT_DAYS", default=0, at_least=0, at_most=36_500)
+RETENTION_LOG_DAYS = env.number("RETENTION_LOG_DAYS", default=0, at_least=0, at_most=36_500)
 # days that it is kept how much mail came, and what became of it
 STATISTICS_DAYS = env.number("STATISTICS_DAYS", default=1100, at_least=90, at_most=36600)
 # where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf

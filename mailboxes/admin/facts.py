@@ -34,7 +34,7 @@ def removed_content(email: Email) -> str:
 
 
 def removed_raw(email: Email) -> str:
-    return _removed(_("Its raw was removed, with what its attachments hold"), email, email.raw_removed_at)
+    return _removed(_("Its raw, with what its attachments hold, was removed"), email, email.raw_removed_at)
 
 
 def author(email: Email) -> str:
