@@ -1,6 +1,7 @@
 """Mail whose clocks have ended goes, and nothing else; what is needed still waits."""
 
 import json
+import threading
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from io import StringIO
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -364,3 +366,53 @@ def run(*arguments: str) -> Any:
     out = StringIO()
     call_command("prune", *arguments, "--json", stdout=out)
     return json.loads(out.getvalue())
+
+
+@pytest.mark.on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_else_has_locked_is_not_waited_for_and_comes_a_moment_later(mailbox: Mailbox) -> None:
+    make_webhook(mailbox=mailbox)
+    messages = [received() for _ in range(3)]
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Message.objects.filter(pk=messages[0].pk).select_for_update())
+            list(Delivery.objects.filter(event__email__message=messages[1]).select_for_update())
+            locked.set()
+            done.wait(60)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait(60)
+    try:
+        assert prune_after(LOG + 1).emails == 1
+    finally:
+        done.set()
+        holder.join()
+    assert set(Message.objects.all()) == set(messages[:2])
+    assert prune_after(LOG + 2.1).emails == 2
+
+
+@pytest.mark.on_postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_prune_at_once_each_email_goes_once_and_the_raw_with_the_last(mailbox: Mailbox) -> None:
+    kept(make_mailbox(address="sales@example.com"))
+    for _ in range(20):
+        received("support@example.com", "sales@example.com")
+    now, found, begin = after(RAW + 1), list[int](), threading.Barrier(2)
+
+    def run_one() -> None:
+        begin.wait(60)
+        found.append(prune.prune_mail(for_at_most=None, now=now)[0].raws)
+        connection.close()
+
+    threads = [threading.Thread(target=run_one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found.append(prune_after(RAW + 1.1).raws)  # what one of them had locked as the other came to it
+    assert sum(found) == 40
+    assert not RawMessage.objects.exists()

@@ -30,7 +30,7 @@ from webhooks.services.replay import ENDED
 
 log = get_logger(__name__)
 
-AT_ONCE = 200  # emails of a transaction: about a tenth of a second
+AT_ONCE = 100  # emails of a transaction: a tenth of a second, for which SQLite lets nobody else write
 LOOK_EVERY = timedelta(milliseconds=50)
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)  # nothing was sent before
 SLICE = timedelta(milliseconds=200)  # of each second, in the thread that claims and records
