@@ -139,6 +139,10 @@ def count_postponed() -> int:
     return PostponedRemoval.objects.count()
 
 
+def those_there(ids: Collection[UUID]) -> set[UUID]:
+    return set(Email.objects.filter(pk__in=ids).values_list("pk", flat=True))
+
+
 def hold_free(ids: Collection[UUID]) -> list[Email]:
     """Those that nobody else is at, with message and mailbox, locked until the end of the caller's transaction.
 

@@ -183,6 +183,14 @@ def test_nothing_goes_while_a_delivery_is_not_over_and_all_of_it_a_day_after(mai
     assert prune_after(LOG + 2.1).emails == 1
 
 
+def test_what_is_erased_while_it_is_put_off_is_not_looked_at_for_ever(mailbox: Mailbox) -> None:
+    message = received()
+    retain.postpone({email_of(message).pk: after(0)})
+    Email.objects.all().delete()
+    prune.prune_mail(for_at_most=None, now=after(1))
+    assert retain.count_postponed() == 0
+
+
 def test_mail_that_waits_or_is_in_quarantine_stays(mailbox: Mailbox) -> None:
     waiting = make_message()
     assert (prune_after(LOG + 1).total, retain.count_postponed()) == (0, 1)

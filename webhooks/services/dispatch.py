@@ -20,9 +20,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from emailgistics.common import leases
 from emailgistics.common.logs import get_logger
+from mailboxes.services import retain
 from webhooks import headers as own_headers
 from webhooks import signing
 from webhooks.checks import TAKE_OVER_EVERY
@@ -58,7 +60,8 @@ class Course:
         self._settled = queue.FIRST
         now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._erase, self._take_over, self._prune, self._prune_mail), now
+            (self._settle, self._replay, self._erase, self._take_over, self._prune, self._set_clocks, self._prune_mail),
+            now,
         )
 
     @property
@@ -99,8 +102,13 @@ class Course:
         """One slice; a backlog is worked off a slice a second, beside the sending."""
         return SETTLE_EVERY if retention.prune() else PRUNE_EVERY
 
+    def _set_clocks(self) -> timedelta:
+        """As mailboxes say by now how long their mail is kept."""
+        retain.set_clocks(now=timezone.now())
+        return PRUNE_EVERY
+
     def _prune_mail(self) -> timedelta:
-        _, is_all = prune_mail()
+        _, is_all = prune_mail(sets_clocks=False)
         return PRUNE_EVERY if is_all else SETTLE_EVERY
 
 

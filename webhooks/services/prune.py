@@ -50,12 +50,18 @@ class Pruned:
         return self.raws + self.contents + self.emails
 
 
-def prune_mail(*, for_at_most: timedelta | None = SLICE, now: datetime | None = None) -> tuple[Pruned, bool]:
-    """What went, and whether that was all for now. At least one batch, if something is due; without a limit, all."""
+def prune_mail(
+    *, for_at_most: timedelta | None = SLICE, sets_clocks: bool = True, now: datetime | None = None
+) -> tuple[Pruned, bool]:
+    """What went, and whether that was all for now. At least one batch, if something is due; without a limit, all.
+
+    sets_clocks: whether every mailbox is looked at first, which takes its time where there are very many.
+    """
     now = now or timezone.now()
     until = time.monotonic() + for_at_most.total_seconds() if for_at_most is not None else None
     done, is_all = Pruned(), True
-    retain.set_clocks(now=now)
+    if sets_clocks:
+        retain.set_clocks(now=now)
     for take in (_postponed_batch, partial(_next_batch, is_patient=until is None)):
         while take(done, now):
             if until is not None and time.monotonic() > until:
@@ -96,7 +102,7 @@ def _next_batch(done: Pruned, now: datetime, *, is_patient: bool) -> bool:
 
 def _prune(ids: Collection[UUID], done: Pruned, now: datetime) -> None:
     held = retain.hold_free(ids)
-    later = dict.fromkeys(set(ids) - {email.pk for email in held}, now + retain.BUSY_FOR)
+    later = dict.fromkeys(retain.those_there(ids) - {email.pk for email in held}, now + retain.BUSY_FOR)
     uses, going = _uses(held), {kind: list[Email]() for kind in WIDEST_FIRST}
     for email in held:
         use = uses.get(email.pk, NO_USE)
