@@ -49,13 +49,13 @@ class Erased:
 
 
 class Quoting(BaseHTTPRequestHandler):
-    """A receiver that takes nothing, and says what it did not take."""
+    """A receiver that takes nothing, and repeats of what it did not take."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(500)
         self.end_headers()
-        self.wfile.write(b"no: " + ADDRESS.encode() + body[:100])
+        self.wfile.write(b"no: " + (ADDRESS.encode() if WHO.encode() in body.lower() else body[:100]))
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -5,6 +5,7 @@ All of it is read, in the spelling that is asked for and with the domain in ASCI
 the few times that somebody is to be forgotten, and takes minutes for millions of mails.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -73,14 +74,17 @@ def erase_from_transcripts(address: str) -> int:
     return len(kept) + len(refused)
 
 
-def rules_naming(address: str) -> list[Rule]:
-    """They are somebody's decision, and stay until he ends them. In the rows of those that have ended it is blotted
-    out: what they did still names these.
-    """
+def erase_from_ended_rules(address: str) -> None:
+    """Their rows stay, because mail that they kept back or threw away goes on naming them."""
     mention = Mention(address)
     for rule in Rule.objects.exclude(deleted_at=None):
         if mention.is_in([rule.value, rule.description]):
             Rule.objects.filter(pk=rule.pk).update(value=ERASED, description="")
+
+
+def rules_naming(address: str) -> list[Rule]:
+    """They are somebody's decision, and stay until he ends them."""
+    mention = Mention(address)
     return [rule for rule in Rule.objects.live().order_by("pk") if mention.is_in([rule.value, rule.description])]
 
 
@@ -97,7 +101,7 @@ def _candidates(mention: Mention, rows: "QuerySet[Any]") -> Iterator[Any]:
     columns = _columns(rows.model)
     may_be = Q()
     for name in columns:
-        for spelling in mention.spellings:
+        for spelling in mention.spellings | set(map(_in_json, mention.spellings)):
             may_be |= Q(**{f"as_text_{name}__icontains": spelling})
     casts = {f"as_text_{name}": Cast(name, TextField()) for name in columns}
     found: Iterator[Any] = rows.alias(**casts).filter(may_be).order_by().iterator(chunk_size=100)
@@ -115,6 +119,11 @@ def _text_of(message: Message) -> str:
         return raw.read_raw(message).decode(errors="replace")
     except raw.UNREADABLE:
         return ""
+
+
+def _in_json(spelling: str) -> str:
+    """As SQLite has it in a column of JSON, where PostgreSQL writes letters of all scripts as they are."""
+    return json.dumps(spelling)[1:-1]
 
 
 def _in_its_own_letters(domain: str) -> str:

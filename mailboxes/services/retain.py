@@ -85,11 +85,14 @@ def due(*, now: datetime | None = None) -> dict[str, int]:
     return found
 
 
+def is_one_postponed(*, now: datetime) -> bool:
+    """Until now: it is to be looked at again."""
+    return PostponedRemoval.objects.filter(due_at__lte=now).exists()
+
+
 def take_postponed(at_once: int, *, now: datetime) -> Due | None:
     """Emails that are to be looked at again, in the caller's transaction; None if there are none for now."""
     rows = PostponedRemoval.objects.filter(due_at__lte=now).order_by("due_at")
-    if not rows.exists():  # a plain read: no write lock on SQLite while nothing is to do
-        return None
     ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:at_once])
     PostponedRemoval.objects.filter(pk__in=ids).delete()
     return Due(ids, None) if ids else None

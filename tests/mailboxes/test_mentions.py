@@ -46,6 +46,7 @@ def test_a_domain_is_found_in_its_own_letters_and_in_ascii() -> None:
         HEAD + b"Cc: Ada <ADA@example.net>\r\n\r\nHello\r\n",
         HEAD + b"Reply-To: ada@example.net\r\n\r\nHello\r\n",
         HEAD + b"X-About: ada@example.net\r\n\r\nHello\r\n",
+        HEAD + "X-About: für Grüße: ada@example.net\r\n\r\nHello\r\n".encode(),
         HEAD + b"Subject: =?utf-8?B?YWRhQGV4YW1wbGUubmV0?=\r\n\r\nHello\r\n",
         HEAD + b"Content-Type: text/html\r\n\r\n<p>ada&#64;example.net</p>\r\n",
         HEAD + b"Content-Transfer-Encoding: quoted-printable\r\n\r\nada=40exam=\r\nple.net\r\n",
@@ -84,5 +85,13 @@ def test_transcripts_go_and_rules_are_named_until_they_end() -> None:
     rule, _ = rule_book.block_sender("ada@example.net", mailbox=mailbox)
     assert mentions.rules_naming("ada@example.net") == [rule]
     rule_book.delete_rule(rule)
+    mentions.erase_from_ended_rules("ada@example.net")
     assert mentions.rules_naming("ada@example.net") == []
     assert Rule.objects.get().value == ERASED
+
+
+@pytest.mark.django_db
+def test_letters_of_other_scripts_are_found_in_what_is_stored_as_json() -> None:
+    make_mailbox()
+    email = make_email(raw=HEAD + "Cc: jörg@münchen.example\r\n\r\nHello\r\n".encode())
+    assert mentions.emails_mentioning("jörg@xn--mnchen-3ya.example") == {email.pk}

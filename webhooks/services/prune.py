@@ -73,6 +73,8 @@ def prune_mail(
 
 
 def _postponed_batch(done: Pruned, now: datetime) -> bool:
+    if not retain.is_one_postponed(now=now):  # a plain read: no write lock on SQLite while nothing is to do
+        return False
     begun = time.monotonic()
     with transaction.atomic(durable=True):
         due = retain.take_postponed(AT_ONCE, now=now)
@@ -85,7 +87,7 @@ def _postponed_batch(done: Pruned, now: datetime) -> bool:
 
 def _next_batch(done: Pruned, now: datetime, *, is_patient: bool) -> bool:
     """is_patient: what others work on is waited for, too, until they are done with it."""
-    if not retain.is_a_clock_due(now=now):  # a plain read: no write lock on SQLite while nothing is to do
+    if not retain.is_a_clock_due(now=now):  # as above
         return False
     begun = time.monotonic()
     with transaction.atomic(durable=True):

@@ -69,7 +69,8 @@ class Command(Reparsing, RecordCommand[Email]):
             "--mentions",
             action="store_true",
             help="with --address: also mail of others that has it in To, Cc or any other header, in its text, or in "
-            "the name of an attachment; what attachments hold is not looked into. It reads all mail that there is",
+            "the name of an attachment, and what receivers answered with it; what attachments hold is not looked "
+            "into. It reads all mail that there is",
         )
 
     def rows(self, options: Json) -> Iterable[Email]:
