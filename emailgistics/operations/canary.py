@@ -250,7 +250,7 @@ def _where_it_stands(message: str, message_id: UUID, delivery: Delivery | None) 
         why = expected(delivery).reason or "no dispatcher has taken it"
         return CanaryError(
             f"{accepted} and opened; its delivery is {delivery.state}: {why}",
-            "Is a dispatcher running (queue webhooks), and does it reach the database? Its log says what keeps it.",
+            "Is a dispatcher running (queue webhooks), and does it reach broker and database? See its log.",
         )
     row = Message.objects.filter(pk=message_id).first()
     if row is None:
@@ -262,7 +262,7 @@ def _where_it_stands(message: str, message_id: UUID, delivery: Delivery | None) 
     if row.state == Message.State.WAITING:
         return CanaryError(
             f"{accepted}, and {'being' if row.lease_id else 'still waits to be'} opened",
-            "Is a worker running (queue mail), and does it reach the database? Its log says what keeps it.",
+            "Is a worker running (queue mail), and does it reach broker and database? Its log says what keeps it.",
         )
     kept_back = f": {email.quarantine_reason}" if email and email.quarantine_reason else ""
     return CanaryError(

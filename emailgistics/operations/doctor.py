@@ -109,8 +109,8 @@ def _settings(_wish: Wish) -> Finding:
     """What Django and the apps check of them, and whether others can reach what they name."""
     found = checks.run_checks(include_deployment_checks=not settings.EMBEDDED)
     heard = [one for one in found if not one.is_silenced()]
-    wrong = [f"{one.id}: {one.msg}" for one in heard if one.is_serious()]
-    doubtful = [f"{one.id}: {one.msg}" for one in heard if not one.is_serious()]
+    wrong = [_in_short(one) for one in heard if one.is_serious()]
+    doubtful = [_in_short(one) for one in heard if not one.is_serious()]
     host = urlsplit(settings.BASE_URL).hostname or ""
     if not validate_host(host, settings.ALLOWED_HOSTS):
         wrong.append(f"ALLOWED_HOSTS lacks {host}, the host of BASE_URL: the console answers it with 400")
@@ -125,6 +125,11 @@ def _settings(_wish: Wish) -> Finding:
         state = State.FAILED if wrong else State.WARNING
         return Finding(state, "; ".join([*wrong, *doubtful]), "README.md, Settings, has each of them.")
     return Finding(State.OK, f"{settings.BASE_URL}; {len(settings.ALLOWED_HOSTS)} allowed hosts")
+
+
+def _in_short(message: checks.CheckMessage) -> str:
+    """Without what Django goes on to explain."""
+    return f"{message.id}: {message.msg.partition('. ')[0].rstrip('.')}"
 
 
 def _secrets(_wish: Wish) -> Finding:
@@ -161,10 +166,7 @@ def _broker(_wish: Wish) -> Finding:
             probe.touch()
             probe.unlink()
     except Exception as error:  # noqa: BLE001 - whatever a broker's client throws
-        to_do = (
-            "Mail goes on, by the sweeps' absence late: repair it soon." if settings.REDIS_URL else "May it be written?"
-        )
-        return Finding(State.FAILED, f"{what} cannot be used: {_named(error)}", to_do)
+        return Finding(State.FAILED, f"{what} cannot be used: {_named(error)}", BROKER_AWAY)
     finally:
         broker.collect(socket_timeout=1)
     waiting = ", ".join(f"{count} nudges wait in {name}" for name, count in counts.items())
