@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rig import ROOT, database, environment, free_port, report
+from benchmarks.rig import ROOT, database, environment, free_port, report, spread
 from benchmarks.rig.processes import cpu_seconds, load, wait_for
 
 CONNECTIONS = 20
@@ -69,6 +69,7 @@ def compared(
         "mib_per_second": {name: round(rate * octets / 2**20, 1) for name, rate in rates.items()},
         "cpu_ms_per_mail": {name: round(statistics.median(used) / mails * 1e3, 2) for name, used in cpu.items()},
         "ratio_to_stock": round(rates["ours"] / rates["stock"], 2),
+        "spread_of_ratio": spread([b / a for a, b in zip(seconds["ours"], seconds["stock"], strict=True)]),
         "ratio_to_npm": round(rates["ours"] / rates["npm"], 2) if "npm" in rates else None,
     }
 

@@ -14,7 +14,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.rig import report
+from benchmarks.rig import report, spread
 from tests.installation import Installation, send_octets, simple_mail
 
 PERCENTILES = (50, 95, 99)
@@ -58,6 +58,7 @@ def main() -> int:
             "offered_mails_per_s": rate,
             "runs": options.runs,
             "start_to_first_webhook_s": round(first_webhook_s, 2),
+            "spread_ms": {f"p{percent}": spread([run[percent] for run in runs], 1) for percent in PERCENTILES},
             "ms": {f"p{percent}": round(statistics.median(run[percent] for run in runs), 1) for percent in PERCENTILES},
         },
     )

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rig import ROOT, Sink, database, environment, report
+from benchmarks.rig import ROOT, Sink, database, environment, report, spread
 
 WEBHOOKS = 10
 
@@ -54,6 +54,7 @@ def compared(ours: list[dict[str, Any]], bare: list[dict[str, Any]]) -> dict[str
         "per_second": round(per_second),
         "bare_per_second": round(of_bare),
         "ratio_to_bare": round(per_second / of_bare, 2),
+        "spread_of_ratio": spread([b["seconds"] / o["seconds"] for o, b in zip(ours, bare, strict=True)]),
         "statements_per_delivery": round(statistics.median(run["statements"] for run in ours) / count, 3),
         "cpu_us_per_delivery": round(statistics.median(run["cpu_s"] for run in ours) / count * 1e6),
         "bare_cpu_us_per_delivery": round(statistics.median(run["cpu_s"] for run in bare) / count * 1e6),

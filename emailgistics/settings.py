@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
 from emailgistics.common import env as environment
+from emailgistics.common import sentry
 from emailgistics.common.crypto import KeyRing
 from emailgistics.common.logs import logging_config
 
@@ -33,7 +34,7 @@ if EMBEDDED:
 elif missing := [name for name in ("SECRET_KEY", "API_KEY_PEPPERS", "ENCRYPTION_KEYS") if not env(name, default="")]:
     raise ImproperlyConfigured(
         f"DATABASE_URL names a server, so secrets are not generated: set {', '.join(missing)} "
-        "(or the same name with _FILE). README.md, section Production, says how to make them."
+        "(or the same name with _FILE). docs/operations/deployment.md says how to make them."
     )
 
 # --- secrets
@@ -78,6 +79,10 @@ if SMTP_READER not in ("auto", "chunked", "lines"):
 TEST_NETWORKS = env.networks("TEST_NETWORKS", default=LOOPBACK)
 # days that it is kept who was refused, and what a rule threw away
 REFUSAL_DAYS = env.number("REFUSAL_DAYS", default=30, at_most=3660)
+# days that mail is kept, where a mailbox does not say so itself; 0: for good. See mailboxes/retention.py
+RETENTION_RAW_DAYS = env.number("RETENTION_RAW_DAYS", default=0, at_least=0, at_most=36_500)
+RETENTION_CONTENT_DAYS = env.number("RETENTION_CONTENT_DAYS", default=0, at_least=0, at_most=36_500)
+RETENTION_LOG_DAYS = env.number("RETENTION_LOG_DAYS", default=0, at_least=0, at_most=36_500)
 # days that it is kept how much mail came, and what became of it
 STATISTICS_DAYS = env.number("STATISTICS_DAYS", default=1100, at_least=90, at_most=36600)
 # where the DNS is asked: addresses, each with or without a port; without any, those of resolv.conf
@@ -168,7 +173,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "emailgistics.operations.probes.ProbesMiddleware",  # first: it has nothing to do with any other
+    "emailgistics.common.safe_headers.SafeHeadersMiddleware",  # first: for whatever answers
+    "emailgistics.operations.probes.ProbesMiddleware",  # it has nothing to do with any other
     "emailgistics.common.requests.ApiRequestMiddleware",  # before the others: whatever answers under /v1 passes it
     "apikeys.middleware.KeyMiddleware",
     "emailgistics.console.middleware.LanguageMiddleware",  # before all that have pages of their own for what goes wrong
@@ -216,7 +222,9 @@ if EMBEDDED:
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 30,
                 # FULL: a 250 must survive the power cut that follows it
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON; "
+                # what was erased is overwritten in the file, too
+                "PRAGMA secure_delete=ON;",
             },
             # a file: several threads and processes use it in tests as they do in life
             "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
@@ -295,7 +303,11 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_CLIENT_URL,
         "KEY_PREFIX": "emailgistics",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        "OPTIONS": {
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            "serializer": "emailgistics.common.counts.NumbersAlone",
+        },
     }
     if REDIS_URL
     else {
@@ -324,10 +336,13 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic: the files come out of the installed packages
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site shows itself with them
 
 # --- HTTP security
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+# a browser takes cookies of that name from this host alone, not from another one of its domain, and over https only
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (f"__Host-{name}" if IS_HTTPS else name for name in ("sessionid", "csrftoken"))
 SESSION_ENGINE = "emailgistics.console.session_store"
 # until one has to sign in again: in any case, by default after a working day, as the console shows mail; without a
 # request; and for keys and people
@@ -421,6 +436,10 @@ LOG_FORMAT = env("LOG_FORMAT", default="text")  # text or json
 LOG_LEVEL = env("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = None
 logging_config(style=LOG_FORMAT, level=LOG_LEVEL)
+SENTRY_DSN = env("SENTRY_DSN", default="")
+SENTRY_ENVIRONMENT = env("SENTRY_ENVIRONMENT", default="production")
+if SENTRY_DSN:
+    sentry.report_to(SENTRY_DSN, release=VERSION, environment=SENTRY_ENVIRONMENT)
 
 # --- console
 FORMAT_MODULE_PATH = ["emailgistics.console.formats"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import WSGIApplication
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
@@ -20,6 +21,10 @@ django = get_wsgi_application()
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     environ["CONTENT_TYPE"] = utf8(environ.get("CONTENT_TYPE", ""))
+    if settings.IS_HTTPS:
+        # by BASE_URL people reach it over TLS, whatever the proxy says of its own connection: so a form is taken from
+        # our own pages alone
+        environ["wsgi.url_scheme"] = "https"
     return django(environ, start_response)
 
 

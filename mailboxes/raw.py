@@ -4,9 +4,9 @@ import hashlib
 
 import zstandard
 
-from emailgistics.common.errors import NotFoundError
+from emailgistics.common.errors import GoneError, NotFoundError
 from mailboxes.mime.transfer import decoded_chunks
-from mailboxes.models import Attachment, Message, RawMessage
+from mailboxes.models import Attachment, Email, Message, RawMessage
 
 CODEC = "zstd"
 LEVEL = 1  # 20 times the speed of zlib for nearly its ratio; the writer is waiting for 250
@@ -18,6 +18,20 @@ class CorruptRawError(Exception):
 
 class RawGoneError(NotFoundError):
     """The octets are not kept any longer; who read of them a moment ago finds nothing any more."""
+
+
+class RawRemovedError(GoneError):
+    """Retention of the email's mailbox; another mailbox may have the same mail, and keep its raw."""
+
+    code = "raw_removed"
+
+
+class ContentRemovedError(GoneError):
+    code = "content_removed"
+
+
+# what keeps octets of an email from being read, for who goes on without them
+UNREADABLE = (RawGoneError, RawRemovedError, CorruptRawError)
 
 
 def new_raw(message: Message, octets: bytes | bytearray) -> RawMessage:
@@ -41,9 +55,33 @@ def read_raw(message: Message) -> bytes:
     return octets
 
 
+def raw_of(email: Email) -> bytes:
+    """The octets that its mailbox keeps of it. Needs its message. Raises what is in UNREADABLE."""
+    refuse_if_removed(email)
+    return read_raw(email.message)
+
+
+def refuse_if_removed(email: Email) -> None:
+    """Raises RawRemovedError."""
+    if email.raw_removed_at is not None:
+        raise RawRemovedError(
+            f"The raw of this email, with its attachments, was removed on {email.raw_removed_at:%Y-%m-%d}: its mailbox "
+            "keeps it no longer than that."
+        )
+
+
+def refuse_if_content_removed(email: Email) -> None:
+    """Raises ContentRemovedError."""
+    if email.content_removed_at is not None:
+        raise ContentRemovedError(
+            f"What this email says was removed on {email.content_removed_at:%Y-%m-%d}, and its attachments with it: "
+            "its mailbox keeps it no longer than that."
+        )
+
+
 def attachment_octets(attachment: Attachment) -> bytes:
-    """The decoded content of an attachment. Raises RawGoneError, CorruptRawError."""
-    return decoded(attachment, read_raw(attachment.email.message))
+    """The decoded content of an attachment. Raises what is in UNREADABLE."""
+    return decoded(attachment, raw_of(attachment.email))
 
 
 def decoded(attachment: Attachment, octets: bytes) -> bytes:

@@ -11,10 +11,9 @@ from typing import Any
 def section(facts: Mapping[str, Any]) -> str:
     """facts: a report as a dictionary."""
     kills = sum(facts["kills"].values())
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     run = f"{kills} kills in one run of {facts['seconds'] / 60:.0f} minutes"
     lines = [
-        f"On {facts['on']}: {run} ({datetime.now(UTC):%Y-%m-%d}, {machine}, seed {facts['seed']}).",
+        f"On {facts['on']}: {run} ({machine()}, seed {facts['seed']}).",
         "",
         *table("What was done", "times", {f"kill -9 {name}": count for name, count in most_first(facts["kills"])}),
         *rows(dict(most_first(facts["faults"]))),
@@ -23,6 +22,12 @@ def section(facts: Mapping[str, Any]) -> str:
         *table("What came of it", "", outcome(facts)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """And the day."""
+    of = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{datetime.now(UTC):%Y-%m-%d}, {of}"
 
 
 def outcome(facts: Mapping[str, Any]) -> dict[str, object]:
@@ -67,8 +72,12 @@ def rows(values: Mapping[str, object]) -> list[str]:
 
 
 def write_into(document: Path, facts: Mapping[str, Any], *, key: str) -> None:
-    """Replaces what stands between this database's two marks."""
+    write_between(document, section(facts), key=key)
+
+
+def write_between(document: Path, text: str, *, key: str) -> None:
+    """Replaces what stands between the key's two marks."""
     begin, end = f"<!-- campaign on {key} -->", f"<!-- end of campaign on {key} -->"
     before, rest = document.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)
-    document.write_text(f"{before}{begin}\n{section(facts)}{end}{after}", encoding="utf-8")
+    document.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")

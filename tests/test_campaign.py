@@ -1,13 +1,14 @@
 """The short form of the campaign: see docs/reliability.md for the long one."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import campaign, environment
+from tests import campaign, campaign_on_two_hosts, environment, postgres_server
 from tests.campaign_ledger import Accepted, compare, unequal
 from tests.campaign_receiver import Arrival
 
@@ -54,6 +55,23 @@ def test_thirty_seconds_of_kills_and_faults_lose_nothing(tmp_path: Path) -> None
         assert sum(map(len, report.back_after_s.values())) == 1
     else:
         assert report.neighbour_received > 5
+
+
+@pytest.mark.long
+@pytest.mark.on_postgres
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(
+    postgres_server.binaries() is None and os.environ.get("REQUIRE_SERVICES") != "1",
+    reason="PostgreSQL's programs are not installed",
+)
+def test_two_of_everything_on_two_hosts_lose_nothing_when_some_are_killed(tmp_path: Path) -> None:
+    report = campaign_on_two_hosts.run(
+        minutes=0.4, rate=10, folder=tmp_path, undisturbed_for_s=2, turn_lasts_s=2, moods=MOODS
+    )
+    assert report.is_kept, json.dumps(vars(report) | {"broken": vars(report.broken)}, indent=2)
+    assert report.turns.total() > 3
+    assert report.answers_of_the_api["200"] > 5
+    assert report.delivered > report.accepted > 50
 
 
 @pytest.mark.parametrize(

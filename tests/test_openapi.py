@@ -335,6 +335,9 @@ def refused_changes() -> Iterator[Ask]:
     email_id = Email.objects.order_by("id")[0].public_id
     yield partial(client.get, f"/v1/emails/{email_id}/raw", headers={"Range": "bytes=99999-"})
     yield partial(client.post, f"/v1/emails/{email_id}/release", content_type="application/json")
+    Email.objects.update(raw_removed_at=timezone.now(), content_removed_at=timezone.now())
+    yield partial(client.get, f"/v1/emails/{email_id}/raw")
+    yield partial(client.get, f"/v1/emails/{email_id}/attachments")
 
 
 def too_many() -> Iterator[Ask]:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
-from mailboxes.models import Mailbox
+from mailboxes.models import Mailbox, RetentionClock
+from mailboxes.services import retain
 from tests.access.operations import CURSORS, OPERATIONS, Operation, each
 from tests.apikeys.factories import make_client
 from tests.console import list_pages, list_plans
@@ -210,6 +212,24 @@ def test_a_list_reads_no_more_than_it_shows(operation: Operation, many: ManyEmai
                     with connection.execute_wrapper(asked):
                         assert client.get(url, {**query, place: cursor}).status_code == 200
                     check(asked, f"{operation} {query} {place} for {name}")
+
+
+def test_a_clock_of_retention_reads_no_more_than_it_takes_however_much_it_has_passed(many: ManyEmails) -> None:
+    emails = many.busy.emails.order_by("id").values_list("pk", flat=True)
+    half = emails[many.rows // 4]
+    with transaction.atomic():
+        for position in (None, half):
+            RetentionClock.objects.all().delete()
+            RetentionClock.objects.create(
+                mailbox=many.busy, kind="raw", days=1, position=position, due_at=timezone.now()
+            )
+            asked = Asked()
+            with connection.execute_wrapper(asked):
+                due = retain.take_next(200, now=timezone.now())
+            assert due is not None
+            assert len(due.ids) == 200
+            check(asked, f"a clock at {position}")
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("name", list_pages.names())

@@ -2,7 +2,9 @@
 
 import ast
 import re
+from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 from mailboxes import addresses
@@ -12,7 +14,12 @@ from mailboxes.services import provision
 from mailboxes.smtp import replies
 from webhooks import payloads
 
-README = (settings.BASE_DIR / "README.md").read_text()
+DOCS = settings.BASE_DIR / "docs"
+PAGES = [
+    settings.BASE_DIR / "README.md",
+    *sorted(path for path in DOCS.rglob("*.md") if "node_modules" not in path.parts),
+]
+CODE = re.compile(r"^```.*?^```$|^    .*$|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
 def names_of_settings() -> set[str]:
@@ -25,8 +32,8 @@ def names_of_settings() -> set[str]:
 
 def documented() -> set[str]:
     """The names in the first column of the table of settings."""
-    section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    lines = (DOCS / "operations" / "settings.md").read_text().splitlines()
+    rows = [line.split("|")[1] for line in lines if line.startswith("| `")]
     return set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
 
 
@@ -34,23 +41,31 @@ def documented() -> set[str]:
 ELSEWHERE = {"DATA_DIR", "EMAILGISTICS_ADMIN_PASSWORD"}
 
 
-def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
+def test_every_setting_is_in_the_table_and_nothing_else() -> None:
     names = names_of_settings()
     assert {"DATABASE_URL", "REDIS_URL", "LINK_TTL", "WEBHOOK_PROXY", "TRUSTED_PROXIES", "HTTP_PORT"} <= names
     assert documented() == names | ELSEWHERE
 
 
-def test_the_links_of_the_documents_lead_somewhere() -> None:
-    for name in ("README.md", "docs/README.md", "docs/verify/README.md"):
-        path = settings.BASE_DIR / name
-        targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
-        assert targets, path
-        for target in targets:
-            assert (path.parent / target).exists(), (path.name, target)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(settings.BASE_DIR).as_posix())
+def test_the_links_of_the_documents_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)", CODE.sub("", path.read_text())):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_page_has_a_place_on_the_site() -> None:
+    """`make docs` says so as well; this is sooner."""
+    listed = set(re.findall(r"- ([\w/.-]+\.md)$", (settings.BASE_DIR / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert listed == {path.relative_to(DOCS).as_posix() for path in PAGES if path.is_relative_to(DOCS)}
+
+
+def test_the_readme_and_the_index_link_to_pages() -> None:
+    for path in (settings.BASE_DIR / "README.md", DOCS / "README.md", DOCS / "verify" / "README.md"):
+        assert re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()), path
 
 
 def test_the_sizes_that_receivers_are_told_are_those_of_the_code() -> None:
-    text = (settings.BASE_DIR / "docs" / "verify" / "README.md").read_text()
+    text = (DOCS / "verify" / "README.md").read_text()
     assert f"| {payloads.MAX_BODY_CHARACTERS >> 10} Ki characters each |" in text
     assert f"| {payloads.MAX_HEADERS_CHARACTERS >> 10} Ki characters |" in text
     assert f"{budget.MAX_ATTACHMENTS} entries; with `inline`, {payloads.MAX_INLINE_BYTES >> 20} MiB" in text
@@ -63,7 +78,7 @@ def test_the_sizes_that_receivers_are_told_are_those_of_the_code() -> None:
 
 
 def test_the_numbers_about_routing_are_those_of_the_code() -> None:
-    text = (settings.BASE_DIR / "docs" / "routing.md").read_text()
+    text = (DOCS / "routing.md").read_text()
     assert f"At most {addresses.MAX_PATTERN_LENGTH} characters, {provision.MAX_PATTERNS} patterns in a domain." in text
     assert f"up to {provision.MAX_FURTHER_MAILBOXES} further ones" in text
     assert f"less than {ADDRESS_RESTS_FOR.days} days ago" in text

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -25,9 +26,27 @@ def machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
 
 
+def commit() -> str:
+    """What was measured; with a + if it was not committed as it was."""
+    name = _git("rev-parse", "--short", "HEAD")
+    is_changed = bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs"))
+    return f"{name}{'+' if is_changed else ''}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def spread(values: Sequence[float], digits: int = 2) -> list[float]:
+    """The least and the most."""
+    return [round(min(values), digits), round(max(values), digits)]
+
+
 def report(name: str, found: dict[str, Any]) -> None:
     """Prints it, and writes docs/benchmarks/<name>.json."""
-    text = json.dumps({"machine": machine(), **found}, indent=2)
+    measured = {"machine": machine(), "commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    text = json.dumps({**measured, **found}, indent=2)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)

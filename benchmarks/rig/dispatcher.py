@@ -39,6 +39,7 @@ def main() -> None:
         seconds, used = time.perf_counter() - started - dispatch.IDLE_FOR.total_seconds(), statements
         found = {
             "seconds": seconds,
+            "ended_at": started + seconds,
             "cpu_s": time.process_time() - cpu,
             "statements": used,
             "attempts": Attempt.objects.count() - before,

@@ -32,7 +32,11 @@ def wait_for(port: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -49,6 +53,12 @@ def descendants(pid: int) -> dict[int, str]:
         found[one] = _name(one)
         todo += children.get(one, [])
     return found
+
+
+def named(name: str) -> list[int]:
+    """Every process of the machine that is called so."""
+    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(entry.name) for entry in entries if _status(int(entry.name)).get("Name") == name]
 
 
 def _name(pid: int) -> str:

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 from django.db import connection
 from django.utils import timezone
 
 from mailboxes.models import Domain, Email, Mailbox, Message
 from mailboxes.services import provision
+from mailboxes.services.admit import admit
+from mailboxes.services.envelope import Envelope
+from mailboxes.services.receive import Incoming, receive_group
 from webhooks.models import Delivery, Event, EventBody, Webhook
 from webhooks.services import webhooks
 
@@ -59,6 +63,19 @@ def make_due(hooks: Sequence[Webhook], count: int, *, spread_over_s: float = 0, 
         ),
         batch_size=AT_ONCE,
     )
+
+
+def make_waiting(count: int) -> None:
+    """That many mails of 4 kB as the listener stores them, for the mailbox of the webhooks."""
+    mailbox = Mailbox.objects.select_related("domain")[0]
+    to = f"{mailbox.local_part}@{mailbox.domain.name}"
+    envelope = Envelope(mail_from="ada@example.net", client_ip="192.0.2.1", helo="mail.example.net")
+    head = f"From: Ada <ada@example.net>\r\nTo: {to}\r\nSubject: Order %s\r\nMessage-ID: <%s@example.net>\r\n\r\n"
+    for begin in range(0, count, AT_ONCE):
+        ids = [uuid4().hex for _ in range(begin, min(begin + AT_ONCE, count))]
+        raws = [(head % (id_, id_)).encode() + (b"x" * 76 + b"\r\n") * 50 for id_ in ids]
+        admission = admit(to, envelope=envelope)
+        receive_group([Incoming(envelope=envelope, admissions=[admission], raw=raw) for raw in raws])
 
 
 def make_many_due(hooks: Sequence[Webhook], count: int, *, keep: bool = False) -> None:

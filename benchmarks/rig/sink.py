@@ -1,6 +1,7 @@
 """A receiver that costs as little as it can, so that what is measured is the sender.
 
-Answers POST with 204, and under /hang only after HANG_S. GET /count and GET /arrivals tell what came.
+Answers POST with 204, under /slow after SLOW_S, and under /hang only after HANG_S. GET /count and GET /arrivals tell
+what came.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import sys
 import time
 
 HANG_S = 10.0
+SLOW_S = 0.05
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -42,10 +44,11 @@ class Receiver(asyncio.Protocol):
             return
         Receiver.count += 1
         Receiver.arrived.setdefault(headers.get("webhook-id", str(Receiver.count)), time.time())
-        if path.startswith("/hang"):
-            asyncio.get_running_loop().call_later(HANG_S, self._transport.write, ANSWER)
-        else:
-            self._transport.write(ANSWER)
+        for begin, after_s in (("/hang", HANG_S), ("/slow", SLOW_S)):
+            if path.startswith(begin):
+                asyncio.get_running_loop().call_later(after_s, self._transport.write, ANSWER)
+                return
+        self._transport.write(ANSWER)
 
 
 async def main(port: int) -> None:

@@ -9,21 +9,26 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
 
 LINE = b"x" * 76 + b"\r\n"
 
 
 class Sender:
-    def __init__(self, port: int, octets: int) -> None:
+    def __init__(self, port: int, octets: int, *, recipient: str = "support@example.com") -> None:
         self._port = port
+        self._recipient = recipient
         self._body = LINE * max(1, octets // len(LINE))
         self.left = 0
         self.accepted = 0
         self.refused = 0
+        self._moments: Iterator[float] | None = None
 
-    async def run(self, mails: int, connections: int) -> float:
+    async def run(self, mails: int, connections: int, *, per_second: float | None = None) -> float:
+        """Seconds that it took. per_second: each has its moment; otherwise as fast as they are taken."""
         self.left = mails
         begun = time.perf_counter()
+        self._moments = (begun + number / per_second for number in range(mails)) if per_second else None
         await asyncio.gather(*(self._connection(number) for number in range(connections)))
         return time.perf_counter() - begun
 
@@ -35,11 +40,13 @@ class Sender:
         while self.left > 0:
             self.left -= 1
             mail += 1
+            if self._moments is not None:
+                await asyncio.sleep(next(self._moments) - time.perf_counter())
             await self._ask(reader, writer, b"MAIL FROM:<ada@example.net>\r\n")
-            await self._ask(reader, writer, b"RCPT TO:<support@example.com>\r\n")
+            await self._ask(reader, writer, f"RCPT TO:<{self._recipient}>\r\n".encode())
             await self._ask(reader, writer, b"DATA\r\n")
             head = (
-                f"From: Ada <ada@example.net>\r\nTo: support@example.com\r\nSubject: {number}.{mail}\r\n"
+                f"From: Ada <ada@example.net>\r\nTo: {self._recipient}\r\nSubject: {number}.{mail}\r\n"
                 f"Message-ID: <{time.time_ns()}.{number}.{mail}@example.net>\r\n\r\n"
             )
             writer.write(head.encode())

@@ -23,6 +23,12 @@ class NotFoundError(DomainError):
     code = "not_found"
 
 
+class GoneError(DomainError):
+    """There was such a thing, and the caller may know that; it is not kept any longer."""
+
+    code = "gone"
+
+
 class ConflictError(DomainError):
     """It contradicts something that exists."""
 

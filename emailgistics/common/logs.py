@@ -1,11 +1,13 @@
 """Structured logs on stderr: one event a line, as text or JSON.
 
-Log ids, counts and codes. Never subjects, bodies, whole addresses, keys, links or secrets.
+Log ids, counts and codes. Never subjects, bodies, whole addresses, keys, links or secrets. What libraries and the
+texts of exceptions say all the same is masked as it is written, and no control of a terminal, nor a line of its own, is
+written for anybody.
 """
 
 import logging.config
 import re
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +15,8 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from emailgistics.common.key_form import IDENTIFIER
+
+EventDict = MutableMapping[str, Any]
 
 SHARED: list[Callable[..., Any]] = [
     structlog.contextvars.merge_contextvars,
@@ -31,9 +35,14 @@ LINK = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-
 # keys and webhook secrets, wherever somebody put them: in a path, a query, the text of an exception
 SECRET = re.compile(rf"({IDENTIFIER}_|whsec_)[0-9A-Za-z+/=%_-]{{8,}}", re.ASCII)
+# the local part of an address, and who signs in at a URL; the local part may be quoted, and the @ escaped. Not what has
+# no dot behind it: the names of workers, mail@host
+ADDRESS = re.compile(r"""(?:"[^"\r\n]{1,64}"|[^\s"'<>()\[\]{},;:/@=\\]{1,256})(@|%40)(?=[\w-]+\.|\[)""")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+BREAK = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+INDENT = "    "
 
 
 def masked(text: str) -> str:
@@ -46,6 +55,45 @@ def without_secrets(_logger: Any, _method: str, line: str) -> str:
     return masked(line)
 
 
+def without_addresses(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What is about to be written as JSON: nobody's address in it, however deep."""
+    return {name: _anonymous(value) for name, value in event.items()}
+
+
+def on_one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """For people: what is said, and the text that is said of it, without line ends and other controls."""
+    return {
+        name: BREAK.sub(_escaped, value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+
+
+def for_a_terminal(_logger: Any, _method: str, line: str) -> str:
+    """A whole line for people: only what begins at the left is an entry, a traceback is below it."""
+    return ADDRESS.sub(r"***\1", CONTROL.sub(_escaped, line)).replace("\n", "\n" + INDENT)
+
+
+def anonymous(text: str) -> str:
+    """Without keys, links, secrets and the local parts of addresses: for whatever leaves this machine as well."""
+    return ADDRESS.sub(r"***\1", masked(text))
+
+
+def _anonymous(value: Any) -> Any:
+    match value:
+        case str():
+            return ADDRESS.sub(r"***\1", value)
+        case dict():
+            return {name: _anonymous(entry) for name, entry in value.items()}
+        case list() | tuple():
+            return [_anonymous(entry) for entry in value]
+        case _:
+            return value
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
+
+
 def logging_config(*, style: str, level: str) -> None:
     """Sets logging up for this process, for structlog and for the libraries' own loggers alike."""
     if style not in ("text", "json"):
@@ -53,9 +101,9 @@ def logging_config(*, style: str, level: str) -> None:
     if level.upper() not in logging.getLevelNamesMapping():
         raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it is DEBUG, INFO, WARNING or ERROR.")
     renderer: list[Callable[..., Any]] = (
-        [structlog.processors.ExceptionRenderer(TRACEBACKS), structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(TRACEBACKS), without_addresses, structlog.processors.JSONRenderer()]
         if style == "json"
-        else [PLAIN]
+        else [on_one_line, PLAIN, for_a_terminal]
     )
     structlog.configure(
         processors=[

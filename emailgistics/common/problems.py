@@ -38,6 +38,7 @@ Responses = dict[int | tuple[int, str], Any]
 
 STATUS_OF_KIND: Mapping[type[errors.DomainError], int] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.GoneError: HTTPStatus.GONE,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
     AllowlistRestrictedError: HTTPStatus.FORBIDDEN,

@@ -130,7 +130,7 @@ def _is_another(name: str, number: int) -> str:
     what = f"{name} is" if number == ONLY else f"{name}: number {number} is"
     return (
         f"{what} another one than this database was used with. Put the former one back; a new one has a number of its "
-        "own (README.md, Rotating secrets). If the former one is lost for good, see "
+        "own (docs/operations/secrets.md). If the former one is lost for good, see "
         f"`manage.py rotate_keys --accept {handle}`."
     )
 

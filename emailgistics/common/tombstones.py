@@ -31,5 +31,11 @@ def buried(of: str, names: Collection[str]) -> set[str]:
     return {marks[bytes(mark)] for mark in found}
 
 
+def name_of(of: str, name: str) -> str:
+    """What stands for that name where it must not be written: the same each time, with the same encryption key."""
+    number, key = derived_keys.primary_key(derived_keys.TOMBSTONES)
+    return f"{of} {number}:{_mark(key, of, name).hex()[:32]}"
+
+
 def _mark(key: bytes, of: str, name: str) -> bytes:
     return hmac.digest(key, f"{of} {name}".encode(), sha256)

@@ -29,7 +29,6 @@ from emailgistics.console.sign_in import TooManyFailuresError, remember
 from webhooks.services.stop import outgoing_stop
 
 # nothing here films, listens or pays
-PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 View = Callable[..., Any]
 OWN_PAGES = (
@@ -119,9 +118,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
                 return asks
             is_leaving = view == self.logout and request.user.is_authenticated
             # who may not come in may still leave; CsrfViewMiddleware checks it
-            response = view(request, *args, **kwargs) if is_leaving else wrapped(request, *args, **kwargs)
-            response["Permissions-Policy"] = PERMISSIONS_POLICY
-            return response
+            return view(request, *args, **kwargs) if is_leaving else wrapped(request, *args, **kwargs)
 
         return checked
 

@@ -114,7 +114,8 @@ MAILBOX: Json = {
     "domain_id": DOMAIN_ID,
     "active": True,
     "time_zone": "Europe/Berlin",
-    "retention": {"raw_days": 30, "content_days": 90, "log_days": 365},
+    "retention": {"raw_days": 30, "content_days": None, "log_days": 365},
+    "retention_in_force": {"raw_days": 30, "content_days": 365, "log_days": 365},
     "quota_bytes": None,
     "used_bytes": DATA["raw"]["size"],
 }
@@ -216,6 +217,8 @@ EMAIL: Json = {
     "kind": DATA["kind"],
     "has_attachment": True,
     "quarantine": None,
+    "raw_removed_at": None,
+    "content_removed_at": None,
 }
 EMAIL_DETAIL: Json = EMAIL | {
     "to": DATA["to"],

@@ -61,6 +61,8 @@ ERRORS: tuple[tuple[int, str, str], ...] = (
     (409, "rotation_overlaps", "The secret before the last rotation still signs."),
     (409, "idempotency_in_progress", "The request before with this `Idempotency-Key` is not done; see `Retry-After`."),
     (409, "test_under_way", "The test before this one has not ended."),
+    (410, "content_removed", "The mailbox keeps what its mails say for so many days; this one's went then."),
+    (410, "raw_removed", "The mailbox keeps raws and attachments for so many days; this email's went then."),
     (411, "length_required", "A mail is handed in with a Content-Length, not in chunks."),
     (412, "precondition_failed", "It is not as `If-Match` says: somebody has changed it since it was read."),
     (413, "body_too_large", "The body is larger than is taken there: 1 MiB, or what a mail may have."),

@@ -1,7 +1,7 @@
 """What machines ask an installation: /healthz/live, /healthz/ready, /healthz/work and /metrics.
 
-A middleware, before everything else: a probe names the host by its address, which ALLOWED_HOSTS need not know, and it
-has neither session nor key. Without the token they answer one word, and the metrics nothing at all.
+A middleware, before whatever looks at a request: a probe names the host by its address, which ALLOWED_HOSTS need not
+know, and it has neither session nor key. Without the token they answer one word, and the metrics nothing at all.
 """
 
 import hmac
@@ -38,8 +38,6 @@ class ProbesMiddleware:
             response["Allow"] = "GET, HEAD"
         else:
             response = answer(request)
-        response["Cache-Control"] = "no-store"
-        response["X-Content-Type-Options"] = "nosniff"
         return response
 
 

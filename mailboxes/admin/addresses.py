@@ -30,7 +30,7 @@ from mailboxes.admin.filters import (
     search_addresses,
 )
 from mailboxes.admin.forms import (
-    NOTHING_IS_PRUNED_YET,
+    RETENTION,
     AddAliasForm,
     AddMailboxForm,
     ChangeAliasForm,
@@ -172,7 +172,7 @@ class MailboxAdmin(AddressedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Mailbox | None = None) -> Any:  # noqa: ARG002
         what = ("name", "is_active", "time_zone", "quota_bytes")
         first = (None, {"fields": ("address", *what) if obj is None else what})
-        days = {"fields": (("raw_days", "content_days", "log_days"),), "description": NOTHING_IS_PRUNED_YET}
+        days = {"fields": (("raw_days", "content_days", "log_days"),), "description": RETENTION}
         sets = [first, (_("Retention"), days)]
         return sets if obj is None else [*sets, (_("What it is"), {"fields": self.readonly_fields})]
 

@@ -33,7 +33,7 @@ class Cut:
 
 
 def content_of(email: Email) -> EmailContent | None:
-    """Its content without what is large; None while it waits."""
+    """Its content without what is large; None while it waits, and once it was removed."""
     return EmailContent.objects.filter(pk=email.pk).defer(*LARGE).first()
 
 
@@ -65,15 +65,15 @@ def headers_of(email: Email) -> tuple[list[tuple[str, str]], int] | None:
 
 
 def raw_of(email: Email) -> Cut:
-    """Raises RawGoneError, CorruptRawError."""
-    octets = raw.read_raw(email.message)
+    """Raises what is in raw.UNREADABLE."""
+    octets = raw.raw_of(email)
     is_whole = len(octets) <= MAX_RAW
     text = printable(octets[:MAX_RAW])
     return Cut(text, len(text) if is_whole else max(len(octets), len(text) + 1))
 
 
 def pictures_of(email: Email, html: str) -> dict[str, email_frame.Picture]:
-    """Those that its HTML asks for and that are pictures, within bounds. Raises RawGoneError, CorruptRawError."""
+    """Those that its HTML asks for and that are pictures, within bounds. Raises what is in raw.UNREADABLE."""
     asked = email_frame.content_ids(html)
     if not asked:
         return {}
@@ -81,7 +81,7 @@ def pictures_of(email: Email, html: str) -> dict[str, email_frame.Picture]:
     found = [row for row in rows.exclude(content_id="").order_by("position") if row.content_id in asked]
     if not found:
         return {}
-    octets = raw.read_raw(email.message)
+    octets = raw.raw_of(email)
     measured = ((row.content_id, row.detected_type, row.size) for row in found)
     return email_frame.wanted(measured, lambda position: raw.decoded(found[position], octets))
 

@@ -79,7 +79,7 @@ class EmailFiles(EmailPage):
         email = self._found(request, Email.objects.select_related("message"), pk=pk)
         message = email.message
         file = File(
-            octets=lambda: raw.read_raw(message),
+            octets=lambda: raw.raw_of(email),
             size=message.size,
             sha256=message.sha256,
             content_type=RAW_TYPE,
@@ -102,7 +102,7 @@ class EmailFiles(EmailPage):
     def _pictures(self, email: Email, html: str) -> dict[str, email_frame.Picture]:
         try:
             return email_content.pictures_of(email, html)
-        except raw.RawGoneError:
+        except (raw.RawGoneError, raw.RawRemovedError):
             return {}
         except raw.CorruptRawError as error:  # the text can still be read; the tab of the raw says what is wrong
             log.error("email.raw_unreadable", error=str(error))  # noqa: TRY400 - all is said
@@ -117,6 +117,8 @@ class EmailFiles(EmailPage):
         return row
 
     def _file(self, request: HttpRequest, email: Email, what: str, file: File) -> HttpResponseBase:
+        if email.raw_removed_at is not None:
+            raise Http404
         opened_content(request, email, what)
         try:
             return download(request, file)

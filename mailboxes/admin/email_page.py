@@ -79,6 +79,8 @@ class EmailPage(EmailLog):
             "standing": fate.standings([email])[email.pk],
             "may_manage": may(request, Action.MANAGE),
             "may_replay": may(request, Action.REPLAY),
+            "removed_content": facts.removed_content(email),
+            "removed_raw": facts.removed_raw(email),
             **self._of_tab(request, email, shown),
         }
         answer = TemplateResponse(request, "mailboxes/email.html", context)
@@ -107,7 +109,7 @@ class EmailPage(EmailLog):
 
     def _of_raw(self, request: HttpRequest, email: Email) -> dict[str, Any]:
         try:
-            return {"raw": email_content.raw_of(email)}
+            return {} if email.raw_removed_at else {"raw": email_content.raw_of(email)}
         except raw.RawGoneError as error:
             return {"gone": error.message}
         except raw.CorruptRawError as error:

@@ -1,10 +1,11 @@
 """What is told of an email besides what it says: columns, and the facts of its page."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from mailboxes.models import Email, EmailContent
 
@@ -22,7 +23,18 @@ MAX_PEOPLE = 50  # of To and Cc, each; the headers have the rest
 def subject(email: Email) -> str:
     if email.subject:
         return email.subject
+    if email.content_removed_at:
+        return _("(removed by retention)")
     return _("(not read yet)") if email.status == Email.Status.WAITING else _("(no subject)")
+
+
+def removed_content(email: Email) -> str:
+    """Why nothing of what it says is there; empty if it was not removed."""
+    return _removed(_("What it says was removed"), email, email.content_removed_at)
+
+
+def removed_raw(email: Email) -> str:
+    return _removed(_("Its raw, with what its attachments hold, was removed"), email, email.raw_removed_at)
 
 
 def author(email: Email) -> str:
@@ -66,6 +78,17 @@ def authentication(email: Email) -> list[tuple[str, str, str]]:
     if not said["dkim"]:
         lines.insert(1, ("DKIM", {"result": "none", "reason": _("the mail has no signature")}))
     return [(name, one["result"], _about(one)) for name, one in lines]
+
+
+def _removed(what: str, email: Email, at: datetime | None) -> str:
+    if at is None:
+        return ""
+    days = (at - email.received_at).days
+    return ngettext(
+        "%(what)s after %(days)s day, by the retention of its mailbox.",
+        "%(what)s after %(days)s days, by the retention of its mailbox.",
+        days,
+    ) % {"what": what, "days": days}
 
 
 def _about(said: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from mailboxes.admin import facts
 from mailboxes.models import Email, Message
 
 SOON_S = 1  # how often a page looks again while the mail waits to be opened
@@ -81,7 +82,8 @@ def refresh_s(email: Email, further: Sequence[Sequel]) -> int:
 
 def stages(email: Email, *, may_release: bool) -> list[Stage]:
     """Needs its message and rule."""
-    return [_received(email), _stored(email), _processed(email), *_kept_back(email, may_release=may_release)]
+    kept_back = _kept_back(email, may_release=may_release)
+    return [_received(email), _stored(email), _processed(email), *kept_back, *_removed(email)]
 
 
 def _own(email: Email) -> Standing | None:
@@ -153,6 +155,14 @@ def _processed(email: Email) -> Stage:
         lines = [_("Opened as far as it could be: %(defects)s.") % {"defects": defects}]
     colour = "success" if message.parse_status == "ok" else "warning"
     return Stage(_("Processed"), colour, message.processed_at, [line for line in (*lines, lost) if line])
+
+
+def _removed(email: Email) -> list[Stage]:
+    if email.content_removed_at is not None:
+        return [Stage(_("Content removed"), "", email.content_removed_at, [facts.removed_content(email)])]
+    if email.raw_removed_at is not None:
+        return [Stage(_("Raw removed"), "", email.raw_removed_at, [facts.removed_raw(email)])]
+    return []
 
 
 def _kept_back(email: Email, *, may_release: bool) -> list[Stage]:

@@ -17,8 +17,11 @@ from mailboxes.models import Alias, Domain, Mailbox, Rule
 from mailboxes.services import provision, rule_book, rule_values
 from mailboxes.services.provision import DEFAULT_MAILBOX, DEFAULT_PRIORITY, MAX_PRIORITY, Retention
 
-NOTHING_IS_PRUNED_YET = gettext_lazy(
-    "After so many days it may be pruned; empty keeps it. The numbers are kept, but nothing is pruned yet."
+RETENTION = gettext_lazy(
+    "So many days after a mail was accepted it is removed for good, also of mail that is here already, unless the mail "
+    "waits, is in quarantine, or has a delivery that is not over. Raw: the octets, with attachments. Content: what it "
+    "says, headers too. Log: the email itself, with its deliveries. Empty is as the installation says. Nothing is kept "
+    "longer than what it is a part of."
 )
 
 

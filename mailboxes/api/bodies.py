@@ -66,9 +66,10 @@ class DomainChangesSerializer(BodySerializer):
 
 
 class RetentionBodySerializer(BodySerializer):
-    """Days to keep things; null keeps them for good, as in a new mailbox. What is not named stays as it is.
+    """Days to keep things, from when a mail is accepted. What is not named stays as it is.
 
-    Recorded only: nothing is pruned yet.
+    null, as in a new mailbox, is what the installation says. Nothing is kept longer than what it is a part of, so
+    raw_days is at most content_days, and that at most log_days, where both are numbers.
     """
 
     raw_days = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_RETENTION_DAYS)
@@ -81,8 +82,9 @@ class MailboxChangesSerializer(BodySerializer):
         "address": FIXED_ADDRESS,
         "domain_id": FIXED_ADDRESS,
         "used_bytes": "It is counted; nobody sets it.",
+        "retention_in_force": "It is what comes of `retention` and of what the installation says: change `retention`.",
     }
-    IGNORED: ClassVar[frozenset[str]] = frozenset(("used_bytes",))
+    IGNORED: ClassVar[frozenset[str]] = frozenset(("used_bytes", "retention_in_force"))
 
     name = Text(required=False, allow_blank=True, max_length=MAX_NAME_LENGTH, help_text="for people")
     active = Flag(source="is_active", required=False, help_text="a disabled mailbox takes no mail")

@@ -25,6 +25,7 @@ from mailboxes.models.places import (
     tally_of,
 )
 from mailboxes.models.refusals import Refusal, RefusalCount
+from mailboxes.models.retention import PostponedRemoval, RetentionClock
 from mailboxes.models.rules import Rule, RuleQuerySet
 from mailboxes.models.search import SearchEntry, SearchEntryQuerySet
 
@@ -49,12 +50,14 @@ __all__ = (
     "Mailbox",
     "MailboxQuerySet",
     "Message",
+    "PostponedRemoval",
     "RawMessage",
     "Recipient",
     "Refusal",
     "RefusalCount",
     "Reparse",
     "ResendGuard",
+    "RetentionClock",
     "Rule",
     "RuleQuerySet",
     "SearchEntry",

@@ -59,6 +59,10 @@ class Email(TypedIdModel):
     message_id_header = models.TextField(blank=True)
     has_attachment = models.BooleanField(default=False)
 
+    # retention of its mailbox: see services/retain.py
+    raw_removed_at = models.DateTimeField(null=True, help_text="the raw is not kept for this mailbox since then")
+    content_removed_at = models.DateTimeField(null=True, help_text="what it says, headers too, is not kept since then")
+
     objects = EmailQuerySet.as_manager()
 
     class Meta:

@@ -11,7 +11,7 @@ from django.db.models import Model, Q, QuerySet
 from emailgistics.common import ledger_days, tallies, tombstones
 from emailgistics.common.ids import encode_id
 from mailboxes.addresses import InvalidAddressError, address_key, shown
-from mailboxes.models import Email, Message, Recipient, Refusal, Transcript
+from mailboxes.models import Email, Message, PostponedRemoval, Recipient, Refusal, Transcript
 from mailboxes.services import quota
 
 EMAIL, RECIPIENT = "email", "recipient"  # what tombstones are of
@@ -41,6 +41,7 @@ def erase_held(email: Email, *, by: str) -> None:
     tombstones.bury(EMAIL, [email.public_id], by=by)
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
     tallies.count(**quota.removed([email]), **ledger_days.went(ledger_days.EMAILS, [email.pk]))
+    PostponedRemoval.objects.filter(pk=email.pk).delete()
     email.delete()
     Transcript.objects.filter(message=message).delete()
     if not message.emails.exists():

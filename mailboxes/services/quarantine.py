@@ -36,7 +36,7 @@ def release_email(email: Email, *, by: str) -> Email:
     Of one that was released before, nothing is changed. Raises NotQuarantinedError for any other, NotFoundError if it
     was erased meanwhile.
     """
-    octets = _octets(email.message)  # before the transaction: it is read from afar, perhaps, and SQLite has one writer
+    octets = _octets(email)  # before the transaction: it is read from afar, perhaps, and SQLite has one writer
     with transaction.atomic():
         # the message first, as who erases it or opens it again does
         list(Message.objects.filter(pk=email.message_id).select_for_update(no_key=True))
@@ -90,8 +90,8 @@ def _why_not(email: Email) -> str:
     return "This email is not in quarantine."
 
 
-def _octets(message: Message) -> bytes | None:
+def _octets(email: Email) -> bytes | None:
     try:
-        return raw.read_raw(message)
-    except (raw.RawGoneError, raw.CorruptRawError):
+        return raw.raw_of(email)
+    except raw.UNREADABLE:
         return None  # as who stores what was parsed: it is told of without them

@@ -1,8 +1,9 @@
 """How much mail is in a mailbox, and whether there is room for more.
 
-What counts is the octets of the raw of each of its emails, also of those in quarantine, and though mailboxes may share
-a raw. They are counted in the transaction that stores or removes an email, for all mailboxes: so a quota that is given
-later knows what is there, and mail that comes in at the same time waits for nobody.
+What counts is the octets of the raw of each of its emails, as long as the mailbox keeps that, also of those in
+quarantine, and though mailboxes may share a raw. They are counted in the transaction that stores or removes an email,
+for all mailboxes: so a quota that is given later knows what is there, and mail that comes in at the same time waits for
+nobody.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -34,8 +35,9 @@ def stored(emails: Iterable[Email]) -> dict[str, int]:
 
 
 def removed(emails: Iterable[Email]) -> dict[str, int]:
-    """The same for the transaction that removes them."""
-    return {name: -amount for name, amount in stored(emails).items()}
+    """The same for the transaction that removes them, or their raws: of those whose raw went before it is done."""
+    kept = (email for email in emails if email.raw_removed_at is None)
+    return {name: -amount for name, amount in stored(kept).items()}
 
 
 def used_by(mailbox_ids: Collection[UUID]) -> dict[UUID, int]:
@@ -60,7 +62,7 @@ def recount(mailbox: Mailbox) -> None:
     Mail that a process of an earlier release stored is not counted otherwise. Mail may come and go all the while: both
     sums are of one moment, and whatever is stored or removed after it is counted as well.
     """
-    emails = Email.objects.filter(mailbox=OuterRef("pk")).order_by().values("mailbox")
+    emails = Email.objects.filter(mailbox=OuterRef("pk"), raw_removed_at=None).order_by().values("mailbox")
     there = Coalesce(Subquery(emails.annotate(octets=Sum("size")).values("octets")), 0)
     row = Mailbox.objects.filter(pk=mailbox.pk).with_used_bytes().annotate(there=there)
     octets, counted = row.values_list("there", "used_bytes").get()

@@ -242,8 +242,8 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
             return True
     report, before = [], {email.pk: email.status for email, _ in rows}
     for email, content in rows:
-        if content is None:
-            report.append(_reported(email, Outcome.CONTENT_GONE))
+        if content is None or email.raw_removed_at is not None:  # the raw is another mailbox's, which keeps it still
+            report.append(_reported(email, Outcome.CONTENT_GONE if content is None else Outcome.RAW_GONE))
             continue
         was_kept_back = email.status == Email.Status.QUARANTINED
         names, attachments = _renew(email, content, parsed, is_dry_run=claimed.is_dry_run)

@@ -42,6 +42,13 @@ def index_what_is_missing() -> Iterator[int]:
         yield _index_missing(some)
 
 
+def index_what_is_left(emails: Sequence[Email]) -> None:
+    """Of emails whose content was removed: nothing finds them by it any more. Needs their messages."""
+    recipients = _by_email(Recipient.objects.filter(email__in=emails))
+    entries = [_entry(email, EmailContent(email=email), recipients[email.pk], ()) for email in emails]
+    SearchEntry.objects.bulk_create(entries, update_conflicts=True, unique_fields=["email"], update_fields=COLUMNS)
+
+
 def from_domain(key: str) -> str:
     """What stands behind the @ of an address key; empty for what is no address."""
     return key.rpartition("@")[2] if "@" in key else ""

@@ -167,6 +167,25 @@ def test_a_value_in_a_file_comes_without_the_files_last_line_end(tmp_path: Path)
     assert done.stdout == "'https://mail.example.com'\n", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("https://mail.example.com", "__Host-sessionid __Host-csrftoken True True 31536000"),
+        ("http://mail.example.com", "sessionid csrftoken False False 0"),
+    ],
+)
+def test_cookies_and_the_rest_keep_to_https_where_that_is_the_address(tmp_path: Path, base_url: str, said: str) -> None:
+    names = (
+        "SESSION_COOKIE_NAME",
+        "CSRF_COOKIE_NAME",
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        "SECURE_HSTS_SECONDS",
+    )
+    done = settings_of(tmp_path, f"print(*(getattr(settings, name) for name in {names}))", BASE_URL=base_url)
+    assert done.stdout == f"{said}\n", done.stderr
+
+
 def test_nobody_else_reads_what_is_written_beside_the_database(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
     code = f"open({str(tmp_path / 'data' / 'mail')!r}, 'w').close()"

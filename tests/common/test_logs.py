@@ -145,3 +145,51 @@ def test_a_request_for_a_link_leaves_no_token_in_any_log(client: Client) -> None
         assert client.get(f"/nothing{path}").status_code == 404
     assert "/raw/***" in written.getvalue()
     assert TOKEN[-30:] not in written.getvalue()
+
+
+ADDRESSED = [
+    "Key (address)=(ada@example.net) already exists.",
+    "'mail from <ada@example.net>'",
+    "Not Found: /v1/routing/ada%40example.net",
+    'to "ada"@example.net',
+    "\u00e4da@example.net",
+    "ada@xn--bcher-kva.example",
+    "ada@[192.0.2.1]",
+    "postgresql://ada:ada@db.example.com/mail",
+]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("text", ADDRESSED)
+def test_no_log_has_the_local_part_of_an_address(style: str, text: str) -> None:
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("a.library").warning("%s", text)
+        logs.get_logger("test").warning("it.happened", reason=text, deep={"in": [text]})
+        log_fault(text)
+    assert "ada@" not in written.getvalue()
+    assert "ada%40" not in written.getvalue()
+    assert 'ada"@' not in written.getvalue()
+    assert "***" in written.getvalue()
+    if style == "json":
+        assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["warning"] * 2 + ["error"]
+
+
+def log_fault(text: str) -> None:
+    try:
+        int(text)
+    except ValueError as error:
+        error.args = (text,)
+        logs.get_logger("test").exception("it.failed")
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_nobody_writes_a_line_of_his_own_or_to_the_terminal(style: str) -> None:
+    forged = "/a\n2030-01-01T00:00:00Z [info] all.is_well\r\x1b[2J\x9b\u2028"
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("a.library").warning("Not Found: %s", forged)
+        logs.get_logger("test").warning("it.happened", reason=forged)
+        log_fault(forged)
+    lines = written.getvalue().split("\n")
+    assert sum(line[:1] not in ("", " ") for line in lines) == 3  # what is below an entry begins further right
+    assert not any(line.startswith("2030") for line in lines)
+    assert not set(written.getvalue()) & set("\r\x1b\x9b\u2028")

@@ -174,8 +174,15 @@ def test_a_mailbox_is_changed_and_its_retention_can_be_emptied(administrator: Cl
     assert "name" in LogEntry.objects.get().get_change_message().lower()
 
 
-def test_the_form_of_a_mailbox_says_that_nothing_is_pruned_yet(administrator: Client) -> None:
-    assert b"nothing is pruned yet" in administrator.get(page("mailbox", make_mailbox())).content
+def test_the_form_of_a_mailbox_says_what_its_retention_does_and_refuses_what_cannot_come_true(
+    administrator: Client,
+) -> None:
+    mailbox = make_mailbox()
+    assert b"it is removed for good" in administrator.get(page("mailbox", mailbox)).content
+    answer = change(administrator, "mailbox", mailbox, **MAILBOX | {"raw_days": "9", "content_days": "5"})
+    assert "give raw_days at most 5, or content_days at least 9" in str(errors_of(answer))
+    mailbox.refresh_from_db()
+    assert (mailbox.raw_days, mailbox.content_days) == (None, None)
 
 
 def test_an_alias_moves_to_another_mailbox_and_its_address_stays(administrator: Client) -> None:

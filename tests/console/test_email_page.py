@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 from emailgistics.common.models import AuditEntry
 from mailboxes.admin import email_frame
 from mailboxes.models import Email, EmailContent, Mailbox
+from mailboxes.services import retain
 from tests.factories import (
     make_alias,
     make_delivery,
@@ -33,6 +35,11 @@ REMOTE = (
     b'<p>Hello</p><img src="https://pictures.example.net/pixel.png" alt="Our logo">'
     b'<a href="https://shop.example.net/?a=1">example.com</a>'
 )
+WITH_FILE = (
+    b"Subject: Plan\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\n\r\nSee it.\r\n--b\r\n"
+    b"Content-Disposition: attachment; filename=plan.txt\r\n\r\nplan\r\n--b--\r\n"
+)
 
 
 @pytest.fixture
@@ -48,6 +55,33 @@ def text_of(client: Client, email: Email, **query: str) -> str:
     answer = page(client, email, **query)
     assert answer.status_code == HTTPStatus.OK
     return " ".join(str(answer.content.decode()).split())
+
+
+def test_a_mail_whose_content_went_says_so_wherever_one_looks(mailbox: Mailbox, administrator: Client) -> None:
+    email = make_email(raw=WITH_FILE)
+    with_raw = text_of(administrator, email)
+    assert "plan.txt" in with_raw
+    assert reverse("admin:mailboxes_email_raw", args=[email.pk]) in with_raw
+    Email.objects.filter(pk=email.pk).update(raw_removed_at=email.received_at + timedelta(days=30))
+    without_raw = text_of(administrator, email)
+    said = "Its raw, with what its attachments hold, was removed after 30 days, by the retention of its mailbox."
+    assert without_raw.count(said) == 2
+    assert "plan.txt" in without_raw
+    for link in ("admin:mailboxes_email_raw", "admin:mailboxes_email_attachment"):
+        args = [email.pk, email.attachments.get().pk][: 1 if link.endswith("raw") else 2]
+        assert reverse(link, args=args) not in without_raw
+        assert administrator.get(reverse(link, args=args)).status_code == HTTPStatus.NOT_FOUND
+    assert said in text_of(administrator, email, show="raw")
+    retain.remove_contents([Email.objects.select_related("message", "mailbox").get(pk=email.pk)])
+    Email.objects.filter(pk=email.pk).update(content_removed_at=email.received_at + timedelta(days=60))
+    gone = "What it says was removed after 60 days, by the retention of its mailbox."
+    for tab in ("overview", "html", "text", "links", "headers"):
+        shown = text_of(administrator, email, show=tab)
+        assert gone in shown
+        assert "(removed by retention)" in shown
+        assert "not been opened" not in shown
+    assert frame(administrator, email).status_code == HTTPStatus.NOT_FOUND
+    assert "(removed by retention)" in administrator.get(reverse("admin:mailboxes_email_changelist")).content.decode()
 
 
 def frame(client: Client, email: Email, **query: str) -> Any:

@@ -78,7 +78,7 @@ def test_two_who_want_the_same_agree(administrator: Client) -> None:
 
 def test_a_mailbox_keeps_what_others_changed_while_its_page_was_open(administrator: Client) -> None:
     mailbox = make_mailbox()
-    provision.update_mailbox(mailbox, retention={"raw_days": 3, "content_days": 5})
+    provision.update_mailbox(mailbox, retention={"raw_days": 3, "content_days": 50})
     old = open_page(administrator, mailbox)
     provision.update_mailbox(
         mailbox, is_active=False, time_zone="Europe/Berlin", retention={"raw_days": 30, "log_days": 90}
@@ -102,7 +102,7 @@ def test_a_field_of_a_mailbox_that_two_change_is_not_overwritten(
     first: Any, second: Any, said: Any, administrator: Client
 ) -> None:
     mailbox = make_mailbox()
-    provision.update_mailbox(mailbox, retention={"content_days": 5})
+    provision.update_mailbox(mailbox, retention={"content_days": 50})
     old = open_page(administrator, mailbox)
     provision.update_mailbox(mailbox, **first)
     before = Mailbox.objects.filter(pk=mailbox.pk).values().get()

@@ -1,6 +1,7 @@
 """Requests with a JSON body, and what the answers are to be."""
 
 import json
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from emailgistics.common.ids import TypedIdModel, uuid7
 from emailgistics.common.problems import NOT_FOUND
 from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.retention import in_force
 from tests.headers import headers_of
 
 BASE = "http://127.0.0.1:8000"
@@ -114,6 +116,7 @@ def shape(row: Domain | Mailbox | Alias, **more: Any) -> dict[str, Any]:
                     "content_days": row.content_days,
                     "log_days": row.log_days,
                 },
+                "retention_in_force": asdict(in_force(row)),
                 "quota_bytes": row.quota_bytes,
                 "used_bytes": sum(row.emails.values_list("size", flat=True)),
             }

@@ -138,11 +138,11 @@ class Postfix:
     # --- the pipe
 
     def _pipe(self) -> str:
-        """The README's lines for master.cf, with a command that USER may run, whatever he may read of the code."""
+        """The documented lines for master.cf, with a command that USER may run, whatever he may read of the code."""
         command = self._folder / "pipe"
         command.write_text(KNOCK.format(folder=self._folder / "piped", port=self._door.port))
         command.chmod(0o755)
-        (line,) = re.findall(r"^    (emailgistics unix .*\n(?:      .*\n)+)", readme(), re.MULTILINE)
+        (line,) = re.findall(r"^    (emailgistics unix .*\n(?:      .*\n)+)", documented(), re.MULTILINE)
         return (
             str(line)
             .replace("/usr/local/bin/emailgistics-pipe", str(command))
@@ -150,8 +150,8 @@ class Postfix:
         )
 
     def _piped(self, mail: Path, arguments: Sequence[str]) -> tuple[int, bytes]:
-        """The README's script, with the paths of this installation."""
-        (found,) = re.findall(r"^    (#!/bin/sh\n(?:    .*\n)+)", readme(), re.MULTILINE)
+        """The documented script, with the paths of this installation."""
+        (found,) = re.findall(r"^    (#!/bin/sh\n(?:    .*\n)+)", documented(), re.MULTILINE)
         script = re.sub(r"^    ", "", found, flags=re.MULTILINE)
         script = script.replace("/opt/emailgistics/.venv/bin/python", sys.executable)
         script = script.replace("/etc/emailgistics.env", str(self._folder / "env")).replace(
@@ -169,8 +169,8 @@ class Postfix:
         return done.returncode, done.stderr
 
 
-def readme() -> str:
-    return (ROOT / "README.md").read_text()
+def documented() -> str:
+    return (ROOT / "docs" / "how-to" / "postfix.md").read_text()
 
 
 # Somebody who may neither read this code nor run this Python hands his mail to somebody who may.

@@ -114,6 +114,8 @@ def test_a_list_shows_the_log_and_nothing_of_what_the_mail_says() -> None:
         "kind": "normal",
         "has_attachment": True,
         "quarantine": None,
+        "raw_removed_at": None,
+        "content_removed_at": None,
     }
 
 

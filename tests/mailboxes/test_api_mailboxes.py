@@ -67,6 +67,7 @@ def test_a_mailbox_is_made_as_it_is_wished() -> None:
         "active": False,
         "time_zone": "Europe/Berlin",
         "retention": {"raw_days": 1, "content_days": None, "log_days": 36_500},
+        "retention_in_force": {"raw_days": 1, "content_days": 36_500, "log_days": 36_500},
         "quota_bytes": None,
         "used_bytes": 0,
     })  # fmt: skip
@@ -163,9 +164,11 @@ def test_a_mailbox_is_changed_where_it_is_named() -> None:
     assert answered(send(client, "patch", url, {})) == (200, before)
     answer = send(client, "patch", url, {"name": "Support", "retention": {"raw_days": 30, "log_days": 90}})
     changed = before | {"name": "Support", "retention": {"raw_days": 30, "content_days": None, "log_days": 90}}
+    changed |= {"retention_in_force": {"raw_days": 30, "content_days": 90, "log_days": 90}}
     assert answered(answer) == (200, changed)
     answer = send(client, "patch", url, {"active": False, "retention": {"raw_days": None, "content_days": 7}})
     changed |= {"active": False, "retention": {"raw_days": None, "content_days": 7, "log_days": 90}}
+    changed |= {"retention_in_force": {"raw_days": 7, "content_days": 7, "log_days": 90}}
     assert answered(answer) == (200, changed)
     assert shape(mailbox) == changed
     assert answered(send(client, "patch", url, changed)) == (200, changed)  # what was read goes back

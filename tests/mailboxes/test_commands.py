@@ -58,6 +58,7 @@ def test_a_mailbox_is_made_in_its_domain() -> None:
         "active": True,
         "time_zone": "UTC",
         "retention": {"raw_days": None, "content_days": None, "log_days": None},
+        "retention_in_force": {"raw_days": None, "content_days": None, "log_days": None},
         "quota_bytes": None,
         "used_bytes": 0,
     }

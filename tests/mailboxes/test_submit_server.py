@@ -58,8 +58,9 @@ def test_a_mail_handed_in_by_http_goes_out_as_a_webhook(installation: Installati
     assert (status, answer["code"]) == (404, "not_found")
 
 
-def test_the_command_in_the_readme_hands_in_a_mail(installation: Installation, tmp_path: Path) -> None:
-    (command,) = re.findall(r"^    (curl .*--data-binary @mail.eml.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_command_in_the_documents_hands_in_a_mail(installation: Installation, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "hand-in.md").read_text()
+    (command,) = re.findall(r"^    (curl .*--data-binary @mail.eml.*)$", page, re.MULTILINE)
     (tmp_path / "mail.eml").write_bytes(simple_mail("By curl"))
     command = command.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{installation.http_port}")
     done = subprocess.run(

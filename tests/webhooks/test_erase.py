@@ -17,7 +17,7 @@ from django.utils import timezone
 from emailgistics.common import tombstones
 from emailgistics.common.errors import ConflictError, NotFoundError
 from emailgistics.common.ids import encode_id, uuid7
-from emailgistics.common.models import Tombstone
+from emailgistics.common.models import AuditEntry, Tombstone
 from mailboxes import mime, raw
 from mailboxes.addresses import InvalidAddressError
 from mailboxes.models import Email, EmailContent, Mailbox, Message, RawMessage, Recipient, Refusal, Transcript
@@ -307,6 +307,22 @@ def test_an_address_is_found_as_envelope_sender_author_and_recipient_however_it_
     assert {one.email_id for one in done.emails} == expected
     assert done.unopened == 0
     assert list(Message.objects.order_by("id")) == kept
+
+
+def test_with_mentions_the_mail_of_others_goes_too_and_what_a_receiver_says_of_it(mailbox: Mailbox) -> None:
+    make_webhook(mailbox=mailbox)
+    nobody = RAW.replace(b"Ada Lovelace <ada@example.net>", b"grace@example.org")
+    mentioned = received(mail_from="", raw=nobody.replace(b"It does", b"ada@example.net says that it does"))
+    other = received(mail_from="", raw=nobody)
+    dispatcher = Dispatcher()
+    dispatcher.record(dispatcher.claim(), answer(500, detail="x", response_excerpt=b"no ada@example.net here"))
+    assert erase.erase_address("ada@example.net", by="grace", wait_for=AT_ONCE).emails == []
+    done = erase.erase_address("ada@example.net", by="grace", with_mentions=True, wait_for=AT_ONCE)
+    assert len(done.emails) == 1
+    assert list(Message.objects.all()) == [other] != [mentioned]
+    assert [bytes(row.response_excerpt) for row in Attempt.objects.all()] == [b""]
+    entry = AuditEntry.objects.filter(action="email.address_erased").latest("id")
+    assert (entry.by, entry.details["emails"], "ada" in entry.of) == ("grace", 1, False)
 
 
 @pytest.mark.parametrize(

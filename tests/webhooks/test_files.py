@@ -35,6 +35,7 @@ MAIL = (
 )  # fmt: skip
 GUARDS = {
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
@@ -63,7 +64,7 @@ def refused(path: str, *, method: str = "get", **kwargs: Any) -> None:
     others = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "23", "X-Frame-Options": "DENY"}
     assert GUARDS.items() <= answer.headers.items()
     unexpected = answer.headers.keys() - GUARDS.keys() - others.keys()
-    assert unexpected <= {"Cross-Origin-Opener-Policy"}, unexpected
+    assert unexpected <= {"Cross-Origin-Opener-Policy", "Permissions-Policy"}, unexpected
     assert not answer.cookies
 
 

@@ -37,7 +37,7 @@ from tests.webhooks import invariants
 from tests.webhooks.invariants import Accepted, Dispatcher, answer
 from tests.webhooks.rows import again, move
 from webhooks.models import Attempt, Delivery, Event, EventBody, Notice, ReplayJob, Webhook, WebhookHealth
-from webhooks.services import erase, pull, queue, replay, replay_jobs, retention, webhooks
+from webhooks.services import erase, prune, pull, queue, replay, replay_jobs, retention, webhooks
 from webhooks.services.claimed import Claimed
 from webhooks.services.queue import Result
 from webhooks.services.queue.taking import take
@@ -188,6 +188,12 @@ def erase_emails(scene: Scene, *, of: Sequence[int]) -> None:
         erase.erase_email(scene.emails[number], by="grace")
 
 
+def prune_mail(scene: Scene) -> None:
+    """What it says of all that nothing needs any more."""
+    Mailbox.objects.filter(pk=scene.one.pk).update(content_days=1)
+    prune.prune_mail(for_at_most=timedelta(0), now=timezone.now() + timedelta(days=2))
+
+
 def replay_email(scene: Scene) -> None:
     for email in Email.objects.filter(pk=scene.emails[10]).select_related("mailbox"):
         replay.replay_email(email, by="ada", webhooks=Webhook.objects.all())
@@ -224,6 +230,7 @@ OPERATIONS: dict[str, Callable[[Scene], object]] = {
     "take over": lambda _: queue.take_over(),
     "rotate": lambda scene: webhooks.rotate_secret(scene.webhook),
     "prune": lambda _: retention.prune(),
+    "prune mail": prune_mail,
     "settle": lambda _: queue.settle(),
 }
 

@@ -59,7 +59,7 @@ def opened(event_id: UUID, *, now: datetime) -> Email | None:
         .select_related("email__message")
         .first()
     )
-    if event is None or event.email is None:
+    if event is None or event.email is None or event.email.raw_removed_at is not None:
         return None
     since = now - settings.LINK_TTL
     is_open = Q(state__in=[Delivery.State.PENDING, Delivery.State.HELD])

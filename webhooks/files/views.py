@@ -30,6 +30,7 @@ CONTENT_TYPES = frozenset(
 )  # fmt: skip
 HEADERS = {
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "cross-origin",  # receivers may show a picture of it on a page of their own
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
@@ -65,7 +66,7 @@ def _answer(request: HttpRequest, event: str, part: str, token: str) -> HttpResp
     )
     try:
         return download(request, file)
-    except (raw.CorruptRawError, raw.RawGoneError) as error:
+    except raw.UNREADABLE as error:
         log.error("files.unreadable", email=email.public_id, error=type(error).__name__)  # noqa: TRY400 - all is said
         return _text("There is nothing here.\n", HTTPStatus.NOT_FOUND)
 
@@ -83,7 +84,7 @@ def _seconds_to_wait_to_read(request: HttpRequest, email: Email) -> int:
 def _file(email: Email, part: str) -> File | None:
     if part == links.RAW:
         return File(
-            octets=lambda: raw.read_raw(email.message),
+            octets=lambda: raw.raw_of(email),
             size=email.message.size,
             sha256=email.message.sha256,
             content_type=RAW_TYPE,
@@ -94,7 +95,7 @@ def _file(email: Email, part: str) -> File | None:
         return None
     declared = attachment.content_type.lower()
     return File(
-        octets=lambda: raw.decoded(attachment, raw.read_raw(email.message)),
+        octets=lambda: raw.decoded(attachment, raw.raw_of(email)),
         size=attachment.size,
         sha256=attachment.sha256,
         content_type=declared if declared in CONTENT_TYPES else OCTET_STREAM,

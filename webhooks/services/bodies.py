@@ -144,7 +144,7 @@ def _octets(full: Json, form: str, stored: StoredEmail, octets: bytes | None) ->
 
 def _raw(email: Email) -> bytes | None:
     try:
-        return raw.read_raw(email.message)
-    except (raw.RawGoneError, raw.CorruptRawError) as error:
+        return raw.raw_of(email)
+    except raw.UNREADABLE as error:
         log.warning("event.raw_unavailable", email=email.public_id, error=type(error).__name__)
         return None

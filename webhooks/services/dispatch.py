@@ -20,15 +20,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from emailgistics.common import leases
 from emailgistics.common.logs import get_logger
+from mailboxes.services import retain
 from webhooks import headers as own_headers
 from webhooks import signing
 from webhooks.checks import TAKE_OVER_EVERY
 from webhooks.services import queue, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.erasures import work_erasures
+from webhooks.services.prune import prune_mail
 from webhooks.services.queue import Result
 from webhooks.services.replay_jobs import work_replays
 from webhooks.transport import CUT, TOTAL_S, Answer, Outgoing, Transport
@@ -60,7 +63,8 @@ class Course:
         self._settled = queue.FIRST
         self.gone_round_at = now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._erase, self._take_over, self._prune), now
+            (self._settle, self._replay, self._erase, self._take_over, self._prune, self._set_clocks, self._prune_mail),
+            now,
         )
 
     @property
@@ -101,6 +105,15 @@ class Course:
     def _prune(self) -> timedelta:
         """One slice; a backlog is worked off a slice a second, beside the sending."""
         return SETTLE_EVERY if retention.prune() else PRUNE_EVERY
+
+    def _set_clocks(self) -> timedelta:
+        """As mailboxes say by now how long their mail is kept."""
+        retain.set_clocks(now=timezone.now())
+        return PRUNE_EVERY
+
+    def _prune_mail(self) -> timedelta:
+        _, is_all = prune_mail(sets_clocks=False)
+        return PRUNE_EVERY if is_all else SETTLE_EVERY
 
 
 class Engine:

@@ -12,18 +12,20 @@ from uuid import UUID
 
 from django.db import transaction
 
-from emailgistics.common import tombstones
+from emailgistics.common import audit, tombstones
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
+from mailboxes.addresses import address_key
 from mailboxes.models import Email
-from mailboxes.services import erase
-from webhooks.models import Delivery, Event, Webhook
+from mailboxes.services import erase, mentions
+from webhooks.models import Attempt, Delivery, Event, Webhook
 from webhooks.services import counted
 
 log = get_logger(__name__)
 
 DELIVERY = "delivery"  # what tombstones are of
+ADDRESS, ADDRESS_ERASED = "address", "email.address_erased"  # in the audit log
 OPENED_WITHIN = timedelta(seconds=10)  # mail that has just come, if there is a worker
 LOOK_EVERY = timedelta(milliseconds=100)
 
@@ -40,12 +42,15 @@ class Erased:
 class ErasedAddress:
     """unopened: mails that came before and wait to be opened, so that nobody knows yet what their From says.
 
-    refusals: how much was on record of mail that was refused or discarded.
+    refusals: how much was on record of mail that was refused or discarded. transcripts: of other mail, on whose
+    connections the address was named. rules: that name it and stay, because somebody wants them.
     """
 
     emails: list[Erased]
     unopened: int
     refusals: int
+    transcripts: int = 0
+    rules: tuple[str, ...] = ()
 
 
 def erase_email(email_id: UUID, *, by: str) -> Erased:
@@ -77,15 +82,29 @@ def erase_emails(ids: Collection[UUID], *, by: str) -> list[Erased]:
     return [erase_email(email_id, by=by) for email_id in dict.fromkeys(ids)]
 
 
-def erase_address(address: str, *, by: str, wait_for: timedelta = OPENED_WITHIN) -> ErasedAddress:
+def erase_address(
+    address: str, *, by: str, with_mentions: bool = False, wait_for: timedelta = OPENED_WITHIN
+) -> ErasedAddress:
     """Every email that came before, with that envelope sender, From address or recipient, and refusals likewise.
 
-    Mail that has just come is waited for, for a while. What could not be opened at all is found by its envelope alone.
-    Raises InvalidAddressError.
+    with_mentions: also mail of others that has it in a header, its text or the name of an attachment, and what else
+    receivers answered with it. Mail that has just come is waited for, for a while. What could not be opened at all is
+    found by its envelope alone, and by its octets with mentions. It is on record who did it, under a mark that tells
+    nobody whose address it was. Raises InvalidAddressError.
     """
     unopened = _wait_for_opening(wait_for)
-    erased = [erase_email(email_id, by=by) for email_id in sorted(erase.emails_of(address))]
-    return ErasedAddress(erased, unopened, erase.erase_refusals_of(address))
+    found = erase.emails_of(address)
+    if with_mentions:
+        found |= mentions.emails_mentioning(address)
+    erased = [erase_email(email_id, by=by) for email_id in sorted(found)]
+    if with_mentions:
+        _erase_from_answers(address)
+    refusals, transcripts = erase.erase_refusals_of(address), mentions.erase_from_transcripts(address)
+    mentions.erase_from_ended_rules(address)
+    rules = tuple(rule.public_id for rule in mentions.rules_naming(address))
+    counts = {"emails": len(erased), "refusals": refusals, "transcripts": transcripts, "mentions": with_mentions}
+    audit.record(ADDRESS_ERASED, of=tombstones.name_of(ADDRESS, address_key(address)), by=by, details=counts)
+    return ErasedAddress(erased, unopened, refusals, transcripts, rules)
 
 
 def are_erased(deliveries: Collection[UUID], *, of: UUID) -> bool:
@@ -103,6 +122,17 @@ def erase_news(email: Email, *, by: str) -> int:
     Delivery.objects.filter(pk__in=ids).delete()  # with their attempts
     Event.objects.filter(email=email).delete()  # with their bodies
     return len(held)
+
+
+def _erase_from_answers(address: str) -> None:
+    """Of attempts that are left: mail in which it does not stand, to a receiver that knows it from elsewhere."""
+    mention = mentions.Mention(address)
+    said = Attempt.objects.exclude(response_excerpt=b"", response_headers=b"", detail="").order_by()
+    columns = ("response_excerpt", "response_headers", "detail")
+    for pk, excerpt, headers, detail in said.values_list("pk", *columns).iterator():
+        texts = [detail, *(bytes(octets).decode(errors="replace") for octets in (excerpt, headers))]
+        if mention.is_in(texts):
+            Attempt.objects.filter(pk=pk).update(response_excerpt=b"", response_headers=b"", detail="")
 
 
 def _wait_for_opening(wait_for: timedelta) -> int:

@@ -1,4 +1,7 @@
-"""From one pepper or encryption key to the next, and what is left of the one before. README.md says the steps."""
+"""From one pepper or encryption key to the next, and what is left of the one before.
+
+docs/operations/secrets.md says the steps.
+"""
 
 import json
 from collections.abc import Iterator

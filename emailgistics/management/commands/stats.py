@@ -36,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--backfill",
             action="store_true",
-            help="first count what happened before a release that counts: once, after upgrading; see README",
+            help="first count what happened before a release that counts: once, after upgrading",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -76,6 +76,15 @@ class EmailSerializer(ShownSerializer[Any]):
         help_text="why it is kept back, or was until it was released; null of all other mail"
     )
 
+    raw_removed_at = InstantField(
+        allow_null=True, help_text="since then its mailbox does not keep the raw, nor the octets of attachments"
+    )
+    content_removed_at = InstantField(
+        allow_null=True,
+        help_text="since then its mailbox does not keep what it says: subject, from, date and all else of its header "
+        "are empty, too",
+    )
+
     def get_message_id(self, email: Email) -> str | None:
         return email.message_id_header or None
 
@@ -192,7 +201,7 @@ class EmailWithContentSerializer(EmailDetailSerializer):
         "details": ("bounce", "list", "calendar"),
     }
 
-    # null while the email waits to be opened
+    # null while the email waits to be opened, and once its content was removed
     text = serializers.CharField(source="content.text", required=False, allow_null=True)
     text_truncated = serializers.BooleanField(source="content.text_truncated", required=False, allow_null=True)
     html = serializers.CharField(source="content.html", required=False, allow_null=True)

@@ -1,20 +1,39 @@
 """The JSON of where mail goes: domains, mailboxes, aliases, and the rules about it."""
 
+from typing import Any
+
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from emailgistics.common.ids import encode_id
 from emailgistics.common.showing import ShownSerializer
 from mailboxes.api.serializers.fields import InstantField, PublicIdField, is_visible
 from mailboxes.models import Alias, Domain, Mailbox, Rule
+from mailboxes.retention import in_force
 
 
-class RetentionSerializer(serializers.Serializer[Mailbox]):
-    """Days to keep things; null keeps them for good. Recorded only: nothing is pruned yet."""
+class RetentionSerializer(serializers.Serializer[Any]):
+    """Days to keep things, from when a mail is accepted; null: as the installation says, which is for good by default.
 
-    raw_days = serializers.IntegerField(allow_null=True, help_text="the raw mail")
-    content_days = serializers.IntegerField(allow_null=True, help_text="texts and attachments")
-    log_days = serializers.IntegerField(allow_null=True, help_text="that there was an email at all")
+    Nothing is kept longer than what it is a part of; `retention_in_force` says what that comes to.
+    """
+
+    raw_days = serializers.IntegerField(allow_null=True, help_text="the raw mail, with the octets of attachments")
+    content_days = serializers.IntegerField(
+        allow_null=True, help_text="what mails say: texts, headers, names of attachments, words to search for"
+    )
+    log_days = serializers.IntegerField(
+        allow_null=True, help_text="that there was an email at all, its envelope, and what became of its deliveries"
+    )
+
+
+class RetentionInForceSerializer(serializers.Serializer[Any]):
+    """Days that things are kept; null is for good."""
+
+    raw_days = serializers.IntegerField(allow_null=True)
+    content_days = serializers.IntegerField(allow_null=True)
+    log_days = serializers.IntegerField(allow_null=True)
 
 
 class DomainSerializer(ShownSerializer[Domain]):
@@ -54,10 +73,15 @@ class MailboxSerializer(ShownSerializer[Mailbox]):
     active = serializers.BooleanField(source="is_active", help_text="a disabled mailbox takes no mail")
     time_zone = serializers.SerializerMethodField(help_text="IANA name")
     retention = RetentionSerializer(source="*")
+    retention_in_force = serializers.SerializerMethodField()
     quota_bytes = serializers.IntegerField(
         allow_null=True, help_text="octets of mail that it may hold; null is no limit"
     )
     used_bytes = serializers.IntegerField(help_text="octets of the raw of all its emails, also of those in quarantine")
+
+    @extend_schema_field(RetentionInForceSerializer)
+    def get_retention_in_force(self, mailbox: Mailbox) -> dict[str, Any]:
+        return dict(RetentionInForceSerializer(in_force(mailbox)).data)
 
     def get_time_zone(self, mailbox: Mailbox) -> str:
         return mailbox.time_zone or str(settings.TIME_ZONE)

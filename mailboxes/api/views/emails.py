@@ -53,6 +53,9 @@ RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="One range of octets, as in bytes=0-1023; answered with 206."
 )
 QUARANTINE = ("quarantine_rule__alias",)  # what `quarantine` is made of
+RAW_GONE = described(410, "`raw_removed`: the mailbox does not keep raws for so long.")
+FILE_GONE = described(410, "`raw_removed`, `content_removed`: the mailbox does not keep attachments for so long.")
+CONTENT_GONE = described(410, "`content_removed`: the mailbox does not keep for so long what its mails say.")
 RANGE_PROBLEM = described(416, "`range_not_satisfiable`: the range is beyond the end; see Content-Range.")
 
 
@@ -175,11 +178,12 @@ class EmailViewSet(EmailViews):
         summary="List an email's attachments",
         description="All of them, in the order of the mail.",
         parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)],
-        responses={200: AttachmentListSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
+        responses={200: AttachmentListSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM, **CONTENT_GONE},
         filters=False,
     )
     def attachments(self, request: Request, id: str) -> Response:  # noqa: A002, ARG002
         email = find(self.get_queryset(), id)
+        raw.refuse_if_content_removed(email)
         rows = email.attachments.select_related("email").order_by("position")
         return Response({"data": AttachmentSerializer(rows, many=True).data})
 
@@ -219,15 +223,17 @@ class EmailFileViewSet(EmailViews):
             (206, RAW_TYPE): OpenApiTypes.BINARY,
             **ACCESS_PROBLEMS,
             **NOT_FOUND_PROBLEM,
+            **RAW_GONE,
             **RANGE_PROBLEM,
         },
     )
     def raw(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
         email = find(self.get_queryset().select_related("message"), id)
+        raw.refuse_if_removed(email)
         return download(
             request._request,  # noqa: SLF001 - DRF has no public name for it
             File(
-                octets=lambda: raw.read_raw(email.message),
+                octets=lambda: raw.raw_of(email),
                 size=email.message.size,
                 sha256=email.message.sha256,
                 content_type=RAW_TYPE,
@@ -249,11 +255,14 @@ class EmailFileViewSet(EmailViews):
             (206, ANY_TYPE): OpenApiTypes.BINARY,
             **ACCESS_PROBLEMS,
             **NOT_FOUND_PROBLEM,
+            **FILE_GONE,
             **RANGE_PROBLEM,
         },
     )
     def attachment(self, request: Request, id: str, attachment_id: str) -> HttpResponseBase:  # noqa: A002
         email = find(self.get_queryset(), id)
+        raw.refuse_if_content_removed(email)  # of which attachments it had is not known either
+        raw.refuse_if_removed(email)
         rows = Attachment.objects.filter(email=email).select_related("email__message")
         found = find(rows, attachment_id)
         is_plain = MEDIA_TYPE.fullmatch(found.content_type)

@@ -29,7 +29,10 @@ from mailboxes.api.views.deleting import (
 from mailboxes.models import Domain, Mailbox
 from mailboxes.services import provision
 
-RETENTION = "`retention` is recorded, but nothing is pruned yet: all mail is kept."
+RETENTION = (
+    "`retention` holds for the mail that is there already as well: what is older goes soon, and for good, unless it "
+    "waits, is in quarantine, or has a delivery that is not over."
+)
 DOMAIN_FILTER = OpenApiParameter("domain_id", str, description="Only those in this domain.")
 WIDE = "needs a key for all mailboxes while the catch-all `*`, or an alias with a `+` in its name, leads there"
 UNAVAILABLE = described(409, "`address_unavailable`: taken, reserved, or deleted less than 30 days ago.")
@@ -66,7 +69,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
 
     @extend_schema(
         summary="Create a mailbox",
-        description=f"In a domain that exists. Needs a key for all mailboxes. {RETENTION}",
+        description="In a domain that exists. Needs a key for all mailboxes.",
         parameters=[LOCATION],
         request=NewMailboxSerializer,
         responses={201: MailboxSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **UNAVAILABLE},
@@ -95,7 +98,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
 
     @extend_schema(
         summary="Read one mailbox",
-        description=f"Its settings; its mail is under /v1/emails. {RETENTION}",
+        description="Its settings; its mail is under /v1/emails.",
         parameters=[ID],
         responses={200: MailboxSerializer, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
     )
@@ -112,7 +115,7 @@ class MailboxViewSet(ResourceViewSet[Mailbox]):
         responses={200: MailboxSerializer, **BODY_PROBLEMS, **ACCESS_PROBLEMS, **NOT_FOUND_PROBLEM},
         examples=[
             OpenApiExample("Take no more mail", {"active": False}, request_only=True),
-            OpenApiExample("Keep everything for good", {"retention": {"raw_days": None}}, request_only=True),
+            OpenApiExample("Keep raws as the installation says", {"retention": {"raw_days": None}}, request_only=True),
             OpenApiExample("Hold 2 GiB of mail", {"quota_bytes": 2147483648}, request_only=True),
         ],
     )

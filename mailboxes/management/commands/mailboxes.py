@@ -16,7 +16,11 @@ from mailboxes.services.provision import Retention
 KEEP = "keep"
 NO_QUOTA = "none"
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-KEPT = {"raw_days": "the raw mail", "content_days": "texts and attachments", "log_days": "that there was an email"}
+KEPT = {
+    "raw_days": "the raw mail",
+    "content_days": "what it says, headers too",
+    "log_days": "that there was an email",
+}
 
 
 def find_mailbox(text: str) -> Mailbox:
@@ -54,7 +58,7 @@ class Command(ChangeableCommand[Mailbox]):
             parser.add_argument(
                 f"--{name.replace('_', '-')}",
                 metavar="DAYS",
-                help=f"how long to keep {what}, or {KEEP}; recorded only, nothing is pruned yet",
+                help=f"how long to keep {what}, also of mail that is there; {KEEP}: as RETENTION_{name.upper()} says",
             )
         parser.add_argument(
             "--quota-bytes",

@@ -13,6 +13,7 @@ from emailgistics.common.zones import is_time_zone
 from mailboxes import addresses
 from mailboxes.addresses import CATCH_ALL, ParsedAddress
 from mailboxes.models import Domain, Email, ErasureJob, Mailbox
+from mailboxes.retention import refuse_contradiction
 from mailboxes.services import erasure_jobs, quota
 from mailboxes.services.provision.addressing import acts_on_whole_domain, take_address
 from mailboxes.services.provision.rows import (
@@ -35,7 +36,7 @@ MAX_QUOTA_BYTES = 1 << 50
 
 
 class Retention(TypedDict, total=False):
-    """Days until something is pruned; None keeps it. What is not named stays as it is."""
+    """Days until something is removed; None: as the installation says. What is not named stays as it is."""
 
     raw_days: int | None
     content_days: int | None
@@ -61,7 +62,7 @@ def create_mailbox(
     _check_mailbox(name=name, time_zone=time_zone, retention=retention, quota_bytes=quota_bytes)
     domain = hold_domain(parsed.domain)
     with about("address"):
-        return add_mailbox(
+        made = add_mailbox(
             domain,
             parsed.local_part,
             name=name,
@@ -70,6 +71,8 @@ def create_mailbox(
             quota_bytes=quota_bytes,
             **(retention or {}),
         )
+    refuse_contradiction(made)
+    return made
 
 
 def update_mailbox(
@@ -97,12 +100,14 @@ def update_mailbox(
     nullable: dict[str, object] = dict(retention or {})
     if not isinstance(quota_bytes, Leave):
         nullable["quota_bytes"] = quota_bytes
-    if limit is None and agree is None:
+    if limit is None and agree is None and not retention:
         return change(mailbox, nullable, **given)
     with transaction.atomic():
         if agree is not None:
             hold(mailbox, agree)
         changed = change(mailbox, nullable, **given)
+        if retention:  # with those that somebody else has given; the row is locked by the change
+            refuse_contradiction(Mailbox.objects.get(pk=changed.pk))
         if limit is not None:
             quota.recount(changed)  # the row is locked by the change
         return changed

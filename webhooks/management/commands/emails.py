@@ -79,6 +79,13 @@ class Command(Reparsing, Octets, RecordCommand[Email]):
             help="all that came so far with this envelope sender, From address or recipient; a +tag makes another "
             "address. What could not be opened is found by its envelope alone",
         )
+        parser.add_argument(
+            "--mentions",
+            action="store_true",
+            help="with --address: also mail of others that has it in To, Cc or any other header, in its text, or in "
+            "the name of an attachment, and what receivers answered with it; what attachments hold is not looked "
+            "into. It reads all mail that there is",
+        )
 
     def rows(self, options: Json) -> Iterable[Email]:
         rows = _rows().prefetch_related("recipients").order_by("-id")
@@ -120,11 +127,15 @@ class Command(Reparsing, Octets, RecordCommand[Email]):
     def _erase(self, options: Json) -> None:
         if bool(options["which"]) == bool(options["address"]):
             raise CommandError("Give the ids of emails, or --address.", returncode=2)
+        if options["mentions"] and not options["address"]:
+            raise CommandError("--mentions goes with --address.", returncode=2)
         if options["which"]:
             self._print_erased(erase.erase_emails([parse_id(text) for text in options["which"]], by=OPERATOR), options)
             return
-        done = erase.erase_address(options["address"], by=OPERATOR)
+        done = erase.erase_address(options["address"], by=OPERATOR, with_mentions=options["mentions"])
         self._print_erased(done.emails, options)
+        for rule in done.rules:
+            self.stderr.write(f"{rule} names the address, and stays: manage.py rules delete {rule}")
         if done.unopened:
             raise CommandError(
                 f"{done.unopened} mails wait to be opened, and what their From says is not known before: is a worker "
