@@ -39,6 +39,6 @@ USER ${UID}:${UID}
 EXPOSE 8000 2525
 STOPSIGNAL SIGTERM
 # of web, and of `up`; compose.yaml says each part's own
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "manage.py", "health", "--role", "web"]
 CMD ["python", "manage.py", "up"]
