@@ -8,13 +8,15 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from apikeys.models import ApiKey
-from emailgistics.common import audit
+from emailgistics.common import audit, journal
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.clients import client_address
 from emailgistics.common.models import AuditEntry
 from emailgistics.common.roles import GROUPS
 
 NAME_LENGTH = 80  # of a person, in the audit log
+# what holds after a restore too: who may not sign in, or has fewer rights; and that it was taken back since
+LASTING = ("person.deactivated", "person.activated", "person.deleted", "person.roles_changed")
 
 
 def groups_of(user: User) -> frozenset[str]:
@@ -44,6 +46,8 @@ def note(request: HttpRequest, action: str, user: User, **details: object) -> No
     assert isinstance(by, User)
     name = user.get_username()[:NAME_LENGTH]
     audit.record(action, of=name, person=by, address=client_address(request), details=details)
+    if action in LASTING:
+        journal.note(action, of=user.pk, taken=details.get("taken", []))
 
 
 def why_not_without(user: User, *, by: object) -> str:

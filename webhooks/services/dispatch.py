@@ -26,7 +26,7 @@ from emailgistics.common.logs import get_logger
 from webhooks import headers as own_headers
 from webhooks import signing
 from webhooks.checks import TAKE_OVER_EVERY
-from webhooks.services import queue, retention
+from webhooks.services import queue, restored, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.erasures import work_erasures
 from webhooks.services.queue import Result
@@ -42,6 +42,7 @@ MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
 PRUNE_EVERY = timedelta(minutes=10)
+LOOK_BACK_EVERY = timedelta(minutes=1)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
@@ -57,7 +58,7 @@ class Course:
         self._settled = queue.FIRST
         now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._erase, self._take_over, self._prune), now
+            (self._look_back, self._settle, self._replay, self._erase, self._take_over, self._prune), now
         )
 
     @property
@@ -77,6 +78,11 @@ class Course:
             except Exception:
                 log.exception("dispatch.upkeep_failed", work=work.__name__)
             self._at[work] = time.monotonic() + again_after.total_seconds()
+
+    def _look_back(self) -> timedelta:
+        """First of all: a database that was set back takes for unsent what was sent."""
+        restored.stop_if_set_back()
+        return LOOK_BACK_EVERY
 
     def _settle(self) -> timedelta:
         self._settled = queue.settle(self._settled)
