@@ -1,8 +1,8 @@
 """A backup: all of the database in one file that was consistent at one moment, and a manifest that says what it needs.
 
-Left out, though their tables are there: sessions, what was answered to requests that may come again, and workers'
 Left out, though their tables are there: sessions, what was answered to requests that may come again, and leases of
-workers. Whoever has a backup can sign in as nobody with it, and the secrets in it are sealed: the keys that open them are
+workers. Whoever has a backup can sign in as nobody with it, and what secrets it has are sealed: the keys that open them
+are of the environment, and are kept elsewhere.
 """
 
 import hashlib
