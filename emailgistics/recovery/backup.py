@@ -25,7 +25,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from emailgistics.common import key_uses
+from emailgistics.common import key_uses, sealed
 from emailgistics.common.env import replace_private
 from emailgistics.common.errors import ConflictError, UnavailableError
 from emailgistics.common.journal import sync_folder
@@ -199,7 +199,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _needed(ring: str) -> set[int]:
-    return {number for use in key_uses.uses_of(ring) for number in use.by_number()}
+    without = {column.of for column in sealed.columns() if column.model in WITHOUT_ROWS}
+    return {number for use in key_uses.uses_of(ring) if use.of not in without for number in use.by_number()}
 
 
 def _table(model: type[models.Model]) -> str:
