@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,7 +26,6 @@ from emailgistics.common.models import JournalEntry
 log = get_logger(__name__)
 
 AT_ONCE = 500
-LATE_AFTER = timedelta(minutes=5)  # it is caught up with once a minute
 
 
 def note(what: str, **about: Any) -> None:

@@ -24,7 +24,8 @@ from emailgistics.common.models import Pulse
 log = get_logger(__name__)
 
 SETTLED = timedelta(minutes=1)
-KEPT_FOR = timedelta(days=14)  # what a host remembers from before that tells nothing any more
+KEPT_FOR = timedelta(days=15)
+TELLS_FOR = timedelta(days=14)  # what a host remembers from before that tells nothing: shorter, as clocks differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def is_set_back() -> bool:
     if first is None or str(first.token) != remembered.database:
         return False  # another database
     at = datetime.fromisoformat(remembered.at)
-    is_forgotten = at < timezone.now() - KEPT_FOR
+    is_forgotten = at < timezone.now() - TELLS_FOR
     return not is_forgotten and not Pulse.objects.filter(is_beginning=True, at__gte=at).exists()
 
 

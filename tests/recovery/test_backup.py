@@ -27,6 +27,7 @@ from emailgistics.recovery import backup
 from emailgistics.recovery.backup import Manifest
 from tests.apikeys.factories import make_key
 from tests.factories import in_days, make_email, make_mailbox
+from webhooks.services import restored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,3 +146,19 @@ def test_without_pg_dump_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(CommandError, match="no pg_dump on this host"):
         manage("backup", str(tmp_path / "backup"))
     assert not (tmp_path / "backup" / backup.MANIFEST).exists()
+
+
+def test_for_people_each_command_says_what_it_did_and_what_comes_next(made: Path, tmp_path: Path) -> None:
+    out = StringIO()
+    call_command("backup", str(tmp_path / "another"), stdout=out)
+    assert "1 mailboxes_email" in out.getvalue()
+    assert "The secrets are not in it" in out.getvalue()
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("torn\n")
+    call_command("journal", "apply", str(journal), stdout=out)
+    assert "journal: 0 lines read, 0 of them known here, 1 torn" in out.getvalue()
+    restored.stop_sending()
+    call_command("resume", stdout=out)
+    assert "Nothing is sent: say with --since" in out.getvalue()
+    call_command("resume", "--since", "0h", stdout=out)
+    assert "0 deliveries are held by it. Webhooks go out." in out.getvalue()
