@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from emailgistics.common import journal, pulse
+from emailgistics.common import journal, watermark
 from emailgistics.operations import alarms, ledger
 from webhooks.services import restored
 
@@ -13,7 +13,7 @@ WATCH = "emailgistics.tasks.watch"
 def watch() -> None:
     """What has no line in the journal yet gets one, the ledger is balanced, then it is looked whether all is well."""
     journal.catch_up()
-    restored.stop_if_set_back()  # before the next pulse
-    pulse.beat()
+    restored.stop_if_set_back()  # before the next watermark
+    watermark.mark()
     ledger.check()
     alarms.watch()

@@ -242,8 +242,8 @@ class JournalEntry(models.Model):
         return f"{self.id} {self.body.get('what', '')}".strip()
 
 
-class Pulse(models.Model):
-    """That this database was in use in a minute; see `pulse.py`. The first one says which database it is, for good."""
+class Watermark(models.Model):
+    """That this database was in use in a minute; see `watermark.py`. The first one says which database it is, for good."""
 
     id = models.BigAutoField(primary_key=True)
     token: "models.UUIDField[UUID, UUID]" = models.UUIDField(unique=True, default=uuid4, editable=False)
@@ -251,4 +251,4 @@ class Pulse(models.Model):
     is_beginning = models.BooleanField(default=False, help_text="what was remembered before it counts no longer")
 
     def __str__(self) -> str:
-        return f"pulse at {self.at}"
+        return f"watermark at {self.at}"

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from emailgistics.common import leases
 from emailgistics.common.errors import ConflictError
-from emailgistics.common.models import Pulse
+from emailgistics.common.models import Watermark
 from emailgistics.operations import alarms
 from mailboxes.models import Mailbox, Message
 from mailboxes.services import process
@@ -180,9 +180,9 @@ def test_a_restore_that_nobody_told_of_stops_the_sending_before_the_first_attemp
     mailbox: Mailbox, webhook: Webhook, receiver: Receiver
 ) -> None:
     for minutes in (10, 5):
-        Pulse.objects.create(at=timezone.now() - timedelta(minutes=minutes))
+        Watermark.objects.create(at=timezone.now() - timedelta(minutes=minutes))
     run()  # this host remembers
-    Pulse.objects.latest("at").delete()
+    Watermark.objects.latest("at").delete()
     make_delivery_in(mailbox, webhook)
     Message.objects.update(state=Message.State.PROCESSED)
     run()

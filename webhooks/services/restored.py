@@ -14,7 +14,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from emailgistics.common import leases, pulse
+from emailgistics.common import leases, watermark
 from emailgistics.common.errors import ConflictError, OutOfRangeError
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
@@ -58,8 +58,8 @@ def stop_sending(reason: str = WHY) -> None:
 
 def stop_if_set_back() -> None:
     """By whoever sends, before the first attempt and every minute: the net for a restore that nobody told us of."""
-    if not pulse.is_set_back():
-        pulse.remember()
+    if not watermark.is_set_back():
+        watermark.remember()
     elif not is_stopped():
         stop_sending(SET_BACK)
 
@@ -90,7 +90,7 @@ def resume(*, since: datetime, by: str) -> int:
         rows.filter(is_test=False), state=State.HELD, lease_id=None, deferred_since=None, reason=BEFORE_RESTORE
     )
     with transaction.atomic():
-        pulse.begin_anew()
+        watermark.begin_anew()
         OutgoingStop.objects.filter(stopped_by=RESTORE).delete()
         OutgoingStop.objects.update(is_restore=False)
         transaction.on_commit(lambda: nudge(DISPATCH), robust=True)

@@ -1,9 +1,9 @@
 """Whether this database is the one that it was: it may have been set back, by a restore that nobody told us of.
 
-Once a minute the database gets a pulse, and each host with workers keeps one of them in a file beside the journal. A
+Once a minute the database gets a watermark, and each host with workers keeps one of them in a file beside the journal. A
 database that lacks what a host remembers of it is older than that: what it takes for unsent may have been sent. What is
 remembered is a minute old at least, so that a failover that loses the last moment is no false alarm; and another
-database, whose first pulse is another one, is none either.
+database, whose first watermark is another one, is none either.
 """
 
 import json
@@ -19,7 +19,7 @@ from django.utils import timezone
 from emailgistics.common import journal
 from emailgistics.common.env import replace_private
 from emailgistics.common.logs import get_logger
-from emailgistics.common.models import Pulse
+from emailgistics.common.models import Watermark
 
 log = get_logger(__name__)
 
@@ -30,7 +30,7 @@ TELLS_FOR = timedelta(days=14)  # what a host remembers from before that tells n
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    database: str  # token of its first pulse
+    database: str  # token of its first watermark
     token: str
     at: str
 
@@ -43,34 +43,34 @@ class Remembered:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("pulse.unreadable", file=str(path()), error=type(error).__name__)
+            log.warning("watermark.unreadable", file=str(path()), error=type(error).__name__)
             return None
 
 
-def beat() -> None:
+def mark() -> None:
     """By whoever looks after the installation, once a minute."""
     first = _first()
-    Pulse.objects.create(at=Now())
+    Watermark.objects.create(at=Now())
     if first is not None:
-        Pulse.objects.filter(at__lt=Now() - KEPT_FOR, is_beginning=False).exclude(pk=first.pk).delete()
+        Watermark.objects.filter(at__lt=Now() - KEPT_FOR, is_beginning=False).exclude(pk=first.pk).delete()
 
 
 def is_set_back() -> bool:
     """Whether this host remembers what the database does not know. A few queries, and one when all is well."""
     remembered = Remembered.read()
-    if remembered is None or Pulse.objects.filter(token=remembered.token).exists():
+    if remembered is None or Watermark.objects.filter(token=remembered.token).exists():
         return False
     first = _first()
     if first is None or str(first.token) != remembered.database:
         return False  # another database
     at = datetime.fromisoformat(remembered.at)
     is_forgotten = at < timezone.now() - TELLS_FOR
-    return not is_forgotten and not Pulse.objects.filter(is_beginning=True, at__gte=at).exists()
+    return not is_forgotten and not Watermark.objects.filter(is_beginning=True, at__gte=at).exists()
 
 
 def remember() -> None:
-    """Keeps the newest pulse that is old enough, where it is not kept already."""
-    first, newest = _first(), Pulse.objects.filter(at__lte=Now() - SETTLED).order_by("-at").first()
+    """Keeps the newest watermark that is old enough, where it is not kept already."""
+    first, newest = _first(), Watermark.objects.filter(at__lte=Now() - SETTLED).order_by("-at").first()
     if first is None or newest is None:
         return
     known = Remembered(str(first.token), str(newest.token), newest.at.isoformat())
@@ -79,18 +79,18 @@ def remember() -> None:
             path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_private(path(), json.dumps(asdict(known)) + "\n")
         except OSError as error:
-            log.warning("pulse.not_kept", file=str(path()), error=error.strerror)
+            log.warning("watermark.not_kept", file=str(path()), error=error.strerror)
 
 
 def begin_anew() -> None:
     """From now on the database counts as it is, whatever hosts remember of it."""
-    Pulse.objects.create(at=Now(), is_beginning=True)
+    Watermark.objects.create(at=Now(), is_beginning=True)
 
 
 def path() -> Path:
     file = journal.path()
-    return file.with_name(f"{file.name}.pulse")
+    return file.with_name(f"{file.name}.watermark")
 
 
-def _first() -> Pulse | None:
-    return Pulse.objects.order_by("id").first()
+def _first() -> Watermark | None:
+    return Watermark.objects.order_by("id").first()

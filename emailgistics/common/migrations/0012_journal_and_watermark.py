@@ -8,12 +8,12 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('common', '0010_ledger_and_alarms'),
+        ('common', '0011_canary'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Pulse',
+            name='Watermark',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('token', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
