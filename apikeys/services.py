@@ -20,7 +20,7 @@ from apikeys.credentials import new_key, parse_key
 from apikeys.freeze.rules import REVOKED
 from apikeys.models import MAX_REASON_LENGTH, ApiKey, ApiKeyMailbox
 from apikeys.plans import parse_own_limits, parse_plan
-from emailgistics.common import audit
+from emailgistics.common import audit, journal
 from emailgistics.common.access import Scope
 from emailgistics.common.crypto import peppered_digest
 from emailgistics.common.errors import ConflictError, RefusedError
@@ -108,6 +108,7 @@ def revoke_api_key(key: ApiKey, *, by: User | None = None, reason: str = "", add
         if ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=Now(), revoked_by=by, revoke_reason=why):
             details = {"reason": why} if why else {}
             audit.record("apikey.revoked", of=key.identifier, person=by, address=address, details=details)
+            journal.note("apikey.revoked", of=key.identifier)
     key.refresh_from_db(fields=REVOCATION)
 
 
@@ -133,6 +134,7 @@ def schedule_revocation(
         what = "apikey.revocation_scheduled" if at else "apikey.revocation_called_off"
         details = {"revoke_at": at.isoformat(), **({"reason": why} if why else {})} if at else {}
         audit.record(what, of=key.identifier, person=by, address=address, details=details)
+        journal.note(what, of=key.identifier, **({"revoke_at": at.isoformat()} if at else {}))
     key.refresh_from_db(fields=REVOCATION)
 
 
@@ -197,6 +199,7 @@ def _record_new(key: ApiKey, *, mailbox_ids: Sequence[str], address: str | None)
             "apikey.rotated", of=old, person=key.created_by, address=address, details={"successor": key.identifier}
         )
     audit.record("apikey.created", of=key.identifier, person=key.created_by, address=address, details=details)
+    journal.note("apikey.created", of=key.identifier, row=str(key.pk))
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

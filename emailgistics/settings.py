@@ -42,6 +42,9 @@ SECRET_KEY = env("SECRET_KEY")
 API_KEY_PEPPERS = KeyRing.parse(env("API_KEY_PEPPERS"), name="API_KEY_PEPPERS")
 ENCRYPTION_KEYS = KeyRing.parse(env("ENCRYPTION_KEYS"), name="ENCRYPTION_KEYS")
 
+# what has to hold though the database is restored, a line each; best on another disk than the database
+JOURNAL_FILE = Path(env("JOURNAL_FILE", default="") or DATA_DIR / "journal.jsonl").resolve()
+
 # --- where we are
 HTTP_HOST = env("HTTP_HOST", default="127.0.0.1")
 HTTP_PORT = env.port("HTTP_PORT", default=8000)
@@ -319,8 +322,12 @@ CACHES = {
 RATELIMIT_FAIL_OPEN = True  # a count that is lost takes nobody's files away
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    {"NAME": name}
+    for name in (
+        "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "emailgistics.console.passwords.LongEnough",
+        "django.contrib.auth.password_validation.CommonPasswordValidator",
+    )
 ]
 LOGIN_URL = "admin:login"
 

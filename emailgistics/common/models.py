@@ -1,9 +1,9 @@
 """The tables under every app: which worker is alive, which forms were sent, what was erased, what was counted and when,
-who did what, by what the installation's secrets are known again, what was answered to requests that may come again, and
-whether all is well.
+who did what, by what the installation's secrets are known again, what was answered to requests that may come again,
+whether all is well, and what has to hold though the database is restored from a backup.
 """
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
@@ -239,3 +239,31 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.text}"
+
+
+class JournalEntry(models.Model):
+    """That something has to hold after a restore as well; see `journal.py`. Kept: it says what this database knows."""
+
+    id: "models.UUIDField[UUID, UUID]" = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    at = models.DateTimeField()
+    body = models.JSONField(help_text="what is to hold, by ids and marks; empty once it is in a file")
+    written_at = models.DateTimeField(null=True, help_text="to a file; null: not yet")
+
+    class Meta:
+        verbose_name_plural = gettext_lazy("journal entries")
+        indexes = (models.Index(fields=["at"], condition=models.Q(written_at=None), name="journal_entry_unwritten"),)
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.body.get('what', '')}".strip()
+
+
+class Watermark(models.Model):
+    """That this database was in use in a minute: see `watermark.py`. The first says which database it is, for good."""
+
+    id = models.BigAutoField(primary_key=True)
+    token: "models.UUIDField[UUID, UUID]" = models.UUIDField(unique=True, default=uuid4, editable=False)
+    at = models.DateTimeField(db_index=True, help_text="by the database's clock")
+    is_beginning = models.BooleanField(default=False, help_text="what was remembered before it counts no longer")
+
+    def __str__(self) -> str:
+        return f"watermark at {self.at}"

@@ -6,7 +6,7 @@ process does not start with another one under the same number, or without one th
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -104,6 +104,19 @@ def missing(ring: str) -> Iterator[tuple[int, str]]:
         what, remedy = ", ".join(needed[number]), "; ".join(sorted(remedies[number]))
         message = f"{ring}: number {number} is not configured, and needed by {what}. Put it back. Before it can go, "
         yield number, f"{message}{remedy}."
+
+
+def differences(values: Mapping[Secret, bytes], *, needed: Collection[Secret]) -> Iterator[str]:
+    """What keeps the configured secrets from opening a database of which this is known: its secrets' values, as they
+    were recorded, and which of them its rows need.
+    """
+    given = set(_secrets())
+    for secret in sorted({*needed} - given):
+        name, number = secret
+        yield f"{name}: number {number} is not configured, and rows of the backup need it. Put it back."
+    for secret in sorted(given & values.keys()):
+        if _value(*secret) != values[secret]:
+            yield _is_another(*secret)
 
 
 def _known() -> dict[Secret, SecretCheck] | None:

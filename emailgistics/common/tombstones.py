@@ -14,19 +14,18 @@ from emailgistics.common import derived_keys
 from emailgistics.common.models import Tombstone
 
 
-def bury(of: str, names: Iterable[str], *, by: str) -> None:
+def bury(of: str, names: Iterable[str], *, by: str) -> list[Tombstone]:
     """One tombstone for each name, in the caller's transaction."""
     number, key = derived_keys.primary_key(derived_keys.TOMBSTONES)
     now = timezone.now()
-    Tombstone.objects.bulk_create(
+    return Tombstone.objects.bulk_create(
         Tombstone(of=of, key=number, mark=_mark(key, of, name), erased_at=now, erased_by=by[:200]) for name in names
     )
 
 
 def buried(of: str, names: Collection[str]) -> set[str]:
     """Those of the names that have a tombstone, whichever key it was made with."""
-    keys = derived_keys.all_keys(derived_keys.TOMBSTONES)
-    marks = {_mark(key, of, name): name for key in keys for name in names}
+    marks = _marks(of, names)
     found = Tombstone.objects.filter(of=of, mark__in=list(marks)).values_list("mark", flat=True)
     return {marks[bytes(mark)] for mark in found}
 
@@ -35,6 +34,17 @@ def name_of(of: str, name: str) -> str:
     """What stands for that name where it must not be written: the same each time, with the same encryption key."""
     number, key = derived_keys.primary_key(derived_keys.TOMBSTONES)
     return f"{of} {number}:{_mark(key, of, name).hex()[:32]}"
+
+
+def named_by(wanted: Collection[bytes], of: str, names: Collection[str]) -> dict[bytes, str]:
+    """Those of the names that one of these marks is of, by mark: for marks that are not in this database."""
+    marks = _marks(of, names)
+    return {mark: marks[mark] for mark in marks.keys() & set(wanted)}
+
+
+def _marks(of: str, names: Collection[str]) -> dict[bytes, str]:
+    keys = derived_keys.all_keys(derived_keys.TOMBSTONES)
+    return {_mark(key, of, name): name for key in keys for name in names}
 
 
 def _mark(key: bytes, of: str, name: str) -> bytes:

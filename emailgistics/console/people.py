@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from apikeys.models import ApiKey
-from emailgistics.common import audit
+from emailgistics.common import audit, journal
 from emailgistics.common.access import SYSTEM_ADMINISTRATORS, system_administrators
 from emailgistics.common.clients import client_address
 from emailgistics.common.errors import RefusedError
@@ -19,6 +19,8 @@ from emailgistics.common.roles import GROUPS
 from emailgistics.console import sessions
 
 NAME_LENGTH = 80  # of a person, in the audit log
+# what holds after a restore too: who may not sign in, or has fewer rights; and that it was taken back since
+LASTING = ("person.deactivated", "person.activated", "person.deleted", "person.roles_changed")
 
 
 def groups_of(user: User) -> frozenset[str]:
@@ -54,6 +56,8 @@ def put_on_record(action: str, user: User, *, by: User | None, address: str | No
     """Whoever it was: a person, from an address, or without one an operator at the shell."""
     name = user.get_username()[:NAME_LENGTH]
     audit.record(action, of=name, person=by, address=address, details=details)
+    if action in LASTING:
+        journal.note(action, of=user.pk, taken=details.get("taken", []))
 
 
 @transaction.atomic

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.oath import TOTP
 
-from emailgistics.common import audit
+from emailgistics.common import audit, journal
 from emailgistics.common.crypto import DecryptionError, decrypt, encrypt
 from emailgistics.common.logs import get_logger
 from emailgistics.common.sealed import context
@@ -34,6 +34,7 @@ RECOVERY_BYTES = 10  # 80 bits: nothing to guess, so a plain digest keeps them
 ALPHABET_PAUSE = 4  # characters between two hyphens of a recovery code
 log = get_logger(__name__)
 
+OFF, CODES_CHANGED = "person.two_factor_off", "person.recovery_codes_changed"  # in the journal
 MARK = DEVICE_ID_SESSION_KEY  # in the session of whoever gave a second factor
 
 
@@ -88,12 +89,14 @@ def accepts(user: Any, text: str) -> bool:
         is_taken = bool(rows.update(used_at=timezone.now()))
         if is_taken:
             audit.record("person.recovery_code_used", of=_id(user), person=user, details={"left": codes_left(user)})
+            journal.note(CODES_CHANGED, of=user.pk)
     return is_taken
 
 
 @transaction.atomic
 def renew_codes(user: User, *, address: str) -> list[str]:
     audit.record("person.recovery_codes_renewed", of=_id(user), person=user, address=address)
+    journal.note(CODES_CHANGED, of=user.pk)
     return _new_codes(user)
 
 
@@ -105,6 +108,7 @@ def switch_off(user: User, *, by: User | None, address: str = "") -> bool:
     if count:
         action = "person.two_factor_off" if by == user else "person.two_factor_reset"
         audit.record(action, of=_id(user), person=by, address=address)
+        journal.note(OFF, of=user.pk)
     return bool(count)
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from emailgistics.common.logs import get_logger
-from emailgistics.common.models import Alarm, Canary, LedgerDay, Tally
+from emailgistics.common.models import Alarm, Canary, JournalEntry, LedgerDay, Tally
 from emailgistics.operations import backlog, ledger
 from mailboxes.models import Email
 from webhooks.models import OutgoingStop, Webhook
@@ -134,8 +134,19 @@ def _disabled(_now: datetime) -> str:
 
 
 def _stopped(now: datetime) -> str:
-    stop = OutgoingStop.objects.filter(stopped_at__lte=now - STOPPED_FOR).first()
+    stop = OutgoingStop.objects.filter(stopped_at__lte=now - STOPPED_FOR, is_restore=False).first()
     return f"All outgoing webhooks have been stopped since {_shown(stop.stopped_at)}." if stop else ""
+
+
+def _restored(_now: datetime) -> str:
+    stop = OutgoingStop.objects.filter(is_restore=True).first()
+    return f"Nothing is sent since {_shown(stop.stopped_at)}: {stop.reason}." if stop else ""
+
+
+def _journal(now: datetime) -> str:
+    since = JournalEntry.objects.filter(written_at=None).order_by("at").values_list("at", flat=True).first()
+    late = f"What was revoked or erased since {_shown(since)} has no line in JOURNAL_FILE."
+    return late if _is_late(since, now) else ""
 
 
 def _clock(_now: datetime) -> str:
@@ -210,6 +221,16 @@ KINDS: tuple[Kind, ...] = (
         "Their mail is held, for WEBHOOK_HELD_DAYS at most. Repair the receivers, then resume the webhooks.",
     ),
     Kind("outgoing_stopped", _stopped, "Start them again under Webhooks, or with `manage.py webhooks start-all`."),
+    Kind(
+        "restored",
+        _restored,
+        "Follow docs/operations/backup.md: apply the journals of all hosts, then `manage.py resume --since …`.",
+    ),
+    Kind(
+        "journal_late",
+        _journal,
+        "Can the workers and the web write that file? Until they can, a restore would bring back what was revoked.",
+    ),
     Kind("clock_skew", _clock, "Run NTP on all hosts: signatures carry the time, and receivers refuse old ones."),
     Kind("certificate_ends", _certificate, "Renew it, and start the listener again."),
     Kind("canary_failed", _canary, "`manage.py doctor` sends another one, and says where it stands and what to do."),

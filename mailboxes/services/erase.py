@@ -6,15 +6,17 @@ What stands on emails goes first: `webhooks.services.erase` is the whole of it.
 from collections.abc import Iterator
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
-from emailgistics.common import ledger_days, tallies, tombstones
+from emailgistics.common import journal, ledger_days, tallies, tombstones
 from emailgistics.common.ids import encode_id
 from mailboxes.addresses import InvalidAddressError, address_key, shown
 from mailboxes.models import Email, Message, PostponedRemoval, Recipient, Refusal, Transcript
 from mailboxes.services import quota
 
 EMAIL, RECIPIENT = "email", "recipient"  # what tombstones are of
+ERASED, REFUSAL_ERASED = "email.erased", "refusal.erased"  # in the journal
 MORE_THAN_ASCII = "[^ -~]"
 
 
@@ -38,7 +40,8 @@ def erase_held(email: Email, *, by: str) -> None:
     """
     message = email.message
     addresses = email.recipients.values_list("address", flat=True)
-    tombstones.bury(EMAIL, [email.public_id], by=by)
+    for tombstone in tombstones.bury(EMAIL, [email.public_id], by=by):
+        journal.note(ERASED, mark=bytes(tombstone.mark).hex())
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
     tallies.count(**quota.removed([email]), **ledger_days.went(ledger_days.EMAILS, [email.pk]))
     PostponedRemoval.objects.filter(pk=email.pk).delete()
@@ -79,8 +82,14 @@ def erase_refusals_of(address: str) -> int:
     rows = Refusal.objects.all()
     found = {*_with(key, rows, "mail_from", "pk"), *_with(key, rows, "recipient", "pk")}
     for pk in found:
-        rows.filter(pk=pk).delete()
+        erase_refusal(pk)
     return len(found)
+
+
+@transaction.atomic
+def erase_refusal(pk: UUID) -> None:
+    Refusal.objects.filter(pk=pk).delete()
+    journal.note(REFUSAL_ERASED, of=encode_id(Refusal.ID_PREFIX, pk))
 
 
 def newest_unopened() -> UUID | None:

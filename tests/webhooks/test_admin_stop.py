@@ -10,6 +10,7 @@ from django.test import Client
 from tests.factories import make_delivery, make_webhook
 from tests.webhooks.browsing import LIST, send, text_of, token_in
 from webhooks.models import Delivery, OutgoingStop
+from webhooks.services import restored
 from webhooks.services.stop import outgoing_stop, stop_outgoing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
@@ -81,3 +82,11 @@ def test_stopping_and_starting_are_for_system_administrators(admin: Client) -> N
             assert client.get(url).status_code == status
             assert client.post(url, {"form_token": token_in(admin.get(START))}).status_code == status
     assert OutgoingStop.objects.get().stopped_by == "grace"
+
+
+def test_after_a_restore_nobody_starts_them_here_before_an_operator_has_resumed(admin: Client) -> None:
+    restored.stop_sending()
+    assert "restore stopped them on" in text_of(admin.get(LIST))
+    answer = admin.post(START, {"form_token": token_in(admin.get(START))})
+    assert "manage.py resume" in text_of(answer)
+    assert OutgoingStop.objects.get().is_restore

@@ -13,10 +13,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from emailgistics.common import derived_keys
+from emailgistics.common import derived_keys, journal
 from emailgistics.common.ids import decode_id
 from mailboxes.models import Attachment, Email, RawMessage
 from webhooks.models import Delivery, Event
@@ -80,7 +81,9 @@ def revoke_links(email: Email) -> datetime | None:
 
     Since when; None if there was never an event with links to it. Twice is as good as once.
     """
-    Event.objects.filter(email=email, links_revoked_at=None).update(links_revoked_at=timezone.now())
+    with transaction.atomic():
+        if Event.objects.filter(email=email, links_revoked_at=None).update(links_revoked_at=timezone.now()):
+            journal.note("email.links_revoked", of=email.public_id)
     return revoked_at(email)
 
 

@@ -4,7 +4,14 @@ An event is rendered once; a delivery is that event for one webhook; an attempt 
 is the queue: whatever is unfinished has a due time, or is held and looked at by a sweep.
 """
 
-from webhooks.models.delivery import CONFIRMED, MAILBOX_DELETED, Attempt, Delivery, why_mailbox_gone
+from webhooks.models.delivery import (
+    BEFORE_RESTORE,
+    CONFIRMED,
+    MAILBOX_DELETED,
+    Attempt,
+    Delivery,
+    why_mailbox_gone,
+)
 from webhooks.models.event import Event, EventBody
 from webhooks.models.job import ReplayJob
 from webhooks.models.webhook import (
@@ -26,6 +33,7 @@ from webhooks.models.webhook import (
 
 __all__ = [
     "ALIVE",
+    "BEFORE_RESTORE",
     "CONFIRMED",
     "DELETED",
     "MAILBOX_DELETED",

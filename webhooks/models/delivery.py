@@ -11,6 +11,11 @@ from emailgistics.common.ids import TypedIdModel, encode_id
 from webhooks.models.event import Event, EventBody
 from webhooks.models.webhook import Webhook
 
+# held until somebody says so: `manage.py resume`
+BEFORE_RESTORE = (
+    "it was on its way when the backup was made that was restored, and may have been delivered since: "
+    "`manage.py resume` releases or drops it"
+)
 MAILBOX_DELETED = "the mailbox that the mail came to was deleted"
 
 

@@ -318,6 +318,9 @@ class OutgoingStop(models.Model):
     stopped_at = models.DateTimeField()
     stopped_by = models.CharField(max_length=200)
     reason = models.CharField(max_length=200, blank=True)
+    is_restore = models.BooleanField(
+        default=False, db_default=False, help_text="the database is older than what was sent; see `restored.py`"
+    )
 
     class Meta:
         constraints = (models.CheckConstraint(condition=Q(id=1), name="outgoing_stop_is_one"),)

@@ -28,7 +28,7 @@ from mailboxes.services import retain
 from webhooks import headers as own_headers
 from webhooks import signing
 from webhooks.checks import TAKE_OVER_EVERY
-from webhooks.services import queue, retention
+from webhooks.services import queue, restored, retention
 from webhooks.services.claimed import Claimed
 from webhooks.services.erasures import work_erasures
 from webhooks.services.prune import prune_mail
@@ -45,6 +45,7 @@ MANY = queue.MAX_IN_FLIGHT // 2  # ended: they are not kept waiting for the next
 IDLE_FOR = timedelta(seconds=1)
 SETTLE_EVERY = timedelta(seconds=1)  # a paused webhook starts nothing later than this
 PRUNE_EVERY = timedelta(minutes=10)
+LOOK_BACK_EVERY = timedelta(minutes=1)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
@@ -63,7 +64,16 @@ class Course:
         self._settled = queue.FIRST
         self.gone_round_at = now = time.monotonic()
         self._at: dict[Callable[[], timedelta], float] = dict.fromkeys(
-            (self._settle, self._replay, self._erase, self._take_over, self._prune, self._set_clocks, self._prune_mail),
+            (
+                self._look_back,
+                self._settle,
+                self._replay,
+                self._erase,
+                self._take_over,
+                self._prune,
+                self._set_clocks,
+                self._prune_mail,
+            ),
             now,
         )
 
@@ -85,6 +95,11 @@ class Course:
             except Exception:
                 log.exception("dispatch.upkeep_failed", work=work.__name__)
             self._at[work] = time.monotonic() + again_after.total_seconds()
+
+    def _look_back(self) -> timedelta:
+        """First of all: a database that was set back takes for unsent what was sent."""
+        restored.stop_if_set_back()
+        return LOOK_BACK_EVERY
 
     def _settle(self) -> timedelta:
         self._settled = queue.settle(self._settled)

@@ -20,7 +20,7 @@ from emailgistics.common.errors import NotFoundError, TooLongError, UnavailableE
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from webhooks import signing
-from webhooks.models import CONFIRMED, Delivery, Event, Webhook
+from webhooks.models import BEFORE_RESTORE, CONFIRMED, Delivery, Event, Webhook
 from webhooks.services import counted
 from webhooks.services.bodies import ContentExpiredError
 from webhooks.services.erase import are_erased
@@ -165,7 +165,8 @@ def _without_position(webhook: Webhook, mailbox_ids: Collection[UUID] | None) ->
 
 def _open(webhook: Webhook, mailbox_ids: Collection[UUID] | None) -> QuerySet[Delivery]:
     """Those that may go out to it; asked of the webhook as it is in the database, not as the caller has read it."""
-    return Delivery.objects.filter(CONFIRMED, _of(mailbox_ids), webhook=webhook, state__in=OPEN)
+    rows = Delivery.objects.filter(CONFIRMED, _of(mailbox_ids), webhook=webhook, state__in=OPEN)
+    return rows.exclude(reason=BEFORE_RESTORE)
 
 
 def _of(mailbox_ids: Collection[UUID] | None) -> Q:

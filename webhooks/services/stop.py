@@ -6,6 +6,7 @@ Nothing is lost by it: what is due stays due, and dispatchers ask before every c
 from django.db import transaction
 from django.utils import timezone
 
+from emailgistics.common.errors import ConflictError
 from emailgistics.common.logs import get_logger
 from emailgistics.common.nudge import nudge
 from emailgistics.common.text import within
@@ -13,6 +14,10 @@ from webhooks.models import OutgoingStop
 from webhooks.services.fan_out import DISPATCH
 
 log = get_logger(__name__)
+
+RESUME_FIRST = (
+    "The database was restored: an operator says with `manage.py resume` what is to become of what was on its way then."
+)
 
 
 def stop_outgoing(*, by: str, reason: str = "") -> OutgoingStop:
@@ -26,8 +31,12 @@ def stop_outgoing(*, by: str, reason: str = "") -> OutgoingStop:
 
 
 def start_outgoing(*, by: str) -> bool:
-    """Lets attempts start again; False if nothing was stopped."""
-    started = bool(OutgoingStop.objects.all().delete()[0])
+    """Lets attempts start again; False if nothing was stopped. Raises ConflictError after a restore: `restored.resume`
+    comes first, or what was sent since the backup would go out once more.
+    """
+    if OutgoingStop.objects.filter(is_restore=True).exists():
+        raise ConflictError(RESUME_FIRST)
+    started = bool(OutgoingStop.objects.filter(is_restore=False).delete()[0])
     if started:
         log.warning("webhooks.started", by=by)
         transaction.on_commit(lambda: nudge(DISPATCH), robust=True)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apikeys.credentials import new_webhook_secret, parse_webhook_secret
 from apikeys.models import ApiKey
+from emailgistics.common import journal
 from emailgistics.common.access import NOBODY, Actor
 from emailgistics.common.crypto import DecryptionError, decrypt, encrypt
 from emailgistics.common.errors import (
@@ -163,6 +164,8 @@ def update_webhook(
             # the mailbox that the caller saw, not where the alias leads by now
             changes["endpoint_mailbox"] = webhook.alias.mailbox_id
         _write(row, changes)
+        if is_elsewhere:
+            journal.note("webhook.moved_elsewhere", of=row.public_id)
         _refresh(webhook)
     return secret
 
@@ -197,6 +200,7 @@ def rotate_secret(webhook: Webhook, *, overlap: timedelta = ROTATION_OVERLAP, ma
         if overlap:
             changes |= _overlapping(row, overlap)
         _write(row, changes)
+        journal.note("webhook.secret_rotated", of=row.public_id)
         _refresh(webhook)
     return secret
 
@@ -234,7 +238,9 @@ def secrets_now(webhook: Webhook) -> list[str]:
 
 def pause_webhook(webhook: Webhook, *, reason: str = "") -> None:
     """Nothing starts any more; what comes is held. Attempts in flight end as they end."""
-    Webhook.objects.live().filter(pk=webhook.pk).update(state=Webhook.State.PAUSED, state_reason=reason)
+    with transaction.atomic():
+        if Webhook.objects.live().filter(pk=webhook.pk).update(state=Webhook.State.PAUSED, state_reason=reason):
+            journal.note("webhook.paused", of=webhook.public_id)
     _nudge_after_commit()
 
 
@@ -254,6 +260,7 @@ def resume_webhook(webhook: Webhook) -> None:
             changes["bound_mailbox"] = webhook.alias.mailbox_id
             changes["endpoint_mailbox"] = row.endpoint_mailbox_id or row.bound_mailbox_id
         _write(row, changes)
+        journal.note("webhook.resumed", of=row.public_id)
         _nudge_after_commit()
 
 
@@ -270,7 +277,9 @@ def delete_webhook(webhook: Webhook, *, by: Actor = NOBODY, agree: Callable[[Web
     """
     if agree is not None:
         agree(_locked(webhook))
-    Webhook.objects.live().filter(pk=webhook.pk).update(deleted_at=timezone.now(), deleted_by=by.name[:ACTOR_LENGTH])
+    marked = {"deleted_at": timezone.now(), "deleted_by": by.name[:ACTOR_LENGTH]}
+    if Webhook.objects.live().filter(pk=webhook.pk).update(**marked):
+        journal.note("webhook.deleted", of=webhook.public_id)
     _nudge_after_commit()
 
 

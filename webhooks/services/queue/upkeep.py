@@ -13,6 +13,7 @@ from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from emailgistics.common.series import Kind
 from webhooks.models import (
+    BEFORE_RESTORE,
     CONFIRMED,
     MOVED,
     OTHER_MAILBOX,
@@ -128,9 +129,18 @@ def webhooks_with(condition: str, after: UUID) -> tuple[list[UUID], UUID]:
 def _let_go(pk: UUID) -> None:
     """Of a webhook that is on: its due time stays, so the oldest go first."""
     is_time = Q(deferred_since=None) | Q(deferred_since__lte=Now() - LOOKED_AT_AGAIN_AFTER)
-    _move(pk, State.HELD, only=CONFIRMED & is_time, state=State.PENDING, reason="", deferred_since=None, begun_at=Now())
+    is_free = ~Q(reason=BEFORE_RESTORE)  # else it waits for somebody's word
+    _move(
+        pk,
+        State.HELD,
+        only=is_free & CONFIRMED & is_time,
+        state=State.PENDING,
+        reason="",
+        deferred_since=None,
+        begun_at=Now(),
+    )
     # what else is held was stopped by a webhook that was off; now something else keeps it back
-    _move(pk, State.HELD, only=~CONFIRMED & ~Q(reason=OTHER_MAILBOX), reason=OTHER_MAILBOX)
+    _move(pk, State.HELD, only=is_free & ~CONFIRMED & ~Q(reason=OTHER_MAILBOX), reason=OTHER_MAILBOX)
 
 
 def _give_health() -> None:
