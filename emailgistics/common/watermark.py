@@ -1,8 +1,8 @@
 """Whether this database is the one that it was: it may have been set back, by a restore that nobody told us of.
 
 Once a minute the database gets a watermark, and each host with workers keeps one of them in a file beside its journal.
-A database that lacks what a host remembers of it is older than that: what it takes for unsent may have been sent. What is
-remembered is a minute old at least, so that a failover that loses the last moment is no false alarm; and another
+A database that lacks what a host remembers of it is older than that: what it takes for unsent may have been sent. What
+is remembered is a minute old at least, so that a failover that loses the last moment is no false alarm; and another
 database, whose first watermark is another one, is none either.
 """
 

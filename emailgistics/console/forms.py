@@ -21,7 +21,7 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold has no typ
         "invalid_login": gettext_lazy(
             "User name and password do not fit together, or the account was deactivated. Try again: in "
             "both, capitals count. If you forgot the password, a system administrator can give you another one under "
-            "People; the operator can with manage.py changepassword."
+            "People; the operator can with manage.py users reset-password."
         ),
     }
 

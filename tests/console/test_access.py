@@ -79,7 +79,7 @@ def test_whoever_is_active_signs_in_and_is_told_what_is_not_for_him(db: None, wh
     refused = client.post("/admin/login/", {"username": who, "password": "wrong"})
     assert refused.status_code == OK
     assert b"do not fit together" in refused.content
-    assert b"manage.py changepassword" in refused.content  # what there is to do
+    assert b"manage.py users reset-password" in refused.content  # what there is to do
 
 
 def test_a_page_that_is_not_for_somebody_is_a_line_in_the_log_and_no_traceback(
