@@ -6,7 +6,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from emailgistics.common.commands import Json, aligned
 from emailgistics.common.errors import DomainError
 from emailgistics.common.ids import decode_id, encode_id
-from webhooks.management.commands.webhooks import OPERATOR, WHEN_HELP, find_webhook, parse_when
+from emailgistics.common.when import WHEN_HELP, parse_when
+from webhooks.management.commands.webhooks import OPERATOR, find_webhook
 from webhooks.models import Delivery, Webhook
 from webhooks.services import restored
 
