@@ -16,7 +16,7 @@ from emailgistics.lifeline import watch_supervisor
 watch_supervisor()
 child = os.fork()
 watch_supervisor()
-os.write(1, b"child\n" if child == 0 else b"part\n")  # at once: both write to the same pipe
+os.write(1, b"child\\n" if child == 0 else b"part\\n")  # at once: both write to the same pipe
 time.sleep(60)
 """
 SUPERVISOR = """
