@@ -21,6 +21,11 @@ RUN /opt/emailgistics/.venv/bin/python -m compileall -q -j 0 /opt/emailgistics
 
 FROM python:${PYTHON}
 ARG UID=10001
+# for `manage.py backup` and `restore`; the version is the distribution's, which is the one that compose.yaml starts
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid ${UID} --user-group --no-create-home --home-dir /var/lib/emailgistics \
         --shell /usr/sbin/nologin emailgistics \
     && install --directory --owner=emailgistics --group=emailgistics --mode=0700 /var/lib/emailgistics
