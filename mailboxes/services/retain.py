@@ -122,6 +122,8 @@ def take_next(at_once: int, *, now: datetime) -> Due | None:
         following = left.filter(pk__gte=limit).values_list("pk", flat=True).first()
         latest = now + min(LOOK_AT_LEAST, timedelta(days=clock.days))
         due_at = min(latest, made_at(following) + timedelta(days=clock.days)) if following else latest
+        # ids know milliseconds: of one that is due within this very one, it would be due for ever
+        due_at = max(due_at, now + timedelta(milliseconds=1))
         position = ids[-1] if ids else clock.position
         RetentionClock.objects.filter(pk=clock.pk).update(position=position, due_at=due_at)
     return Due(ids, clock)
@@ -130,7 +132,8 @@ def take_next(at_once: int, *, now: datetime) -> Due | None:
 def postpone(ids: Mapping[UUID, datetime]) -> None:
     """Looked at again then, in place of what was said before."""
     PostponedRemoval.objects.bulk_create(
-        (PostponedRemoval(email_id=pk, due_at=at) for pk, at in ids.items()),
+        # in one order, so that two clocks of a mailbox never wait for each other in a circle
+        (PostponedRemoval(email_id=pk, due_at=at) for pk, at in sorted(ids.items())),
         update_conflicts=True,
         unique_fields=["email_id"],
         update_fields=["due_at"],

@@ -11,8 +11,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from emailgistics.common.ids import made_at, uuid7
 from emailgistics.operations import ledger
 from mailboxes import raw
 from mailboxes.models import (
@@ -166,6 +168,19 @@ def test_other_days_begin_a_clock_anew(mailbox: Mailbox) -> None:
     received()
     kept(mailbox, raw=None, content=None, log=1)
     assert prune_after(1.1).emails == 2
+
+
+def test_a_clock_that_looks_in_the_very_millisecond_of_a_mail_goes_on_in_a_later_one(mailbox: Mailbox) -> None:
+    email = email_of(received())
+    for microseconds in (0, 1, 400, 999):
+        RetentionClock.objects.all().delete()
+        now = made_at(email.pk) + timedelta(days=RAW, microseconds=microseconds)
+        retain.set_clocks(now=now)
+        with transaction.atomic():
+            while due := retain.take_next(1, now=now):  # of each clock once: those that found nothing rest
+                assert due.clock is not None
+                assert RetentionClock.objects.get(pk=due.clock.pk).due_at > now
+    assert prune_after(RAW + 0.1).raws == 1
 
 
 # --- what is needed still
@@ -374,6 +389,14 @@ def run(*arguments: str) -> Any:
     out = StringIO()
     call_command("prune", *arguments, "--json", stdout=out)
     return json.loads(out.getvalue())
+
+
+def test_what_is_put_off_is_written_in_one_order_whoever_does_it() -> None:
+    first, second = uuid7(), uuid7()
+    with CaptureQueriesContext(connection) as queries:
+        retain.postpone({second: after(1), first: after(2)})
+    (sql,) = [one["sql"].replace("-", "") for one in queries if "INSERT" in one["sql"]]
+    assert 0 < sql.index(first.hex) < sql.index(second.hex)
 
 
 @pytest.mark.on_postgres
