@@ -105,12 +105,16 @@ def is_a_clock_due(*, now: datetime) -> bool:
 def take_next(at_once: int, *, now: datetime) -> Due | None:
     """The next emails of the clock that has waited longest, which nobody else works on; None if no clock is due.
 
-    Without any email, that clock rests until one will be due.
+    Without any email, that clock rests until one will be due; and with other days than are in force here, until it is
+    set: what it passed by meanwhile, nobody would come to again.
     """
-    rows = RetentionClock.objects.filter(due_at__lte=now).order_by("due_at")
+    rows = RetentionClock.objects.select_related("mailbox").filter(due_at__lte=now).order_by("due_at")
     clock = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).first()
     if clock is None:
         return None
+    if in_force(clock.mailbox).days_of(clock.kind) != clock.days:
+        RetentionClock.objects.filter(pk=clock.pk).update(due_at=now + BUSY_FOR)
+        return Due([], clock)
     left = Email.objects.filter(mailbox=clock.mailbox_id).order_by("pk")
     if clock.position is not None:
         left = left.filter(pk__gt=clock.position)
