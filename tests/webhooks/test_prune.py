@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -25,10 +26,12 @@ from mailboxes.models import (
     Message,
     PostponedRemoval,
     RawMessage,
+    Refusal,
     RetentionClock,
     SearchEntry,
     Transcript,
 )
+from mailboxes.services import erase as mailboxes_erase
 from mailboxes.services import provision, quota, reparse, retain
 from mailboxes.services.provision import Retention
 from tests.apikeys.factories import make_client
@@ -168,6 +171,15 @@ def test_other_days_begin_a_clock_anew(mailbox: Mailbox) -> None:
     received()
     kept(mailbox, raw=None, content=None, log=1)
     assert prune_after(1.1).emails == 2
+
+
+def test_what_came_due_while_other_days_were_said_is_not_passed_by(mailbox: Mailbox) -> None:
+    received()
+    retain.set_clocks(now=timezone.now())
+    kept(mailbox, raw=RAW + 5)  # for a moment, and nobody has set the clocks meanwhile
+    assert prune.prune_mail(for_at_most=None, sets_clocks=False, now=after(RAW + 1))[0].total == 0
+    kept(mailbox)
+    assert prune.prune_mail(for_at_most=None, sets_clocks=False, now=after(RAW + 2))[0].raws == 1
 
 
 def test_a_clock_that_looks_in_the_very_millisecond_of_a_mail_goes_on_in_a_later_one(mailbox: Mailbox) -> None:
@@ -333,6 +345,28 @@ def test_an_email_can_be_erased_whatever_retention_has_left_of_it(mailbox: Mailb
     erase.erase_email(email_of(second).pk, by="grace")
     assert_balanced()
     assert not Message.objects.exists()
+
+
+def test_what_ends_while_an_address_is_erased_does_not_stop_that(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(mailbox, raw=None, content=None)
+    old, emails_of = email_of(received()), mailboxes_erase.emails_of
+    kept(make_mailbox(address="sales@example.com"), raw=None, content=None, log=None)
+    young = email_of(received("sales@example.com"))
+    Refusal.objects.create(
+        at=timezone.now(), source="smtp", mail_from="ada@example.net", reply="550 5.1.1 No", code="unknown_recipient"
+    )
+
+    def found_a_moment_ago(address: str) -> set[UUID]:
+        ids = emails_of(address)
+        prune_after(LOG + 1)
+        return ids
+
+    monkeypatch.setattr(mailboxes_erase, "emails_of", found_a_moment_ago)
+    done = erase.erase_address("ada@example.net", by="grace", wait_for=timedelta(0))
+    assert done.emails == [erase.Erased(old.pk, None), erase.Erased(young.pk, 0)]
+    assert (Email.objects.count(), Refusal.objects.count()) == (0, 0)
 
 
 # --- how it goes on
