@@ -128,6 +128,19 @@ def test_what_is_gone_or_spoilt_is_counted_and_the_rest_is_there(tmp_path: Path)
     assert read_back(path) == [RAW]
 
 
+def test_what_its_mailbox_does_not_keep_any_longer_is_read_by_nobody_though_another_one_keeps_it(tmp_path: Path) -> None:
+    make_mailbox()
+    kept = make_mailbox(address="sales@example.com")
+    message = make_message(to=("support@example.com", "sales@example.com"))
+    removed = message.emails.exclude(mailbox=kept)
+    removed.update(raw_removed_at=timezone.now())
+    with pytest.raises(CommandError, match="its mailbox keeps it no longer"):
+        call_command("emails", "raw", removed.get().public_id)
+    assert not AuditEntry.objects.exists()
+    told = run("export", "--output", str(tmp_path / "all.mbox"))
+    assert (told["emails"], told["raw_gone"]) == (1, 1)
+
+
 def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_mailbox()
     make_message()
@@ -135,7 +148,7 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: p
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "read_raw", stop)
+    monkeypatch.setattr(export, "raw_of", stop)
     with pytest.raises(KeyboardInterrupt):
         run("export", "--output", str(tmp_path / "all.mbox"))
     assert not list(tmp_path.iterdir())

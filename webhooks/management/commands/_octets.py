@@ -14,7 +14,7 @@ from emailgistics.common.openings import What
 from emailgistics.common.when import WHEN_HELP, parse_when
 from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Email
-from mailboxes.raw import CorruptRawError, read_raw
+from mailboxes.raw import CorruptRawError, raw_of
 from mailboxes.services.export import Exported, export_mbox
 
 
@@ -46,7 +46,7 @@ class Octets(BaseCommand):
             raise CommandError("What mail says may steer a terminal: give --output, or a pipe.", returncode=2)
         email = self.find(options["which"])
         try:
-            octets = read_raw(email.message)
+            octets = raw_of(email)
         except CorruptRawError as error:
             raise CommandError(str(error)) from error
         openings.note_opened_by_command(What.RAW, of=email.public_id)
