@@ -143,6 +143,11 @@ def test_a_broker_that_is_away_fails_and_a_cache_is_a_warning(
     assert look("cache")[1].startswith("it keeps nothing")
 
 
+def test_the_cache_that_there_is_is_well() -> None:
+    """On PostgreSQL that is the one in Redis."""
+    assert look("cache") == (State.OK, "what is put in comes out ")
+
+
 @pytest.mark.parametrize(("skew_s", "state"), [(1, State.OK), (-5, State.WARNING), (60, State.FAILED)])
 def test_clocks_that_differ(skew_s: int, state: State, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.EMBEDDED = False
