@@ -1,6 +1,8 @@
 """`manage.py emails`: what mail says, out of the database, and what becomes of it."""
 
 import json
+import os
+import signal
 import stat
 import sys
 from datetime import timedelta
@@ -152,6 +154,11 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         run("export", "--output", str(tmp_path / "all.mbox"))
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(export, "raw_of", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+        run("export", "--output", str(tmp_path / "all.mbox"))
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with pytest.raises(CommandError, match="cannot be written: No such file"):
         run("export", "--output", str(tmp_path / "none" / "all.mbox"))
     (tmp_path / "all.mbox").write_text("precious")

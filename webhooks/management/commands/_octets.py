@@ -8,7 +8,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from emailgistics.common import openings
-from emailgistics.common.commands import Json, Verbs
+from emailgistics.common.commands import Json, Verbs, ended_in_order
 from emailgistics.common.errors import UnavailableError
 from emailgistics.common.openings import What
 from emailgistics.common.when import WHEN_HELP, parse_when
@@ -59,6 +59,7 @@ class Octets(BaseCommand):
         told = {"id": email.public_id, "output": str(output), "size": len(octets), "sha256": email.message.sha256}
         self.stdout.write(json.dumps(told, indent=2) if options["json"] else f"{output}: {len(octets)} octets")
 
+    @ended_in_order()
     def _export(self, options: Json) -> None:
         since, until = (parse_when(options[name], name=name) if options[name] else None for name in ("since", "until"))
         done = export_mbox(
