@@ -357,6 +357,8 @@ def test_its_own_receiver_takes_what_verifies_alone(settings: Settings) -> None:
         event_id = encode_id("evt", delivery.event_id)
         assert not way.has_arrived(delivery)
         assert post(way.url, {}) == 401
+        for length in ("-1", "many", "1" * 5000):
+            assert post(way.url, {"Content-Length": length}) == 401, length
         assert not way.has_arrived(delivery), "that was nobody's who says to be us"
         signed = {"event_id": event_id, "timestamp": int(time.time()), "attempt": 1, "body": b"{}", "version": "1"}
         assert post(way.url, signing.headers(**signed, secrets=[way.secret])) == 204
