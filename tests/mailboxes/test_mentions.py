@@ -26,7 +26,8 @@ def test_it_is_found_wherever_it_stands(text: object) -> None:
     "text",
     [
         "", "nada@example.net", "x.ada@example.net", "x+ada@example.net", "ada@example.network", "ada@example.net.au",
-        "ada@example.net-work.org", "ada at example.net", "x%2Bada%40example.net", "x%2eada%40example.net", ["ada", "@example.net"], 7, None,
+        "ada@example.net-work.org", "ada at example.net", ["ada", "@example.net"], 7, None,
+        "x%2Bada%40example.net", "x%2eada%40example.net",
     ],
 )  # fmt: skip
 def test_another_one_is_none(text: object) -> None:

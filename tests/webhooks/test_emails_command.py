@@ -130,7 +130,7 @@ def test_what_is_gone_or_spoilt_is_counted_and_the_rest_is_there(tmp_path: Path)
     assert read_back(path) == [RAW]
 
 
-def test_what_its_mailbox_does_not_keep_any_longer_is_read_by_nobody_though_another_one_keeps_it(tmp_path: Path) -> None:
+def test_a_raw_that_its_mailbox_does_not_keep_is_read_by_nobody_though_another_one_does(tmp_path: Path) -> None:
     make_mailbox()
     kept = make_mailbox(address="sales@example.com")
     message = make_message(to=("support@example.com", "sales@example.com"))
