@@ -41,8 +41,8 @@ SECRET = re.compile(rf"({IDENTIFIER}_|whsec_)[0-9A-Za-z+/=%_-]{{8,}}", re.ASCII)
 CREDENTIALS = re.compile(r"""(://)[^\s/?#\\"'<>]{1,300}@""")
 # PostgreSQL's word on a row that breaks a constraint: the first octets of all columns, subjects and texts among them
 ROW = re.compile(r"(Failing row contains )\([\s\S]{0,8000}\)\.")
-# the local part of an address; the local part may be quoted, and the @ escaped. Not what has
-# no dot behind it: the names of workers, mail@host
+# the local part of an address, which may be quoted, and the @ escaped. Not what has no dot behind it: the names of
+# workers, mail@host
 ADDRESS = re.compile(r"""(?:"[^"\r\n]{1,64}"|[^\s"'<>()\[\]{},;:/@=\\]{1,256})(@|%40)(?=[\w-]+\.|\[)""")
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 BREAK = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
