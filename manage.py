@@ -2,6 +2,7 @@
 """The operator's door: `python manage.py help` lists the commands."""
 
 import os
+import signal
 import sys
 
 from emailgistics.lifeline import watch_supervisor
@@ -18,12 +19,17 @@ def main() -> None:
     is_pipe = sys.argv[1:2] == ["receive_mail"]
     try:
         execute_from_command_line(sys.argv)
+        sys.stdout.flush()
     except ImproperlyConfigured as error:
         sys.stderr.write(f"Wrong setting: {error}\n")
         sys.exit(os.EX_TEMPFAIL if is_pipe else 1)
     except KeyboardInterrupt:
         sys.exit(os.EX_TEMPFAIL if is_pipe else 130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and not is_pipe:
+            # who reads what is printed has read enough: `| head`. What is left of it goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         if not is_pipe:
             raise
         sys.stderr.write(f"4.3.0 Temporary failure here, please try again later ({type(error).__name__})\n")

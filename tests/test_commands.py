@@ -1,5 +1,10 @@
 """What holds for every command of ours: it explains itself, and the page about it is as it is."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -34,6 +39,29 @@ def test_a_command_says_what_it_is_for_and_shows_an_example(name: str) -> None:
     about, _, example = command.help.partition(commands.EXAMPLE)
     assert about.strip().endswith((".", ")"))
     assert f"manage.py {name}" in example
+
+
+@pytest.mark.parametrize("arguments", [("find", "x"), ("prune",)])
+def test_a_database_without_tables_is_said_to_be_one(arguments: Sequence[str], tmp_path: Path) -> None:
+    done = manage(*arguments, DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "manage.py migrate" in done.stderr
+
+
+def test_who_reads_no_more_of_what_is_printed_is_shown_no_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = manage("help", stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def manage(*arguments: str, stdout: int = subprocess.DEVNULL, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=os.environ | env, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_what_operators_are_promised_is_there() -> None:

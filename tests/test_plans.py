@@ -218,6 +218,7 @@ def test_a_clock_of_retention_reads_no_more_than_it_takes_however_much_it_has_pa
     emails = many.busy.emails.order_by("id").values_list("pk", flat=True)
     half = emails[many.rows // 4]
     with transaction.atomic():
+        Mailbox.objects.filter(pk=many.busy.pk).update(raw_days=1)
         for position in (None, half):
             RetentionClock.objects.all().delete()
             RetentionClock.objects.create(

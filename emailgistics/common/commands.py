@@ -5,7 +5,9 @@ found, 2 wrong usage.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -57,17 +59,10 @@ class RecordCommand(BaseCommand, Generic[Row]):
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         run: Callable[[Json], None] = options["run"]
-        try:
+        with in_short():
             if self.makes_secrets:
                 selftest.refuse_wrong_secrets()
             run(options)
-        except DomainError as error:
-            raise CommandError(error.message) from error
-        except (OperationalError, ProgrammingError) as error:
-            raise CommandError(
-                f"The database does not answer as it should: {str(error).strip()}\nIf it has no tables yet, run "
-                f"`manage.py migrate` (or `make run`). Is DATA_DIR ({settings.DATA_DIR}) the right one?"
-            ) from error
 
     def print_one(self, row: Row, options: Json, **once: str) -> None:
         """The thing, as JSON or for people, with what is shown this once."""
@@ -199,6 +194,35 @@ class Verbs:
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=run)
         return parser
+
+
+@contextmanager
+def in_short() -> Iterator[None]:
+    """What is refused, and a database that does not answer, are for people, and need no traceback."""
+    try:
+        yield
+    except DomainError as error:
+        raise CommandError(error.message) from error
+    except (OperationalError, ProgrammingError) as error:
+        raise CommandError(
+            f"The database does not answer as it should: {str(error).strip()}\nIf it has no tables yet, run "
+            f"`manage.py migrate` (or `make run`). Is DATA_DIR ({settings.DATA_DIR}) the right one?"
+        ) from error
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: what it has begun is put away, and nothing is left behind."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)  # as a shell says it of who was killed
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def read_secret(path: Path, *, flag: str = "--secret-file") -> str:

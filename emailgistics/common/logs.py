@@ -37,8 +37,12 @@ LINK = re.compile(
 
 # keys and webhook secrets, wherever somebody put them: in a path, a query, the text of an exception
 SECRET = re.compile(rf"({IDENTIFIER}_|whsec_)[0-9A-Za-z+/=%_-]{{8,}}", re.ASCII)
-# the local part of an address, and who signs in at a URL; the local part may be quoted, and the @ escaped. Not what has
-# no dot behind it: the names of workers, mail@host
+# who signs in at a URL, and with what: of a broker or database whose host has no dot as well
+CREDENTIALS = re.compile(r"""(://)[^\s/?#\\"'<>]{1,300}@""")
+# PostgreSQL's word on a row that breaks a constraint: the first octets of all columns, subjects and texts among them
+ROW = re.compile(r"(Failing row contains )\([\s\S]{0,8000}\)\.")
+# the local part of an address, which may be quoted, and the @ escaped. Not what has no dot behind it: the names of
+# workers, mail@host
 ADDRESS = re.compile(r"""(?:"[^"\r\n]{1,64}"|[^\s"'<>()\[\]{},;:/@=\\]{1,256})(@|%40)(?=[\w-]+\.|\[)""")
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 BREAK = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -46,8 +50,9 @@ INDENT = "    "
 
 
 def masked(text: str) -> str:
-    """Without the secret part of links, keys and webhook secrets."""
-    return SECRET.sub(r"\1***", LINK.sub(lambda match: f"{match[1] or match[2]}***", text))
+    """Without the secret part of links, keys and webhook secrets, and without the credentials in URLs."""
+    without_links = LINK.sub(lambda match: f"{match[1] or match[2]}***", text)
+    return CREDENTIALS.sub(r"\1***@", SECRET.sub(r"\1***", without_links))
 
 
 def without_secrets(_logger: Any, _method: str, line: str) -> str:
@@ -70,18 +75,22 @@ def on_one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def for_a_terminal(_logger: Any, _method: str, line: str) -> str:
     """A whole line for people: only what begins at the left is an entry, a traceback is below it."""
-    return ADDRESS.sub(r"***\1", CONTROL.sub(_escaped, line)).replace("\n", "\n" + INDENT)
+    return _of_nobody(CONTROL.sub(_escaped, line)).replace("\n", "\n" + INDENT)
 
 
 def anonymous(text: str) -> str:
-    """Without keys, links, secrets and the local parts of addresses: for whatever leaves this machine as well."""
-    return ADDRESS.sub(r"***\1", masked(text))
+    """Without keys, links, secrets, rows and the local parts of addresses: for whatever leaves this machine as well."""
+    return _of_nobody(masked(text))
+
+
+def _of_nobody(text: str) -> str:
+    return ADDRESS.sub(r"***\1", ROW.sub(r"\1***", text))
 
 
 def _anonymous(value: Any) -> Any:
     match value:
         case str():
-            return ADDRESS.sub(r"***\1", value)
+            return _of_nobody(value)
         case dict():
             return {name: _anonymous(entry) for name, entry in value.items()}
         case list() | tuple():

@@ -24,6 +24,7 @@ log = get_logger(__name__)
 
 BEAT_EVERY_S = 1
 STALE_AFTER_S = 30  # loops go round every second or two, and wait a few seconds for a broker or a database that is away
+LONG_GONE_AFTER_S = 24 * 60 * 60  # whoever lives touches his every second, and makes it again should it be gone
 
 
 def folder() -> Path:
@@ -76,7 +77,7 @@ class Pulse:
 
     def _open(self) -> int:
         folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        signs_of(self._role)  # what those before left behind goes, if nobody has looked since
+        _clear_away(self._role)  # what those before left behind, if nobody has looked since
         name = f"{self._role}-{socket.gethostname()}-{self._pid}"
         draft = folder() / f".{name}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -104,6 +105,15 @@ def signs_of(role: str) -> list[Sign]:
     """Of every process on this machine in that role; what dead ones have left behind is cleared away."""
     found = [_sign(path) for path in sorted(folder().glob(f"{role}-{socket.gethostname()}-*"))]
     return [sign for sign in found if sign is not None]
+
+
+def _clear_away(role: str) -> None:
+    """What dead ones have left behind, in time also those of other hosts: each new container is one."""
+    signs_of(role)
+    for path in folder().glob(f"{role}-*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LONG_GONE_AFTER_S:
+                _sign(path)
 
 
 def _sign(path: Path) -> Sign | None:

@@ -38,6 +38,13 @@ def _defaults(request: HttpRequest) -> Mapping[str, str]:
         "X-Frame-Options": settings.X_FRAME_OPTIONS,
     }
     # Django's own waits for a request that is https itself, and behind a proxy none looks so
-    if settings.SECURE_HSTS_SECONDS and request.META.get("HTTP_HOST", "").lower() == urlsplit(settings.BASE_URL).netloc:
+    if settings.SECURE_HSTS_SECONDS and _host(request.META.get("HTTP_HOST", "")) == _host(
+        urlsplit(settings.BASE_URL).netloc
+    ):
         headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     return headers
+
+
+def _host(netloc: str) -> str:
+    """As browsers write it, whoever wrote it."""
+    return netloc.lower().removesuffix(":443")

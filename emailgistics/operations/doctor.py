@@ -177,7 +177,7 @@ BROKER_AWAY = "Mail is accepted and kept, and nobody wakes workers to open it: i
 
 
 def _cache(_wish: Wish) -> Finding:
-    key, value = f"doctor-{secrets.token_hex(8)}", secrets.token_hex(8)
+    key, value = f"doctor-{secrets.token_hex(8)}", secrets.randbits(32)  # the one in Redis takes numbers alone
     cache = caches["default"]
     try:
         cache.set(key, value, 10)

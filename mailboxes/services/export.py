@@ -18,7 +18,7 @@ from emailgistics.common.ids import first_id_at
 from mailboxes import mbox
 from mailboxes.listing import ID_WITHIN
 from mailboxes.models import Email, Mailbox
-from mailboxes.raw import CorruptRawError, RawGoneError, read_raw
+from mailboxes.raw import CorruptRawError, RawGoneError, RawRemovedError, raw_of
 
 BATCH = 200  # rows without their raws
 EVERYTHING = "everything"  # what the audit log says it is of, without a mailbox
@@ -76,7 +76,8 @@ def emails_between(mailbox: Mailbox | None, since: datetime | None, until: datet
 
 def _one_by_one(rows: QuerySet[Email]) -> Iterator[Email]:
     """In the order of their ids. No cursor is held open: mail goes on coming, and nothing is kept from being erased."""
-    shown = rows.select_related("message").only("pk", "received_at", *(f"message__{name}" for name in OF_MESSAGE))
+    of_message = (f"message__{name}" for name in OF_MESSAGE)
+    shown = rows.select_related("message").only("pk", "received_at", "raw_removed_at", *of_message)
     batch = list(shown.order_by("pk")[:BATCH])
     while batch:
         yield from batch
@@ -88,8 +89,8 @@ OF_MESSAGE = ("mail_from", "size", "sha256")
 
 def _write(file: BinaryIO, email: Email, done: Exported) -> None:
     try:
-        raw = read_raw(email.message)
-    except RawGoneError:
+        raw = raw_of(email)
+    except (RawGoneError, RawRemovedError):
         done.gone += 1
         return
     except CorruptRawError:

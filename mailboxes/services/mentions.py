@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import idna
@@ -20,17 +21,20 @@ from mailboxes.addresses import address_key
 from mailboxes.models import Attachment, Email, EmailContent, Message, Refusal, Rule, Transcript
 
 ERASED = "(erased)"
+# what no local part goes on with, or an escape of a URL that stands for such: the < of %3Cada%40example.net%3E
+_BEFORE = r"(?:(?<![\w.+-])|(?<=%[0-9a-f]{2})(?<!%2[bde]|%5f))"
 
 
 class Mention:
-    """An address as it may be written. In "nada@example.network" there is no "ada@example.net"."""
+    """An address as it may be written, in links too. In "nada@example.network" there is no "ada@example.net"."""
 
     def __init__(self, address: str) -> None:
         local_part, _, domain = address_key(address).rpartition("@")
         domains = {domain, _in_its_own_letters(domain)}
-        self.spellings = {address.strip(), *(f"{local_part}@{one}" for one in domains)}
+        plain = {address.strip(), *(f"{local_part}@{one}" for one in domains)}
+        self.spellings = plain | {quote(one, safe="") for one in plain}
         any_of_them = "|".join(map(re.escape, sorted(self.spellings)))
-        self._pattern = re.compile(rf"(?<![\w.+-])(?:{any_of_them})(?![\w-]|\.\w)", re.IGNORECASE)
+        self._pattern = re.compile(rf"{_BEFORE}(?:{any_of_them})(?![\w-]|\.\w)", re.IGNORECASE)
 
     def is_in(self, value: Any) -> bool:
         """In a text, or in a text anywhere in a list or an object."""

@@ -105,12 +105,16 @@ def is_a_clock_due(*, now: datetime) -> bool:
 def take_next(at_once: int, *, now: datetime) -> Due | None:
     """The next emails of the clock that has waited longest, which nobody else works on; None if no clock is due.
 
-    Without any email, that clock rests until one will be due.
+    Without any email, that clock rests until one will be due; and with other days than are in force here, until it is
+    set: what it passed by meanwhile, nobody would come to again.
     """
-    rows = RetentionClock.objects.filter(due_at__lte=now).order_by("due_at")
+    rows = RetentionClock.objects.select_related("mailbox").filter(due_at__lte=now).order_by("due_at")
     clock = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).first()
     if clock is None:
         return None
+    if in_force(clock.mailbox).days_of(clock.kind) != clock.days:
+        RetentionClock.objects.filter(pk=clock.pk).update(due_at=now + BUSY_FOR)
+        return Due([], clock)
     left = Email.objects.filter(mailbox=clock.mailbox_id).order_by("pk")
     if clock.position is not None:
         left = left.filter(pk__gt=clock.position)
@@ -122,6 +126,8 @@ def take_next(at_once: int, *, now: datetime) -> Due | None:
         following = left.filter(pk__gte=limit).values_list("pk", flat=True).first()
         latest = now + min(LOOK_AT_LEAST, timedelta(days=clock.days))
         due_at = min(latest, made_at(following) + timedelta(days=clock.days)) if following else latest
+        # ids know milliseconds: of one that is due within this very one, it would be due for ever
+        due_at = max(due_at, now + timedelta(milliseconds=1))
         position = ids[-1] if ids else clock.position
         RetentionClock.objects.filter(pk=clock.pk).update(position=position, due_at=due_at)
     return Due(ids, clock)
@@ -130,7 +136,8 @@ def take_next(at_once: int, *, now: datetime) -> Due | None:
 def postpone(ids: Mapping[UUID, datetime]) -> None:
     """Looked at again then, in place of what was said before."""
     PostponedRemoval.objects.bulk_create(
-        (PostponedRemoval(email_id=pk, due_at=at) for pk, at in ids.items()),
+        # in one order, so that two clocks of a mailbox never wait for each other in a circle
+        (PostponedRemoval(email_id=pk, due_at=at) for pk, at in sorted(ids.items())),
         update_conflicts=True,
         unique_fields=["email_id"],
         update_fields=["due_at"],

@@ -101,7 +101,7 @@ def test_a_log_has_all_else_of_a_path(style: str) -> None:
 
 def test_masking_is_linear() -> None:
     for line in ("/files/" * 40_000, "%2Ffiles%2F" * 25_000, "/files/" + "a" * 300_000, "k1_" * 100_000,
-                 "emgk_aaaaaaaaaa_" * 20_000, "whsec_" * 50_000):  # fmt: skip
+                 "emgk_aaaaaaaaaa_" * 20_000, "whsec_" * 50_000, "://" * 100_000, "://" + "a" * 300_000):  # fmt: skip
         started = time.perf_counter()
         logs.masked(line)
         assert time.perf_counter() - started < 5, line[:20]
@@ -172,6 +172,25 @@ def test_no_log_has_the_local_part_of_an_address(style: str, text: str) -> None:
     assert "***" in written.getvalue()
     if style == "json":
         assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["warning"] * 2 + ["error"]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cannot reach redis://:hunter2@redis:6379/0",
+        "postgresql://mail:hun@ter2@postgres/mail?sslmode=require",
+        'new row violates check constraint "x"\nDETAIL:  Failing row contains (01, (hunter2).\n hunter2, null).\n',
+    ],
+)
+def test_no_log_has_the_password_of_a_url_or_a_row_that_the_database_refused(style: str, text: str) -> None:
+    with heard(style=style, level="INFO") as written:
+        logging.getLogger("a.library").warning("%s", text)
+        logs.get_logger("test").warning("it.happened", reason=text, deep={"in": [text]})
+        log_fault(text)
+    assert "ter2" not in written.getvalue()
+    assert written.getvalue().count("***") >= 3
+    assert "ter2" not in logs.anonymous(text)
 
 
 def log_fault(text: str) -> None:

@@ -171,6 +171,13 @@ def test_every_kind_of_answer_has_every_header(ask: Callable[[Kind], Any], kind:
     assert "Strict-Transport-Security" not in answer  # it is not https
 
 
+@pytest.mark.parametrize("base_url", ["https://Mail.Example.com", "https://mail.example.com:443"])
+def test_https_is_kept_to_however_the_host_of_base_url_is_written(base_url: str, settings: Any) -> None:
+    settings.BASE_URL, settings.SECURE_HSTS_SECONDS, settings.ALLOWED_HOSTS = base_url, 31_536_000, ["*"]
+    answer = Client().get("/healthz/live", headers={"Host": "mail.example.com"})
+    assert answer.headers.get("Strict-Transport-Security") == ONE_YEAR
+
+
 @pytest.mark.parametrize("path", ["/admin/login/", "/v1/me", "/healthz/live", "/static/emailgistics/console.css"])
 def test_https_is_kept_to_where_it_is_told(path: str, settings: Any) -> None:
     """Behind a proxy, too, where no request looks like https; not to whom another name leads here."""

@@ -15,7 +15,7 @@ HEAD = b"From: grace@example.org\r\nTo: support@example.com\r\n"
     [
         "ada@example.net", "<ADA@Example.Net>", "Ask ada@example.net.", "mailto:ada@example.net?subject=x",
         "ada@example.net, grace@example.org", '"ada@example.net"', "ada@example.net\nHello",
-        ["x", {"a": "ada@example.net"}],
+        ["x", {"a": "ada@example.net"}], "https://example.org/?to=ada%40example.net&x=1", "%3CADA%40example.net%3e",
     ],
 )  # fmt: skip
 def test_it_is_found_wherever_it_stands(text: object) -> None:
@@ -27,6 +27,7 @@ def test_it_is_found_wherever_it_stands(text: object) -> None:
     [
         "", "nada@example.net", "x.ada@example.net", "x+ada@example.net", "ada@example.network", "ada@example.net.au",
         "ada@example.net-work.org", "ada at example.net", ["ada", "@example.net"], 7, None,
+        "x%2Bada%40example.net", "x%2eada%40example.net",
     ],
 )  # fmt: skip
 def test_another_one_is_none(text: object) -> None:
@@ -50,6 +51,7 @@ def test_a_domain_is_found_in_its_own_letters_and_in_ascii() -> None:
         HEAD + b"Subject: =?utf-8?B?YWRhQGV4YW1wbGUubmV0?=\r\n\r\nHello\r\n",
         HEAD + b"Content-Type: text/html\r\n\r\n<p>ada&#64;example.net</p>\r\n",
         HEAD + b"Content-Transfer-Encoding: quoted-printable\r\n\r\nada=40exam=\r\nple.net\r\n",
+        HEAD + b"Content-Type: text/html\r\n\r\n<a href='https://example.org/?to=ada%40example.net'>Leave</a>\r\n",
         HEAD + b"Content-Disposition: attachment; filename=ada@example.net.pdf\r\n\r\nHello\r\n",
     ],
 )

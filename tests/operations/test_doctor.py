@@ -143,6 +143,11 @@ def test_a_broker_that_is_away_fails_and_a_cache_is_a_warning(
     assert look("cache")[1].startswith("it keeps nothing")
 
 
+def test_the_cache_that_there_is_is_well() -> None:
+    """On PostgreSQL that is the one in Redis."""
+    assert look("cache") == (State.OK, "what is put in comes out ")
+
+
 @pytest.mark.parametrize(("skew_s", "state"), [(1, State.OK), (-5, State.WARNING), (60, State.FAILED)])
 def test_clocks_that_differ(skew_s: int, state: State, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.EMBEDDED = False
@@ -352,6 +357,8 @@ def test_its_own_receiver_takes_what_verifies_alone(settings: Settings) -> None:
         event_id = encode_id("evt", delivery.event_id)
         assert not way.has_arrived(delivery)
         assert post(way.url, {}) == 401
+        for length in ("-1", "many", "1" * 5000):
+            assert post(way.url, {"Content-Length": length}) == 401, length
         assert not way.has_arrived(delivery), "that was nobody's who says to be us"
         signed = {"event_id": event_id, "timestamp": int(time.time()), "attempt": 1, "body": b"{}", "version": "1"}
         assert post(way.url, signing.headers(**signed, secrets=[way.secret])) == 204

@@ -70,6 +70,18 @@ def grown_old(path: Path, *, by_s: float) -> None:
     os.utime(path, (at, at))
 
 
+def test_what_a_container_that_is_no_more_left_behind_goes_in_time(folder: Path) -> None:
+    folder.mkdir()
+    for name, age_s in (("worker-0a1b2c-7", pulse.LONG_GONE_AFTER_S), ("worker-3d4e5f-7", 60), ("beat-0a1b2c-7", 1e9)):
+        (folder / name).touch()
+        grown_old(folder / name, by_s=age_s + 1)
+    own = Pulse("worker")
+    own.beat()
+    own._close()
+    left = {path.name for path in folder.iterdir()} - {f"worker-{socket.gethostname()}-{os.getpid()}"}
+    assert left == {"worker-3d4e5f-7", "beat-0a1b2c-7"}
+
+
 def test_a_process_that_beats_is_well_until_it_stops_beating_or_is_killed(
     process: "subprocess.Popen[str]", folder: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """`manage.py emails`: what mail says, out of the database, and what becomes of it."""
 
 import json
+import os
+import signal
 import stat
 import sys
 from datetime import timedelta
@@ -128,6 +130,19 @@ def test_what_is_gone_or_spoilt_is_counted_and_the_rest_is_there(tmp_path: Path)
     assert read_back(path) == [RAW]
 
 
+def test_a_raw_that_its_mailbox_does_not_keep_is_read_by_nobody_though_another_one_does(tmp_path: Path) -> None:
+    make_mailbox()
+    kept = make_mailbox(address="sales@example.com")
+    message = make_message(to=("support@example.com", "sales@example.com"))
+    removed = message.emails.exclude(mailbox=kept)
+    removed.update(raw_removed_at=timezone.now())
+    with pytest.raises(CommandError, match="its mailbox keeps it no longer"):
+        call_command("emails", "raw", removed.get().public_id)
+    assert not AuditEntry.objects.exists()
+    told = run("export", "--output", str(tmp_path / "all.mbox"))
+    assert (told["emails"], told["raw_gone"]) == (1, 1)
+
+
 def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_mailbox()
     make_message()
@@ -135,10 +150,15 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: p
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "read_raw", stop)
+    monkeypatch.setattr(export, "raw_of", stop)
     with pytest.raises(KeyboardInterrupt):
         run("export", "--output", str(tmp_path / "all.mbox"))
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(export, "raw_of", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+        run("export", "--output", str(tmp_path / "all.mbox"))
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with pytest.raises(CommandError, match="cannot be written: No such file"):
         run("export", "--output", str(tmp_path / "none" / "all.mbox"))
     (tmp_path / "all.mbox").write_text("precious")

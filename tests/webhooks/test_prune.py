@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from emailgistics.common.ids import made_at, uuid7
 from emailgistics.operations import ledger
 from mailboxes import raw
 from mailboxes.models import (
@@ -23,10 +26,12 @@ from mailboxes.models import (
     Message,
     PostponedRemoval,
     RawMessage,
+    Refusal,
     RetentionClock,
     SearchEntry,
     Transcript,
 )
+from mailboxes.services import erase as mailboxes_erase
 from mailboxes.services import provision, quota, reparse, retain
 from mailboxes.services.provision import Retention
 from tests.apikeys.factories import make_client
@@ -166,6 +171,28 @@ def test_other_days_begin_a_clock_anew(mailbox: Mailbox) -> None:
     received()
     kept(mailbox, raw=None, content=None, log=1)
     assert prune_after(1.1).emails == 2
+
+
+def test_what_came_due_while_other_days_were_said_is_not_passed_by(mailbox: Mailbox) -> None:
+    received()
+    retain.set_clocks(now=timezone.now())
+    kept(mailbox, raw=RAW + 5)  # for a moment, and nobody has set the clocks meanwhile
+    assert prune.prune_mail(for_at_most=None, sets_clocks=False, now=after(RAW + 1))[0].total == 0
+    kept(mailbox)
+    assert prune.prune_mail(for_at_most=None, sets_clocks=False, now=after(RAW + 2))[0].raws == 1
+
+
+def test_a_clock_that_looks_in_the_very_millisecond_of_a_mail_goes_on_in_a_later_one(mailbox: Mailbox) -> None:
+    email = email_of(received())
+    for microseconds in (0, 1, 400, 999):
+        RetentionClock.objects.all().delete()
+        now = made_at(email.pk) + timedelta(days=RAW, microseconds=microseconds)
+        retain.set_clocks(now=now)
+        with transaction.atomic():
+            while due := retain.take_next(1, now=now):  # of each clock once: those that found nothing rest
+                assert due.clock is not None
+                assert RetentionClock.objects.get(pk=due.clock.pk).due_at > now
+    assert prune_after(RAW + 0.1).raws == 1
 
 
 # --- what is needed still
@@ -320,6 +347,28 @@ def test_an_email_can_be_erased_whatever_retention_has_left_of_it(mailbox: Mailb
     assert not Message.objects.exists()
 
 
+def test_what_ends_while_an_address_is_erased_does_not_stop_that(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(mailbox, raw=None, content=None)
+    old, emails_of = email_of(received()), mailboxes_erase.emails_of
+    kept(make_mailbox(address="sales@example.com"), raw=None, content=None, log=None)
+    young = email_of(received("sales@example.com"))
+    Refusal.objects.create(
+        at=timezone.now(), source="smtp", mail_from="ada@example.net", reply="550 5.1.1 No", code="unknown_recipient"
+    )
+
+    def found_a_moment_ago(address: str) -> set[UUID]:
+        ids = emails_of(address)
+        prune_after(LOG + 1)
+        return ids
+
+    monkeypatch.setattr(mailboxes_erase, "emails_of", found_a_moment_ago)
+    done = erase.erase_address("ada@example.net", by="grace", wait_for=timedelta(0))
+    assert done.emails == [erase.Erased(old.pk, None), erase.Erased(young.pk, 0)]
+    assert (Email.objects.count(), Refusal.objects.count()) == (0, 0)
+
+
 # --- how it goes on
 
 
@@ -374,6 +423,14 @@ def run(*arguments: str) -> Any:
     out = StringIO()
     call_command("prune", *arguments, "--json", stdout=out)
     return json.loads(out.getvalue())
+
+
+def test_what_is_put_off_is_written_in_one_order_whoever_does_it() -> None:
+    first, second = uuid7(), uuid7()
+    with CaptureQueriesContext(connection) as queries:
+        retain.postpone({second: after(1), first: after(2)})
+    (sql,) = [one["sql"].replace("-", "") for one in queries if "INSERT" in one["sql"]]
+    assert 0 < sql.index(first.hex) < sql.index(second.hex)
 
 
 @pytest.mark.on_postgres

@@ -59,18 +59,22 @@ def erase_email(email_id: UUID, *, by: str) -> Erased:
     Locks in this order: message, email, deliveries by their ids, events. Who tells of an email anew holds the email,
     who makes octets for one of its deliveries holds that delivery, and neither waits for a lock before it.
     """
+    erased = _erase_if_there(email_id, by=by)
+    if erased.deliveries is None and not erase.was_erased(email_id):
+        raise NotFoundError(f"There is no email {encode_id(Email.ID_PREFIX, email_id)}.")
+    return erased
+
+
+def _erase_if_there(email_id: UUID, *, by: str) -> Erased:
+    """Of what was found a moment ago: somebody else may have erased it meanwhile, or its retention has ended."""
     with transaction.atomic(durable=True):
         email = erase.hold_email(email_id)
-        if email is not None:
-            deliveries = erase_news(email, by=by)
-            erase.erase_held(email, by=by)
-    public_id = encode_id(Email.ID_PREFIX, email_id)
-    if email is not None:
-        log.info("email.erased", email=public_id, deliveries=deliveries, by=by)
-        return Erased(email_id, deliveries)
-    if not erase.was_erased(email_id):
-        raise NotFoundError(f"There is no email {public_id}.")
-    return Erased(email_id, None)
+        if email is None:
+            return Erased(email_id, None)
+        deliveries = erase_news(email, by=by)
+        erase.erase_held(email, by=by)
+    log.info("email.erased", email=encode_id(Email.ID_PREFIX, email_id), deliveries=deliveries, by=by)
+    return Erased(email_id, deliveries)
 
 
 def erase_emails(ids: Collection[UUID], *, by: str) -> list[Erased]:
@@ -79,7 +83,7 @@ def erase_emails(ids: Collection[UUID], *, by: str) -> list[Erased]:
     for email_id in ids:
         if email_id not in there and not erase.was_erased(email_id):
             raise NotFoundError(f"There is no email {encode_id(Email.ID_PREFIX, email_id)}; nothing was erased.")
-    return [erase_email(email_id, by=by) for email_id in dict.fromkeys(ids)]
+    return [_erase_if_there(email_id, by=by) for email_id in dict.fromkeys(ids)]
 
 
 def erase_address(
@@ -96,7 +100,7 @@ def erase_address(
     found = erase.emails_of(address)
     if with_mentions:
         found |= mentions.emails_mentioning(address)
-    erased = [erase_email(email_id, by=by) for email_id in sorted(found)]
+    erased = [_erase_if_there(email_id, by=by) for email_id in sorted(found)]
     if with_mentions:
         _erase_from_answers(address)
     refusals, transcripts = erase.erase_refusals_of(address), mentions.erase_from_transcripts(address)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from emailgistics.common.commands import readable
+from emailgistics.common.commands import ended_in_order, readable
 from emailgistics.operations import canary
 from emailgistics.operations.canary_ways import LOOPBACK, Listen
 from emailgistics.operations.doctor import CHECKS, Finding, State, Wish, examine
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
+    @ended_in_order()  # or its canary would stay
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["canary_url"]) != bool(options["canary_listen"]):
             raise CommandError("--canary-url and --canary-listen go together.", returncode=2)

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from emailgistics.common.admin import WHOLE_KEY
-from emailgistics.common.commands import GAP, aligned, readable
+from emailgistics.common.commands import GAP, aligned, in_short, readable
 from emailgistics.common.ids import decode_id
 from emailgistics.common.models import AuditEntry
 from emailgistics.console import search
@@ -29,6 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("what", help="an id, an address, a Message-ID, …")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
+    @in_short()
     def handle(self, *args: Any, **options: Any) -> None:
         # of a whole key that somebody pastes, only what is no secret is looked for, and said again
         term = WHOLE_KEY.sub(r"\1", options["what"].strip())

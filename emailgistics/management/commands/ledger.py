@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from emailgistics.common.commands import aligned, readable
+from emailgistics.common.commands import aligned, in_short, readable
 from emailgistics.operations import ledger
 from emailgistics.operations.ledger import Balance
 
@@ -25,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="what was found out about the difference; for the audit log")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
+    @in_short()
     def handle(self, *args: Any, **options: Any) -> None:
         if options["verb"] == "accept":
             self._accept(options)

@@ -8,13 +8,13 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from emailgistics.common import openings
-from emailgistics.common.commands import Json, Verbs
+from emailgistics.common.commands import Json, Verbs, ended_in_order
 from emailgistics.common.errors import UnavailableError
 from emailgistics.common.openings import What
 from emailgistics.common.when import WHEN_HELP, parse_when
 from mailboxes.management.commands.mailboxes import find_mailbox
 from mailboxes.models import Email
-from mailboxes.raw import CorruptRawError, read_raw
+from mailboxes.raw import CorruptRawError, raw_of
 from mailboxes.services.export import Exported, export_mbox
 
 
@@ -46,7 +46,7 @@ class Octets(BaseCommand):
             raise CommandError("What mail says may steer a terminal: give --output, or a pipe.", returncode=2)
         email = self.find(options["which"])
         try:
-            octets = read_raw(email.message)
+            octets = raw_of(email)
         except CorruptRawError as error:
             raise CommandError(str(error)) from error
         openings.note_opened_by_command(What.RAW, of=email.public_id)
@@ -59,6 +59,7 @@ class Octets(BaseCommand):
         told = {"id": email.public_id, "output": str(output), "size": len(octets), "sha256": email.message.sha256}
         self.stdout.write(json.dumps(told, indent=2) if options["json"] else f"{output}: {len(octets)} octets")
 
+    @ended_in_order()
     def _export(self, options: Json) -> None:
         since, until = (parse_when(options[name], name=name) if options[name] else None for name in ("since", "until"))
         done = export_mbox(

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from emailgistics.common.commands import in_short
 from mailboxes.services import retain, tidy
 from webhooks.services import retention
 from webhooks.services.prune import SLICE, prune_mail
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         how.add_argument("--dry-run", action="store_true", help="of mail, say how much is due; nothing is removed")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
+    @in_short()
     def handle(self, *args: Any, **options: Any) -> None:
         if options["dry_run"]:
             found = retain.due()
