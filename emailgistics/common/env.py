@@ -110,7 +110,7 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
         """A URL with one of the schemes, or nothing."""
         text = str(self(name, default=""))
         if text and text.partition("://")[0] not in schemes:
-            raise ImproperlyConfigured(f"{name} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
+            raise ImproperlyConfigured(f"{name} has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
         return text
 
 
