@@ -336,7 +336,7 @@ LANGUAGE_CODE = "en"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 # not LANGUAGE: that is a variable of GNU gettext, which a desktop sets for all its programs
 CONSOLE_LANGUAGE = env.language("CONSOLE_LANGUAGE", default=LANGUAGE_CODE, folder=LOCALE_PATHS[0])
-TIME_ZONE = env("TIME_ZONE", default="UTC")
+TIME_ZONE = env.zone("TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True
 

@@ -106,10 +106,10 @@ def describe(request: web.Request, body: bytes, *, reason: str) -> dict[str, Any
     """One request as a line of the record. Nothing in it is trusted, verified or not."""
     try:
         payload = json.loads(body)
-        data = payload["data"]
-        sender = (data.get("from") or {}).get("address") or data["envelope"].get("mail_from") or "<>"
-        what = {"type": payload["type"], "email_id": data.get("id"), "subject": data.get("subject", "")}
-        summary = f"“{data.get('subject', '')}” from {sender} to {', '.join(data['envelope']['rcpt_to'])}"
+        kind, data = payload["type"], payload["data"]
+        is_mail = "webhook" not in data
+        what = {"type": kind, "email_id": data.get("id") if is_mail else None, "subject": data.get("subject", "")}
+        summary = _of_an_email(data) if is_mail else _of_a_webhook(kind, data)
     except (ValueError, KeyError, TypeError, AttributeError):
         what, summary = {"type": "?", "email_id": None, "subject": ""}, f"{len(body)} octets that are no event"
     return {
@@ -123,6 +123,15 @@ def describe(request: web.Request, body: bytes, *, reason: str) -> dict[str, Any
         "summary": summary,
         **what,
     }
+
+
+def _of_an_email(data: dict[str, Any]) -> str:
+    sender = (data.get("from") or {}).get("address") or data["envelope"].get("mail_from") or "<>"
+    return f"“{data.get('subject', '')}” from {sender} to {', '.join(data['envelope']['rcpt_to'])}"
+
+
+def _of_a_webhook(kind: str, data: dict[str, Any]) -> str:
+    return f"{'a test' if kind == 'webhook.test' else 'about webhook'} {data['webhook']['id']}"
 
 
 def printable(text: object) -> str:

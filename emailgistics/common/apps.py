@@ -11,8 +11,8 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
-        # they need models; loading them registers common.E001 to E003
-        from emailgistics.common import checks, derived_keys  # noqa: F401, PLC0415
+        # they need models; loading them registers common.E001 to E003, and W001 to W005
+        from emailgistics.common import checks, deploy_checks, derived_keys  # noqa: F401, PLC0415
         from emailgistics.common.audit import append_only  # noqa: PLC0415
 
         pre_migrate.connect(append_only.before_migrate, sender=self)

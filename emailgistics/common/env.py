@@ -12,6 +12,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -106,11 +107,18 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]  # nor has this
             raise ImproperlyConfigured(f"{name} is {text!r}; the languages that are here: {', '.join(known)}.")
         return text
 
+    def zone(self, name: str, *, default: str) -> str:
+        """The name of a time zone in the IANA database."""
+        text = str(self(name, default=default))
+        if text not in available_timezones():
+            raise ImproperlyConfigured(f"{name} is {text!r}; it is a time zone such as Europe/Berlin, or UTC.")
+        return text
+
     def url(self, name: str, *, schemes: tuple[str, ...]) -> str:
         """A URL with one of the schemes, or nothing."""
         text = str(self(name, default=""))
         if text and text.partition("://")[0] not in schemes:
-            raise ImproperlyConfigured(f"{name} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
+            raise ImproperlyConfigured(f"{name} has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
         return text
 
 

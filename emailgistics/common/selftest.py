@@ -31,12 +31,13 @@ Secret = tuple[str, int]  # variable and number
 
 def refuse_wrong_secrets() -> None:
     """One query, when all is as it was and no number was ever dropped. A number that is new is recorded; a database
-    without tables says nothing.
+    without tables is said in the log.
 
     Raises ImproperlyConfigured, which names variable and number and quotes no secret.
     """
     known = _known()
     if known is None:
+        log.error("selftest.no_tables", remedy="manage.py migrate")
         return
     given = {secret: _value(*secret) for secret in _secrets()}
     for secret in sorted(given.keys() & known.keys()):

@@ -232,6 +232,6 @@ KINDS: tuple[Kind, ...] = (
         "Can the workers and the web write that file? Until they can, a restore would bring back what was revoked.",
     ),
     Kind("clock_skew", _clock, "Run NTP on all hosts: signatures carry the time, and receivers refuse old ones."),
-    Kind("certificate_ends", _certificate, "Renew it, and start the listener again."),
+    Kind("certificate_ends", _certificate, "Renew it: the listener reads changed files by itself."),
     Kind("canary_failed", _canary, "`manage.py doctor` sends another one, and says where it stands and what to do."),
 )

@@ -123,7 +123,7 @@ def _settings(_wish: Wish) -> Finding:
             doubtful.append("ALLOWED_HOSTS is *: any name is believed")
     if wrong or doubtful:
         state = State.FAILED if wrong else State.WARNING
-        return Finding(state, "; ".join([*wrong, *doubtful]), "README.md, Settings, has each of them.")
+        return Finding(state, "; ".join([*wrong, *doubtful]), "docs/operations/settings.md has each of them.")
     return Finding(State.OK, f"{settings.BASE_URL}; {len(settings.ALLOWED_HOSTS)} allowed hosts")
 
 

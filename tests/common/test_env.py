@@ -100,6 +100,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     ({"API_KEY_PEPPERS": "1:short"}, "API_KEY_PEPPERS"),
     ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
     ({"HTTP_PORT": "many"}, "many"),
+    ({"TIME_ZONE": "Mars"}, "TIME_ZONE is 'Mars'; it is a time zone such as Europe/Berlin"),
 ])  # fmt: skip
 def test_a_wrong_value_stops_the_process_and_names_the_variable(
     tmp_path: Path, environment: dict[str, str], named: str

@@ -703,5 +703,6 @@ def test_a_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:
             assert process.stderr is not None
             assert process.stderr.read() == (
                 f"CommandError: cannot listen for SMTP on 127.0.0.1 port {port} (Address already in use): "
-                "free the port or set SMTP_PORT (and SMTP_HOST).\n"
+                "free the port or set SMTP_PORT (and SMTP_HOST). "
+                "Several smtpd share a port if all of them have --reuse-port.\n"
             )

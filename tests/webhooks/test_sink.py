@@ -99,6 +99,13 @@ def test_a_signed_body_that_is_no_event_is_no_reason_to_fall_over(url: str) -> N
         assert post(url, body) == 204
 
 
+def test_news_of_webhooks_are_told_as_such(url: str, said: list[str]) -> None:
+    for kind in ("webhook.test", "webhook.disabled"):
+        body = json.dumps({"type": kind, "data": {"webhook": {"id": "wh_1"}, "message": "This is a test."}})
+        assert post(url, body.encode()) == 204
+    assert [line.partition(": ")[2] for line in said] == ["a test wh_1", "about webhook wh_1"]
+
+
 def test_controls_are_escaped_and_long_text_is_cut() -> None:
     assert sink.printable("a\x1b[2J\u202eb\n") == "a\\x1b[2J\\u202eb\\n"
     assert len(sink.printable("x" * 1000)) == 201

@@ -42,7 +42,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(_json(done), indent=2))
             return
-        self.stdout.write(f"The backup of {done.manifest.taken_at} is in place, with {done.manifest.rows}.")
+        rows = ", ".join(f"{count} {table}" for table, count in done.manifest.rows.items())
+        self.stdout.write(f"The backup of {done.manifest.taken_at} is in place, with {rows}.")
         for line in for_people(done.journal):
             self.stdout.write(line)
         if not options["journal"]:

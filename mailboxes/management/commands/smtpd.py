@@ -91,10 +91,14 @@ def _usual_port(*, is_lmtp: bool) -> int:
 def _certificate() -> Certificate | None:
     if not settings.SMTP_TLS_CERT:
         return None
+    chain, key = Path(settings.SMTP_TLS_CERT), Path(settings.SMTP_TLS_KEY or settings.SMTP_TLS_CERT)
     try:
-        return Certificate(Path(settings.SMTP_TLS_CERT), Path(settings.SMTP_TLS_KEY or settings.SMTP_TLS_CERT))
+        return Certificate(chain, key)
     except OSError as error:
-        raise CommandError(f"SMTP_TLS_CERT and SMTP_TLS_KEY cannot be used: {error.strerror or error}.") from error
+        raise CommandError(
+            f"SMTP_TLS_CERT and SMTP_TLS_KEY cannot be used: {error.strerror or error}. They are {chain} and {key}: "
+            "are both PEM files that this user may read, and does the key belong to the certificate?"
+        ) from error
 
 
 async def _serve(listener: Listener, *, protocol: str) -> bool:
@@ -115,5 +119,6 @@ def _cannot_listen(listener: Listener, protocol: str, error: Exception) -> str:
     reason = os.strerror(number) if number and number > 0 else error  # asyncio's own text says it twice
     return (
         f"cannot listen for {protocol} on {listener.host} port {listener.port} ({reason}): "
-        f"free the port or set {protocol}_PORT (and {'SMTP_HOST' if protocol == 'SMTP' else '--host'})."
+        f"free the port or set {protocol}_PORT (and {'SMTP_HOST' if protocol == 'SMTP' else '--host'}). "
+        "Several smtpd share a port if all of them have --reuse-port."
     )

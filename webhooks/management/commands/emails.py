@@ -151,7 +151,10 @@ class Command(Reparsing, Octets, RecordCommand[Email]):
             how = "erased" if thing["deliveries"] is not None else "was erased before"
             self.stdout.write(f"{thing['id']} {how}")
         if not things:
-            self.stdout.write("There is nothing to erase.")
+            more = ""
+            if options["address"] and not options["mentions"]:
+                more = " Mail of others that names the address stays; it goes with --mentions."
+            self.stdout.write(f"There is nothing to erase.{more}")
 
 
 def _json_of(erased: Erased) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from webhooks import sink
 class Command(BaseCommand):
     help = (
         "Runs a local receiver that verifies signed webhooks and prints them. "
-        "Example: manage.py webhook_sink --port 9000 --secret-file hook.secret"
+        "Example: manage.py webhook_sink --port 9000 --secret-file var/hook.secret"
     )
     requires_system_checks = ()
 
