@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from pytest_django import SettingsWrapper
+from pytest_django import Settings
 
 SOUND = {"ALLOWED_HOSTS": ["mail.example.com"], "TRUSTED_PROXIES": [], "ALERT_EMAILS": [], "SMTP_TLS_CERT": ""}
 
 
-def told(settings: SettingsWrapper, **values: Any) -> list[str]:
+def told(settings: Settings, **values: Any) -> list[str]:
     for name, value in {**SOUND, **values}.items():
         setattr(settings, name, value)
     return [
@@ -31,7 +31,5 @@ def told(settings: SettingsWrapper, **values: Any) -> list[str]:
         ({"EMBEDDED": False, "REDIS_URL": "redis://redis.example.com"}, []),
     ],
 )
-def test_what_others_cannot_rely_on_is_told(
-    settings: SettingsWrapper, values: dict[str, Any], codes: list[str]
-) -> None:
+def test_what_others_cannot_rely_on_is_told(settings: Settings, values: dict[str, Any], codes: list[str]) -> None:
     assert told(settings, **values) == codes
