@@ -62,14 +62,28 @@ class Line:
 
 @dataclass(slots=True)
 class Outcome:
-    """applied: lines, by what they are; changed: those of them that changed something. unknown: of another release."""
+    """applied: lines, by what they are; changed: those of them that changed something. unknown: of another release.
+    unreadable: mail that was erased, under a mark whose encryption key is not there. Both stay to be applied.
+    """
 
     read: int = 0
     torn: int = 0
     known: int = 0
+    unreadable: int = 0
     applied: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def what_is_left(self) -> str:
+        """Of lines that could not be applied, and what to do; empty if there are none."""
+        left = ["Some lines are of a later release: upgrade, and apply the journal again."] if self.unknown else []
+        if self.unreadable:
+            left.append(
+                f"{self.unreadable} erased mails are marked with an encryption key that is not configured: put it into "
+                "ENCRYPTION_KEYS, and apply the journal again. If it is lost for good, they are here again."
+            )
+        return " ".join(left)
 
 
 def apply(files: Sequence[Path], *, is_rehearsal: bool = False) -> Outcome:
@@ -80,10 +94,13 @@ def apply(files: Sequence[Path], *, is_rehearsal: bool = False) -> Outcome:
     outcome = Outcome()
     lines = sorted(_fresh(files, outcome), key=lambda line: (line.at, line.id))
     overtaken = _overtaken(lines)
-    erasures = _erasures(lines)
+    erasures, keys = _erasures(lines), tombstones.prints_of_keys()
     for line in lines:
         if line.what not in APPLIERS:
             _count(outcome.unknown, line)
+            continue
+        if line.about.get("key") not in {None, *keys}:
+            outcome.unreadable += 1
             continue
         _count(outcome.applied, line)
         if is_rehearsal:

@@ -133,6 +133,22 @@ def test_mail_that_was_erased_goes_again_and_the_line_tells_nobody_whose_it_was(
     assert list(Email.objects.all()) == [kept]
 
 
+def test_mail_whose_mark_needs_an_encryption_key_that_is_not_there_is_said_and_goes_once_it_is(
+    file: Path, after_backup: Later, settings: Settings
+) -> None:
+    email, of_the_backup = make_email(to=make_mailbox().address), settings.ENCRYPTION_KEYS
+    rotated_since = KeyRing(primary=2, keys={**of_the_backup.keys, 2: b"2" * 32})
+    settings.ENCRYPTION_KEYS = rotated_since
+    after_backup(lambda: erase.erase_email(email.pk, by="grace"))
+    for another in (of_the_backup, KeyRing(primary=1, keys={**of_the_backup.keys, 2: b"3" * 32})):
+        settings.ENCRYPTION_KEYS = another
+        done = reapply.apply([file])
+        assert (done.unreadable, done.applied, "put it into ENCRYPTION_KEYS" in done.what_is_left) == (1, {}, True)
+    settings.ENCRYPTION_KEYS = rotated_since
+    assert changed(file) == {"email.erased": 1}
+    assert not Email.objects.exists()
+
+
 def test_refusals_that_were_erased_and_links_that_were_revoked_are_so_again(file: Path, after_backup: Later) -> None:
     event = make_event()
     refusal = Refusal.objects.create(at=timezone.now(), mail_from="ada@example.org", recipient="support@example.com")
