@@ -58,10 +58,12 @@ def stop_sending(reason: str = WHY) -> None:
 
 def stop_if_set_back() -> None:
     """By whoever sends, before the first attempt and every minute: the net for a restore that nobody told us of."""
-    if not watermark.is_set_back():
-        watermark.remember()
-    elif not is_stopped():
+    if is_stopped():  # asked first: what was set back before somebody resumed this moment counts no longer
+        return
+    if watermark.is_set_back():
         stop_sending(SET_BACK)
+    else:
+        watermark.remember()
 
 
 def is_stopped() -> bool:
