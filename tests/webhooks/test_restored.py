@@ -139,6 +139,22 @@ def test_what_is_held_is_not_pulled_either(mailbox: Mailbox) -> None:
     assert len(pull(webhook, after=0, limit=10)) == 1
 
 
+def test_who_pulls_on_from_before_the_restore_passes_nothing_by(mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, url="")
+    held = make_delivery_in(mailbox, webhook)
+    (seen,) = pull(webhook, after=0, limit=10)
+    of_lost_mail = seen.position + 100  # which he saw after the backup
+    Message.objects.update(state=Message.State.PROCESSED)
+    restored.stop_sending()
+    new = make_delivery_in(mailbox, webhook)
+    assert pull(webhook, after=of_lost_mail, limit=10) == []
+    restored.resume(since=Message.objects.latest("id").received_at, by="grace")
+    (fresh,) = pull(webhook, after=of_lost_mail, limit=10)
+    assert fresh.delivery_id == new.pk
+    resume("--release", "all")
+    assert [one.delivery_id for one in pull(webhook, after=fresh.position, limit=10)] == [held.pk]
+
+
 def test_a_replay_that_the_backup_had_under_way_ends(mailbox: Mailbox, webhook: Webhook, receiver: Receiver) -> None:
     sent = make_delivery_in(mailbox, webhook, state="delivered")
     now = timezone.now()
