@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import BigIntegerField, Count, F, Min, Q, QuerySet, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -140,7 +140,9 @@ def _give_positions_anew() -> None:
     """Beyond all that were given since the backup: whoever pulls and goes on after the last one that he saw then would
     pass by what comes, and what is released. In this order: what is numbered meanwhile is numbered once more.
     """
-    Webhook.objects.update(last_position=F("last_position") + POSITIONS_AHEAD)
+    # said to be a large one: bound as an ordinary integer, it would be cut to 32 bits without a word
+    ahead = Value(POSITIONS_AHEAD, output_field=BigIntegerField())
+    Webhook.objects.update(last_position=F("last_position") + ahead)
     _change(Delivery.objects.filter(OPEN).exclude(position=None), position=None)
 
 
