@@ -5,7 +5,7 @@ mark in place of the name. So counts still add up, and erasing twice is as good 
 """
 
 import hmac
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 
 from django.utils import timezone
@@ -36,7 +36,7 @@ def name_of(of: str, name: str) -> str:
     return f"{of} {number}:{_mark(key, of, name).hex()[:32]}"
 
 
-def named_by(wanted: Set[bytes], of: str, names: Collection[str]) -> dict[bytes, str]:
+def named_by(wanted: set[bytes], of: str, names: Collection[str]) -> dict[bytes, str]:
     """Those of the names that one of these marks is of, by mark: for marks that are not in this database."""
     return {mark: name for mark, name in _marks(of, names).items() if mark in wanted}
 

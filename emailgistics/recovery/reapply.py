@@ -95,12 +95,12 @@ def apply(files: Sequence[Path], *, is_rehearsal: bool = False) -> Outcome:
     outcome = Outcome()
     lines = sorted(_fresh(files, outcome), key=lambda line: (line.at, line.id))
     overtaken = _overtaken(lines)
-    erasures, keys = _erasures(lines), tombstones.prints_of_keys()
+    erasures, keys = _erasures(lines), {None, *tombstones.prints_of_keys()}  # None: lines of before had no print
     for line in lines:
         if line.what not in APPLIERS:
             _count(outcome.unknown, line)
             continue
-        if line.about.get("key") not in {None, *keys}:
+        if line.about.get("key") not in keys:
             outcome.unreadable += 1
             continue
         _count(outcome.applied, line)
@@ -231,7 +231,8 @@ def _transcript_of_refusal_was_erased(line: Line) -> bool:
 
 def _rule_was_erased(line: Line) -> bool:
     """It had ended by then; in the backup it may be in force."""
-    rule = Rule.objects.filter(pk=decode_id(Rule.ID_PREFIX, str(line.of))).first()
+    pk = decode_id(Rule.ID_PREFIX, str(line.of))
+    rule = Rule.objects.filter(pk=pk).first() if pk else None
     if rule is None:
         return False
     if rule.deleted_at is None:

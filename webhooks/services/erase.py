@@ -130,10 +130,13 @@ def _erase_from_answers(address: str) -> None:
     mention = mentions.Mention(address)
     said = Attempt.objects.exclude(response_excerpt=b"", response_headers=b"", detail="").order_by()
     columns = ("response_excerpt", "response_headers", "detail")
+    found = []
     for delivery_id, n, excerpt, headers, detail in said.values_list("delivery_id", "n", *columns).iterator():
         texts = [detail, *(bytes(octets).decode(errors="replace") for octets in (excerpt, headers))]
         if mention.is_in(texts):
-            erase_answer(delivery_id, n)
+            found.append((delivery_id, n))
+    for delivery_id, n in found:
+        erase_answer(delivery_id, n)
 
 
 @transaction.atomic

@@ -138,12 +138,12 @@ def _open_mail_of_before(since: datetime) -> None:
 
 def _give_positions_anew() -> None:
     """Beyond all that were given since the backup: whoever pulls and goes on after the last one that he saw then would
-    pass by what comes, and what is released. In this order: what is numbered meanwhile is numbered once more.
+    pass by what comes, and what is released. In this order: what is numbered meanwhile is beyond, and stays so.
     """
     # said to be a large one: bound as an ordinary integer, it would be cut to 32 bits without a word
     ahead = Value(POSITIONS_AHEAD, output_field=BigIntegerField())
     Webhook.objects.update(last_position=F("last_position") + ahead)
-    _change(Delivery.objects.filter(OPEN).exclude(position=None), position=None)
+    _change(Delivery.objects.filter(OPEN, position__lte=F("webhook__last_position") - ahead), position=None)
 
 
 def _change(rows: "QuerySet[Delivery]", **fate: Any) -> int:
