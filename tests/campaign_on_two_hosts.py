@@ -169,7 +169,7 @@ class CampaignOnTwoHosts(Campaign):
                 break
             recovered = start
             start -= WINDOW_S / 3
-        return round(max(0, recovered - turn.ended - WINDOW_S / 3), 1)
+        return round(recovered - turn.ended, 1)
 
     def ask_the_ledger(self) -> None:
         try:

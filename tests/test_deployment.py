@@ -92,6 +92,7 @@ def test_every_secret_of_compose_is_made_and_is_one(tmp_path: Path) -> None:
     files = {name: str(folder / Path(value).name) for name, value in COMPOSE["x-app"]["environment"].items()
              if name.endswith("_FILE")}  # fmt: skip
     env = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "BASE_URL": "https://mail.example.com", **files}
+    env["REDIS_URL"] = COMPOSE["x-app"]["environment"]["REDIS_URL"]
     checked = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = subprocess.run(checked, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

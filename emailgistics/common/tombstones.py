@@ -36,15 +36,29 @@ def name_of(of: str, name: str) -> str:
     return f"{of} {number}:{_mark(key, of, name).hex()[:32]}"
 
 
-def named_by(wanted: Collection[bytes], of: str, names: Collection[str]) -> dict[bytes, str]:
+def named_by(wanted: set[bytes], of: str, names: Collection[str]) -> dict[bytes, str]:
     """Those of the names that one of these marks is of, by mark: for marks that are not in this database."""
-    marks = _marks(of, names)
-    return {mark: marks[mark] for mark in marks.keys() & set(wanted)}
+    return {mark: name for mark, name in _marks(of, names).items() if mark in wanted}
+
+
+def print_of_key(number: int) -> str:
+    """By which it is known, elsewhere, with which key a mark was made: it tells nothing of the key."""
+    key = derived_keys.key_of(derived_keys.TOMBSTONES, number)
+    return "" if key is None else _print(key)
+
+
+def prints_of_keys() -> set[str]:
+    """Of all keys that there are here: a mark made with another one is of a name that cannot be found."""
+    return {_print(key) for key in derived_keys.all_keys(derived_keys.TOMBSTONES)}
 
 
 def _marks(of: str, names: Collection[str]) -> dict[bytes, str]:
     keys = derived_keys.all_keys(derived_keys.TOMBSTONES)
     return {_mark(key, of, name): name for key in keys for name in names}
+
+
+def _print(key: bytes) -> str:
+    return hmac.digest(key, b"print of the key", sha256).hex()[:16]
 
 
 def _mark(key: bytes, of: str, name: str) -> bytes:

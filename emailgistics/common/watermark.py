@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 SETTLED = timedelta(minutes=1)
 KEPT_FOR = timedelta(days=15)
+KEPT_AT_LEAST = 100  # the last ones, however old: a clock that leaps ahead for a moment must not make all of them old
 TELLS_FOR = timedelta(days=14)  # what a host remembers from before that tells nothing: shorter, as clocks differ
 
 
@@ -50,9 +51,10 @@ class Remembered:
 def mark() -> None:
     """By whoever looks after the installation, once a minute."""
     first = _first()
-    Watermark.objects.create(at=Now())
+    last = Watermark.objects.create(at=Now())
     if first is not None:
-        Watermark.objects.filter(at__lt=Now() - KEPT_FOR, is_beginning=False).exclude(pk=first.pk).delete()
+        old = Watermark.objects.filter(at__lt=Now() - KEPT_FOR, is_beginning=False, pk__lte=last.pk - KEPT_AT_LEAST)
+        old.exclude(pk=first.pk).delete()
 
 
 def is_set_back() -> bool:

@@ -28,11 +28,12 @@ from emailgistics.common.logs import get_logger
 from emailgistics.common.models import JournalEntry
 from emailgistics.console import passwords, sessions, two_factor
 from emailgistics.console.models import RecoveryCode
-from mailboxes.models import Email, Refusal
+from mailboxes.models import Email, Message, Refusal, Rule
+from mailboxes.services import mentions, rule_book
 from mailboxes.services.erase import EMAIL, ERASED, REFUSAL_ERASED, erase_refusal
 from webhooks.files.links import revoke_links
-from webhooks.models import Webhook
-from webhooks.services.erase import erase_email
+from webhooks.models import Delivery, Webhook
+from webhooks.services.erase import ANSWER_ERASED, erase_answer, erase_email
 from webhooks.services.webhooks import delete_webhook, pause_webhook
 
 log = get_logger(__name__)
@@ -62,14 +63,28 @@ class Line:
 
 @dataclass(slots=True)
 class Outcome:
-    """applied: lines, by what they are; changed: those of them that changed something. unknown: of another release."""
+    """applied: lines, by what they are; changed: those of them that changed something. unknown: of another release.
+    unreadable: mail that was erased, under a mark whose encryption key is not there. Both stay to be applied.
+    """
 
     read: int = 0
     torn: int = 0
     known: int = 0
+    unreadable: int = 0
     applied: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def what_is_left(self) -> str:
+        """Of lines that could not be applied, and what to do; empty if there are none."""
+        left = ["Some lines are of a later release: upgrade, and apply the journal again."] if self.unknown else []
+        if self.unreadable:
+            left.append(
+                f"{self.unreadable} erased mails are marked with an encryption key that is not configured: put it into "
+                "ENCRYPTION_KEYS, and apply the journal again. If it is lost for good, they are here again."
+            )
+        return " ".join(left)
 
 
 def apply(files: Sequence[Path], *, is_rehearsal: bool = False) -> Outcome:
@@ -80,10 +95,13 @@ def apply(files: Sequence[Path], *, is_rehearsal: bool = False) -> Outcome:
     outcome = Outcome()
     lines = sorted(_fresh(files, outcome), key=lambda line: (line.at, line.id))
     overtaken = _overtaken(lines)
-    erasures = _erasures(lines)
+    erasures, keys = _erasures(lines), {None, *tombstones.prints_of_keys()}  # None: lines of before had no print
     for line in lines:
         if line.what not in APPLIERS:
             _count(outcome.unknown, line)
+            continue
+        if line.about.get("key") not in keys:
+            outcome.unreadable += 1
             continue
         _count(outcome.applied, line)
         if is_rehearsal:
@@ -201,6 +219,32 @@ def _refusal_was_erased(line: Line) -> bool:
     return True
 
 
+def _transcript_was_erased(line: Line) -> bool:
+    pk = decode_id(Message.ID_PREFIX, str(line.of))
+    return pk is not None and mentions.erase_transcript(pk)
+
+
+def _transcript_of_refusal_was_erased(line: Line) -> bool:
+    pk = decode_id(Refusal.ID_PREFIX, str(line.of))
+    return pk is not None and mentions.erase_transcript_of_refusal(pk)
+
+
+def _rule_was_erased(line: Line) -> bool:
+    """It had ended by then; in the backup it may be in force."""
+    pk = decode_id(Rule.ID_PREFIX, str(line.of))
+    rule = Rule.objects.filter(pk=pk).first() if pk else None
+    if rule is None:
+        return False
+    if rule.deleted_at is None:
+        rule_book.delete_rule(rule)
+    return mentions.erase_ended_rule(rule.pk)
+
+
+def _answer_was_erased(line: Line) -> bool:
+    pk = decode_id(Delivery.ID_PREFIX, str(line.of))
+    return pk is not None and erase_answer(pk, line.about["n"])
+
+
 def _links_were_revoked(line: Line) -> bool:
     pk = decode_id(Email.ID_PREFIX, str(line.of))
     email = Email.objects.filter(pk=pk).first() if pk else None
@@ -300,6 +344,10 @@ APPLIERS: dict[str, Callable[[Line], bool]] = {
     "apikey.revocation_called_off": _nothing,  # what was given back is not given back by us
     ERASED: _nothing,  # see _apply
     REFUSAL_ERASED: _refusal_was_erased,
+    mentions.TRANSCRIPT_ERASED: _transcript_was_erased,
+    mentions.REFUSAL_TRANSCRIPT_ERASED: _transcript_of_refusal_was_erased,
+    mentions.RULE_ERASED: _rule_was_erased,
+    ANSWER_ERASED: _answer_was_erased,
     "email.links_revoked": _links_were_revoked,
     "webhook.deleted": _webhook_was_deleted,
     "webhook.paused": _pausing("it was paused after the backup that was restored"),

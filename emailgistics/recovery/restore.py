@@ -65,6 +65,8 @@ def _load(manifest: Manifest, file: Path) -> None:
         command, variables = backup.postgres_client("pg_restore")
         how = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
         backup.run([*command, *how, str(file)], variables)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")  # or all is planned as if the tables were empty, until autovacuum comes by
     else:
         connection.ensure_connection()
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source:

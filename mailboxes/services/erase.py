@@ -41,7 +41,7 @@ def erase_held(email: Email, *, by: str) -> None:
     message = email.message
     addresses = email.recipients.values_list("address", flat=True)
     for tombstone in tombstones.bury(EMAIL, [email.public_id], by=by):
-        journal.note(ERASED, mark=bytes(tombstone.mark).hex())
+        journal.note(ERASED, mark=bytes(tombstone.mark).hex(), key=tombstones.print_of_key(tombstone.key))
     tombstones.bury(RECIPIENT, [recipient_name(message.pk, address) for address in addresses], by=by)
     tallies.count(**quota.removed([email]), **ledger_days.went(ledger_days.EMAILS, [email.pk]))
     PostponedRemoval.objects.filter(pk=email.pk).delete()

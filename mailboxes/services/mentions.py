@@ -13,9 +13,12 @@ from urllib.parse import quote
 from uuid import UUID
 
 import idna
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
+from emailgistics.common import journal
+from emailgistics.common.ids import encode_id
 from mailboxes import raw
 from mailboxes.addresses import address_key
 from mailboxes.models import Attachment, Email, EmailContent, Message, Refusal, Rule, Transcript
@@ -23,6 +26,12 @@ from mailboxes.models import Attachment, Email, EmailContent, Message, Refusal, 
 ERASED = "(erased)"
 # what no local part goes on with, or an escape of a URL that stands for such: the < of %3Cada%40example.net%3E
 _BEFORE = r"(?:(?<![\w.+-])|(?<=%[0-9a-f]{2})(?<!%2[bde]|%5f))"
+# in the journal: what was said on a connection, of mail that was taken in or that was not, and an ended rule
+TRANSCRIPT_ERASED, REFUSAL_TRANSCRIPT_ERASED, RULE_ERASED = (
+    "transcript.erased",
+    "refusal.transcript_erased",
+    "rule.erased",
+)
 
 
 class Mention:
@@ -72,10 +81,35 @@ def erase_from_transcripts(address: str) -> int:
     kept = [row.pk for row in _with(mention, Transcript.objects.all())]
     refused = [row.pk for row in _with(mention, Refusal.objects.all())]
     for pk in kept:
-        Transcript.objects.filter(pk=pk).delete()
+        erase_transcript(pk)
     for pk in refused:
-        Refusal.objects.filter(pk=pk).update(transcript=[])
+        erase_transcript_of_refusal(pk)
     return len(kept) + len(refused)
+
+
+@transaction.atomic
+def erase_transcript(message_id: UUID) -> bool:
+    """False if there is none; so do the next two."""
+    count, _each = Transcript.objects.filter(pk=message_id).delete()
+    if count:
+        journal.note(TRANSCRIPT_ERASED, of=encode_id(Message.ID_PREFIX, message_id))
+    return bool(count)
+
+
+@transaction.atomic
+def erase_transcript_of_refusal(pk: UUID) -> bool:
+    count = Refusal.objects.filter(pk=pk).exclude(transcript=[]).update(transcript=[])
+    if count:
+        journal.note(REFUSAL_TRANSCRIPT_ERASED, of=encode_id(Refusal.ID_PREFIX, pk))
+    return bool(count)
+
+
+@transaction.atomic
+def erase_ended_rule(pk: UUID) -> bool:
+    count = Rule.objects.filter(pk=pk).exclude(deleted_at=None).update(value=ERASED, description="")
+    if count:
+        journal.note(RULE_ERASED, of=encode_id(Rule.ID_PREFIX, pk))
+    return bool(count)
 
 
 def erase_from_ended_rules(address: str) -> None:
@@ -83,7 +117,7 @@ def erase_from_ended_rules(address: str) -> None:
     mention = Mention(address)
     for rule in Rule.objects.exclude(deleted_at=None):
         if mention.is_in([rule.value, rule.description]):
-            Rule.objects.filter(pk=rule.pk).update(value=ERASED, description="")
+            erase_ended_rule(rule.pk)
 
 
 def rules_naming(address: str) -> list[Rule]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -71,9 +72,18 @@ def test_another_database_and_an_empty_one_are_no_restore() -> None:
 def test_a_host_that_was_away_for_long_knows_nothing_any_more() -> None:
     first, old = beats(60 * 24 * 30, 60 * 24 * 20)
     watermark.remember()
+    Watermark.objects.bulk_create(Watermark(at=timezone.now()) for _ in range(watermark.KEPT_AT_LEAST))
     watermark.mark()
     assert not Watermark.objects.filter(pk=old.pk).exists()
     assert Watermark.objects.filter(pk=first.pk).exists()  # by which the database is known
+    assert not watermark.is_set_back()
+
+
+def test_a_clock_that_leaps_ahead_for_a_moment_makes_no_false_alarm() -> None:
+    beats(10, 5)
+    watermark.remember()
+    Watermark.objects.update(at=F("at") - timedelta(days=20))  # as it looks by that clock
+    watermark.mark()
     assert not watermark.is_set_back()
 
 

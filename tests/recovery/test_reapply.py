@@ -24,12 +24,13 @@ from emailgistics.console import people, two_factor
 from emailgistics.console.models import Authenticator, RecoveryCode
 from emailgistics.recovery import reapply
 from emailgistics.recovery.reapply import Outcome
-from mailboxes.models import Email, Refusal
+from mailboxes.models import Email, Refusal, Rule, Transcript
+from mailboxes.services import mentions, rule_book
 from tests.apikeys.factories import client_of, make_key
 from tests.factories import in_days, make_alias, make_email, make_mailbox, make_webhook
 from tests.webhooks.events import make_event
 from webhooks.files.links import revoke_links
-from webhooks.models import Webhook
+from webhooks.models import Attempt, Webhook
 from webhooks.services import erase, webhooks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_allowed")]
@@ -133,6 +134,22 @@ def test_mail_that_was_erased_goes_again_and_the_line_tells_nobody_whose_it_was(
     assert list(Email.objects.all()) == [kept]
 
 
+def test_mail_whose_mark_needs_an_encryption_key_that_is_not_there_is_said_and_goes_once_it_is(
+    file: Path, after_backup: Later, settings: Settings
+) -> None:
+    email, of_the_backup = make_email(to=make_mailbox().address), settings.ENCRYPTION_KEYS
+    rotated_since = KeyRing(primary=2, keys={**of_the_backup.keys, 2: b"2" * 32})
+    settings.ENCRYPTION_KEYS = rotated_since
+    after_backup(lambda: erase.erase_email(email.pk, by="grace"))
+    for another in (of_the_backup, KeyRing(primary=1, keys={**of_the_backup.keys, 2: b"3" * 32})):
+        settings.ENCRYPTION_KEYS = another
+        done = reapply.apply([file])
+        assert (done.unreadable, done.applied, "put it into ENCRYPTION_KEYS" in done.what_is_left) == (1, {}, True)
+    settings.ENCRYPTION_KEYS = rotated_since
+    assert changed(file) == {"email.erased": 1}
+    assert not Email.objects.exists()
+
+
 def test_refusals_that_were_erased_and_links_that_were_revoked_are_so_again(file: Path, after_backup: Later) -> None:
     event = make_event()
     refusal = Refusal.objects.create(at=timezone.now(), mail_from="ada@example.org", recipient="support@example.com")
@@ -147,6 +164,35 @@ def test_refusals_that_were_erased_and_links_that_were_revoked_are_so_again(file
     event.refresh_from_db()
     assert event.links_revoked_at is not None
     assert not Refusal.objects.filter(pk=refusal.pk).exists()
+
+
+def test_what_others_mail_rules_and_receivers_said_of_an_erased_address_goes_again(
+    file: Path, after_backup: Later
+) -> None:
+    event = make_event()
+    assert event.email
+    no = {"n": 1, "started_at": timezone.now(), "response_excerpt": b"no ada@example.org here"}
+    attempt = Attempt.objects.create(delivery=event.deliveries.get(), **no)
+    said = [[1, "C", "RCPT TO:<ada@example.org>"]]
+    Transcript.objects.update_or_create(message=event.email.message, defaults={"lines": said})
+    refusal = Refusal.objects.create(at=timezone.now(), recipient="support@example.com", transcript=said)
+    rule, _ = rule_book.block_sender("ada@example.org", mailbox=None)
+
+    def work() -> None:
+        rule_book.delete_rule(rule)
+        erase.erase_address("ada@example.org", by="grace", with_mentions=True)
+
+    after_backup(work)
+    assert Rule.objects.live().get().value == "ada@example.org"
+    assert set(changed(file)) == {
+        "attempt.answer_erased", "refusal.transcript_erased", "rule.erased", "transcript.erased"
+    }  # fmt: skip
+    attempt.refresh_from_db()
+    refusal.refresh_from_db()
+    rule = Rule.objects.get()
+    assert (bytes(attempt.response_excerpt), refusal.transcript, rule.value) == (b"", [], mentions.ERASED)
+    assert rule.deleted_at is not None
+    assert not Transcript.objects.exists()
 
 
 def test_a_webhook_is_deleted_again_or_pauses_where_what_it_had_then_is_not_to_be_used(

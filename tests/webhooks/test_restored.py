@@ -1,7 +1,7 @@
 """After a restore nothing that may have been sent goes out unasked, and what comes from then on does."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from emailgistics.common import leases
+from emailgistics.common import leases, watermark
 from emailgistics.common.errors import ConflictError
 from emailgistics.common.models import Watermark
 from emailgistics.operations import alarms
@@ -24,7 +24,7 @@ from tests.webhooks.answers import Receiver
 from tests.webhooks.rows import make_delivery_in, make_own_webhook
 from webhooks.models import BEFORE_RESTORE, Delivery, OutgoingStop, ReplayJob, Webhook
 from webhooks.services import queue, restored, stop
-from webhooks.services.dispatch import run_until_idle
+from webhooks.services.dispatch import Course, run_until_idle
 from webhooks.services.pull import pull
 from webhooks.services.replay_jobs import start_replay
 from webhooks.services.webhooks import pause_webhook, resume_webhook
@@ -139,6 +139,22 @@ def test_what_is_held_is_not_pulled_either(mailbox: Mailbox) -> None:
     assert len(pull(webhook, after=0, limit=10)) == 1
 
 
+def test_who_pulls_on_from_before_the_restore_passes_nothing_by(mailbox: Mailbox) -> None:
+    webhook, _ = make_own_webhook(mailbox=mailbox, url="")
+    held = make_delivery_in(mailbox, webhook)
+    (seen,) = pull(webhook, after=0, limit=10)
+    of_lost_mail = seen.position + 100  # which he saw after the backup
+    Message.objects.update(state=Message.State.PROCESSED)
+    restored.stop_sending()
+    new = make_delivery_in(mailbox, webhook)
+    assert pull(webhook, after=of_lost_mail, limit=10) == []
+    restored.resume(since=Message.objects.latest("id").received_at, by="grace")
+    (fresh,) = pull(webhook, after=of_lost_mail, limit=10)
+    assert fresh.delivery_id == new.pk
+    resume("--release", "all")
+    assert [one.delivery_id for one in pull(webhook, after=fresh.position, limit=10)] == [held.pk]
+
+
 def test_a_replay_that_the_backup_had_under_way_ends(mailbox: Mailbox, webhook: Webhook, receiver: Receiver) -> None:
     sent = make_delivery_in(mailbox, webhook, state="delivered")
     now = timezone.now()
@@ -192,3 +208,44 @@ def test_a_restore_that_nobody_told_of_stops_the_sending_before_the_first_attemp
     assert resume_now() == 1
     run()
     assert not OutgoingStop.objects.exists()
+
+
+def test_a_dispatcher_that_goes_on_while_the_database_is_set_back_sends_nothing_either(
+    mailbox: Mailbox, webhook: Webhook, receiver: Receiver
+) -> None:
+    course = Course()
+    for minutes in (10, 5):
+        Watermark.objects.create(at=timezone.now() - timedelta(minutes=minutes))
+    run_until_idle(idle_for=timedelta(0), course=course)
+    Watermark.objects.latest("at").delete()
+    make_delivery_in(mailbox, webhook)
+    run_until_idle(idle_for=timedelta(0), course=course)
+    assert receiver.received == []
+    assert restored.is_stopped()
+
+
+def test_who_looks_in_the_moment_in_which_somebody_resumes_does_not_stop_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for minutes in (10, 5):
+        Watermark.objects.create(at=timezone.now() - timedelta(minutes=minutes))
+    restored.stop_if_set_back()  # remembers
+    Watermark.objects.latest("at").delete()
+    restored.stop_if_set_back()
+    assert restored.is_stopped()
+    answered: list[bool] = []
+
+    def then_somebody_resumes(ask: Callable[[], bool]) -> Callable[[], bool]:
+        def answer() -> bool:
+            answered.append(ask())
+            if len(answered) == 1:
+                resume_now()
+            return answered[-1]
+
+        return answer
+
+    is_stopped = restored.is_stopped
+    monkeypatch.setattr(restored, "is_stopped", then_somebody_resumes(is_stopped))
+    monkeypatch.setattr(watermark, "is_set_back", then_somebody_resumes(watermark.is_set_back))
+    restored.stop_if_set_back()
+    assert (answered[0], is_stopped()) == (True, False)

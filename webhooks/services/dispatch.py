@@ -96,6 +96,11 @@ class Course:
                 log.exception("dispatch.upkeep_failed", work=work.__name__)
             self._at[work] = time.monotonic() + again_after.total_seconds()
 
+    def look_back(self) -> None:
+        """Before a run: between two of them the database may have been set back, under a process that goes on."""
+        self._at[self._look_back] = time.monotonic()
+        self.keep_up()
+
     def _look_back(self) -> timedelta:
         """First of all: a database that was set back takes for unsent what was sent."""
         restored.stop_if_set_back()
@@ -207,6 +212,8 @@ def run_until_idle(
     course.keep_up(all_of_it=is_first)
     if not queue.is_anything_due():
         return
+    if not is_first:
+        course.look_back()
     with leases.held(queue.LEASE_KIND) as lease:
         run = Run(lease, idle_for=idle_for, should_stop=should_stop, course=course)
         asyncio.run(run.until_idle(make_transport or Transport))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from emailgistics.common import audit, tombstones
+from emailgistics.common import audit, journal, tombstones
 from emailgistics.common.errors import NotFoundError
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 DELIVERY = "delivery"  # what tombstones are of
 ADDRESS, ADDRESS_ERASED = "address", "email.address_erased"  # in the audit log
+ANSWER_ERASED = "attempt.answer_erased"  # in the journal
 OPENED_WITHIN = timedelta(seconds=10)  # mail that has just come, if there is a worker
 LOOK_EVERY = timedelta(milliseconds=100)
 
@@ -133,10 +134,23 @@ def _erase_from_answers(address: str) -> None:
     mention = mentions.Mention(address)
     said = Attempt.objects.exclude(response_excerpt=b"", response_headers=b"", detail="").order_by()
     columns = ("response_excerpt", "response_headers", "detail")
-    for pk, excerpt, headers, detail in said.values_list("pk", *columns).iterator():
+    found = []
+    for delivery_id, n, excerpt, headers, detail in said.values_list("delivery_id", "n", *columns).iterator():
         texts = [detail, *(bytes(octets).decode(errors="replace") for octets in (excerpt, headers))]
         if mention.is_in(texts):
-            Attempt.objects.filter(pk=pk).update(response_excerpt=b"", response_headers=b"", detail="")
+            found.append((delivery_id, n))
+    for delivery_id, n in found:
+        erase_answer(delivery_id, n)
+
+
+@transaction.atomic
+def erase_answer(delivery_id: UUID, n: int) -> bool:
+    """What came of that attempt stays, what the receiver said goes. False if there is no such attempt."""
+    rows = Attempt.objects.filter(delivery=delivery_id, n=n)
+    count = rows.update(response_excerpt=b"", response_headers=b"", detail="")
+    if count:
+        journal.note(ANSWER_ERASED, of=encode_id(Delivery.ID_PREFIX, delivery_id), n=n)
+    return bool(count)
 
 
 def _wait_for_opening(wait_for: timedelta) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import BigIntegerField, Count, F, Min, Q, QuerySet, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -28,6 +28,7 @@ from webhooks.services.fan_out import DISPATCH
 log = get_logger(__name__)
 
 AT_ONCE = 1000
+POSITIONS_AHEAD = 2**32  # more than any webhook can have given, for pulling, since the backup
 RESTORE = "restore"  # who stopped outgoing webhooks
 WHY = "a backup was restored; what was on its way then may have been sent since"
 SET_BACK = "the database is older than this installation remembers it: was a backup restored?"
@@ -58,10 +59,12 @@ def stop_sending(reason: str = WHY) -> None:
 
 def stop_if_set_back() -> None:
     """By whoever sends, before the first attempt and every minute: the net for a restore that nobody told us of."""
-    if not watermark.is_set_back():
-        watermark.remember()
-    elif not is_stopped():
+    if is_stopped():  # asked first: what was set back before somebody resumed this moment counts no longer
+        return
+    if watermark.is_set_back():
         stop_sending(SET_BACK)
+    else:
+        watermark.remember()
 
 
 def is_stopped() -> bool:
@@ -89,6 +92,7 @@ def resume(*, since: datetime, by: str) -> int:
     held = _change(
         rows.filter(is_test=False), state=State.HELD, lease_id=None, deferred_since=None, reason=BEFORE_RESTORE
     )
+    _give_positions_anew()
     with transaction.atomic():
         watermark.begin_anew()
         OutgoingStop.objects.filter(stopped_by=RESTORE).delete()
@@ -132,6 +136,16 @@ def _open_mail_of_before(since: datetime) -> None:
         )
 
 
+def _give_positions_anew() -> None:
+    """Beyond all that were given since the backup: whoever pulls and goes on after the last one that he saw then would
+    pass by what comes, and what is released. In this order: what is numbered meanwhile is beyond, and stays so.
+    """
+    # said to be a large one: bound as an ordinary integer, it would be cut to 32 bits without a word
+    ahead = Value(POSITIONS_AHEAD, output_field=BigIntegerField())
+    Webhook.objects.update(last_position=F("last_position") + ahead)
+    _change(Delivery.objects.filter(OPEN, position__lte=F("webhook__last_position") - ahead), position=None)
+
+
 def _change(rows: "QuerySet[Delivery]", **fate: Any) -> int:
     """Some at a time, each batch in a transaction of its own."""
     count = 0
@@ -139,7 +153,7 @@ def _change(rows: "QuerySet[Delivery]", **fate: Any) -> int:
         with transaction.atomic():
             locked = rows.filter(pk__in=ids).order_by("id").select_for_update(of=("self",))
             before = dict(locked.values_list("pk", "state"))
-            if fate["state"] == State.HELD:
+            if fate.get("state") == State.HELD:
                 counted.count(Kind.HELD, [pk for pk, state in before.items() if state != State.HELD])
             count += Delivery.objects.filter(pk__in=before).update(**fate)
     return count

@@ -41,8 +41,8 @@ class Command(BaseCommand):
         else:
             for line in for_people(outcome):
                 self.stdout.write(line)
-        if outcome.unknown:
-            raise CommandError("Some lines are of a later release: upgrade, and apply the journal again.")
+        if left := outcome.what_is_left:
+            raise CommandError(left)
 
 
 def json_of(outcome: Outcome) -> dict[str, Any]:

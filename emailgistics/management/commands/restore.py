@@ -41,12 +41,17 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename}: {error.strerror}.") from error
         if options["json"]:
             self.stdout.write(json.dumps(_json(done), indent=2))
-            return
+        else:
+            self._tell(done, options["journal"])
+        if left := done.journal.what_is_left:
+            raise CommandError(f"The backup is in place, but not all of the journal: {left}")
+
+    def _tell(self, done: Restored, journals: list[Path]) -> None:
         rows = ", ".join(f"{count} {table}" for table, count in done.manifest.rows.items())
         self.stdout.write(f"The backup of {done.manifest.taken_at} is in place, with {rows}.")
         for line in for_people(done.journal):
             self.stdout.write(line)
-        if not options["journal"]:
+        if not journals:
             self.stdout.write("No journal was given: manage.py journal apply FILE… before anything is started.")
         self.stdout.write(f"Nothing is sent until: manage.py resume --since {done.at.isoformat()}")
 
