@@ -606,23 +606,29 @@ def smtpd(*arguments: str, data_dir: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """But for what it says of a database without tables, which none of these needs."""
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    return process.stderr.readline() if "selftest.no_tables" in line else line
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_listens_until_it_is_told_to_stop(number: int, tmp_path: Path) -> None:
     with smtpd("--port", "0", data_dir=tmp_path) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
+        line = first_line(process)
         listening = re.search(r"smtp\.listening .* host=127\.0\.0\.1 port=(\d+)", line)
         assert listening, line
         with Client(int(listening[1])) as client:
             process.send_signal(number)
             assert client.reply() == "421 4.3.2 Shutting down, please try again later"
         assert process.wait(60) == 0
+        assert process.stderr is not None
         assert "smtp.stopped" in process.stderr.read()
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
-    assert process.stderr is not None
-    line = process.stderr.readline()
+    line = first_line(process)
     found = re.search(r"smtp\.listening .* port=(\d+)", line)
     assert found, line
     return int(found[1])
@@ -680,16 +686,13 @@ def test_who_does_not_share_is_refused_the_port(tmp_path: Path) -> None:
 def test_the_command_speaks_lmtp_on_a_socket_file(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
     with smtpd("--lmtp", "--socket", str(path), data_dir=tmp_path) as process:
-        assert process.stderr is not None
-        assert f"path={path}" in process.stderr.readline()
+        assert f"path={path}" in first_line(process)
         with Client(path) as client:
             assert client.greeting.endswith("LMTP Emailgistics")
         with smtpd("--lmtp", "--socket", str(path), data_dir=tmp_path) as second:
             assert second.wait(60) == 1
-            assert second.stderr is not None
-            assert second.stderr.read() == (
-                f"CommandError: cannot listen for LMTP on {path} (another process listens there).\n"
-            )
+            refusal = first_line(second)
+            assert refusal == f"CommandError: cannot listen for LMTP on {path} (another process listens there).\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert not path.exists()
@@ -701,7 +704,7 @@ def test_a_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:
         with smtpd("--port", str(port), data_dir=tmp_path) as process:
             assert process.wait(60) == 1
             assert process.stderr is not None
-            assert process.stderr.read() == (
+            assert first_line(process) + process.stderr.read() == (
                 f"CommandError: cannot listen for SMTP on 127.0.0.1 port {port} (Address already in use): "
                 "free the port or set SMTP_PORT (and SMTP_HOST). "
                 "Several smtpd share a port if all of them have --reuse-port.\n"
