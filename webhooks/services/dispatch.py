@@ -49,9 +49,8 @@ LOOK_BACK_EVERY = timedelta(minutes=1)
 BETWEEN_LONE_ONES = timedelta(seconds=30)  # for everybody else
 DATABASE_AWAY_FOR = timedelta(seconds=1)
 JOIN_WITHIN = timedelta(seconds=TOTAL_S + 3)
-HANGS_AFTER = timedelta(
-    minutes=3
-)  # nothing that a run waits for takes as long: no attempt, no lock, no slice of upkeep
+# nothing that a run waits for takes as long: no attempt, no lock, no slice of upkeep
+HANGS_AFTER = timedelta(minutes=3)
 
 T = TypeVar("T")
 
