@@ -1,10 +1,11 @@
 """What lists, filters, searches and statistics take with ten thousand emails and with ten million (P8).
 
-    python -m benchmarks.growth [--rows 10000000] [--few 10000] [--rounds 20] [--each 10]
+    python -m benchmarks.growth [--rows 10000000] [--few 10000] [--rounds 20] [--each 10] [--keep NAME]
 
 PostgreSQL. Two databases, filled by the database itself (tests/many_emails.py), and each operation in turns on both, in
 process, with all that a request passes. Ten million emails take about 35 GB of disk, and filling them and asking half
-an hour.
+an hour. With --keep they are named NAME_few and NAME_many, filled where they are not there yet, migrated, and left
+there for the next time; with --rounds 0 as well nothing is asked.
 """
 
 import argparse
@@ -64,15 +65,16 @@ class Side:
         from django.test import Client
 
         from tests.apikeys.factories import make_client
-        from tests.many_emails import fill
+        from tests.many_emails import fill, filled
 
         self._name = url.rpartition("/")[2]
         self.use()
         begun = time.monotonic()
-        many = fill(rows, others=20)
+        # who asks the console is the last that is made
+        many = filled() if User.objects.exists() else fill(rows, others=20)
         self.filled_in_s = round(time.monotonic() - begun)
         console = Client()
-        console.force_login(User.objects.create_superuser("ada", password="only-for-benchmarks"))
+        console.force_login(User.objects.create_superuser(f"ada{time.time_ns()}", password="only-for-benchmarks"))
         self._clients = {
             "all": make_client(),
             "busy": make_client(mailboxes=[many.busy]),
@@ -114,14 +116,18 @@ def main() -> int:
     parser.add_argument("--few", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--each", type=int, default=10, help="times in a round")
+    parser.add_argument("--keep", metavar="NAME", help="of the databases, which are used again if they are there")
     options = parser.parse_args()
     # of this machine's disk, which need not be the database's
     if (free := shutil.disk_usage(ROOT).free) < options.rows * OCTETS_OF_AN_EMAIL:
         print(f"{options.rows} emails may not fit: {free / 1e9:.0f} GB are free", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        few_url, many_url = stack.enter_context(database("few")), stack.enter_context(database("many"))
+        few_url, many_url = (stack.enter_context(database(kind, keep=options.keep)) for kind in ("few", "many"))
         prepare(Path(folder), few_url, many_url)
         few, many = Side(few_url, options.few), Side(many_url, options.rows)
+        if not options.rounds:
+            print(f"filled in {many.filled_in_s} s")
+            return 0
         found = {
             "emails": [options.few, options.rows],
             "database_gb": many.size_gb(),

@@ -41,7 +41,11 @@ def new_raw(message: Message, octets: bytes | bytearray) -> RawMessage:
 
 def read_raw(message: Message) -> bytes:
     """The accepted octets, checked against size and sha256. Raises RawGoneError, CorruptRawError."""
-    stored = RawMessage.objects.filter(pk=message.pk).first()
+    return unpacked(message, RawMessage.objects.filter(pk=message.pk).first())
+
+
+def unpacked(message: Message, stored: RawMessage | None) -> bytes:
+    """The same of a row that was read, or was not there."""
     if stored is None:
         raise RawGoneError("The raw of this mail is not kept any longer.")
     if stored.codec != CODEC:

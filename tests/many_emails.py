@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg import ClientCursor
 
-from mailboxes.models import Alias, Domain, Mailbox
+from mailboxes.models import Alias, Domain, Email, Mailbox
 from mailboxes.services import provision
 from tests.factories import make_alias, make_mailbox
 from webhooks.models import Webhook
@@ -162,6 +162,15 @@ def fill(rows: int, *, others: int = 2000) -> ManyEmails:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
     return made
+
+
+def filled() -> ManyEmails:
+    """What `fill` made in this database before."""
+    busy, second = (Mailbox.objects.get(local_part=name) for name in ("busy", "second"))
+    idle = [Mailbox.objects.get(local_part=f"idle{n}") for n in range(IDLE)]
+    alias, rare_alias = (Alias.objects.get(name=name) for name in ("help", "rare"))
+    hook, idle_hook = (Webhook.objects.filter(mailbox=mailbox).earliest("pk") for mailbox in (busy, idle[0]))
+    return ManyEmails(busy, second, idle, alias, rare_alias, hook, idle_hook, Email.objects.count())
 
 
 def _fill_settings(made: ManyEmails, others: int) -> None:

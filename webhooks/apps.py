@@ -13,10 +13,10 @@ class WebhooksConfig(AppConfig):
     name = "webhooks"
 
     def ready(self) -> None:
-        from mailboxes.signals import email_processed  # noqa: PLC0415 - apps are loaded only now
+        from mailboxes.signals import emails_processed  # noqa: PLC0415 - apps are loaded only now
         from webhooks import checks  # noqa: F401, PLC0415 - registers webhooks.E001 to E004
-        from webhooks.receivers import on_email_processed  # noqa: PLC0415
+        from webhooks.receivers import on_emails_processed  # noqa: PLC0415
 
         for column, of in SEALED.items():
             register_column(SealedColumn("webhooks.Webhook", column, of))
-        email_processed.connect(on_email_processed, dispatch_uid="webhooks.fan_out")
+        emails_processed.connect(on_emails_processed, dispatch_uid="webhooks.fan_out")

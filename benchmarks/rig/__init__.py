@@ -53,16 +53,18 @@ def report(name: str, found: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def database(kind: str = "bench") -> Iterator[str]:
-    """The URL of a PostgreSQL database that is dropped at the end."""
-    name = f"emailgistics_{kind}_{os.getpid()}"
+def database(kind: str = "bench", *, keep: str | None = None) -> Iterator[str]:
+    """The URL of a PostgreSQL database that is dropped at the end; with `keep`, part of its name, it stays."""
+    name = f"{keep}_{kind}" if keep else f"emailgistics_{kind}_{os.getpid()}"
     with psycopg.connect(POSTGRES_URL, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(f'CREATE DATABASE "{name}"')
     try:
         yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
     finally:
-        with psycopg.connect(POSTGRES_URL, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        if not keep:
+            with psycopg.connect(POSTGRES_URL, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def environment(folder: Path, database_url: str, **more: str) -> dict[str, str]:

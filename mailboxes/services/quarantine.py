@@ -11,7 +11,7 @@ from emailgistics.common.logs import get_logger
 from mailboxes import raw
 from mailboxes.models import Email, EmailContent, Message, Recipient, Rule
 from mailboxes.services import counted
-from mailboxes.signals import tell_of_new
+from mailboxes.signals import News, tell
 
 log = get_logger(__name__)
 
@@ -61,7 +61,7 @@ def _let_go(email: Email, octets: bytes | None) -> None:
     counted.became([email], recipients, at=email.released_at)
     if email.mailbox.deleted_at is not None or not EmailContent.objects.filter(email=email).exists():
         return  # nobody may hear of it, or nothing is left to tell
-    tell_of_new(email, recipients, list(email.attachments.order_by("position")), octets)
+    tell([News(email, recipients, list(email.attachments.order_by("position")), octets)])
 
 
 def quarantine_of(email: Email, *, knows_all_rules: bool) -> Quarantine | None:

@@ -31,7 +31,7 @@ from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Reparse, Rule
 from mailboxes.services import attachment_rules, counted, derived, process, search
 from mailboxes.services.receive import PROCESS
-from mailboxes.signals import email_processed, tell_of_new
+from mailboxes.signals import News, tell
 
 log = get_logger(__name__)
 
@@ -216,7 +216,7 @@ def open_again(claimed: Reparse, lease_id: UUID) -> bool:
 
 @transaction.atomic
 def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID) -> bool:
-    """Writes what is another now to each of the message's emails, and tells `email_processed` of those; or nothing.
+    """Writes what is another now to each of the message's emails, and tells `emails_processed` of those; or nothing.
 
     Of mail that could not be opened before, what a rule discards for an attachment is removed, and only a refusal says
     so; what was kept back because its attachments were unknown is told of as new if nothing keeps it back now. False if
@@ -364,18 +364,9 @@ def _tell(email: Email, attachments: list[Attachment], octets: bytes, changed: l
     if changed == []:
         return
     recipients = list(Recipient.objects.filter(email=email).select_related("alias__domain"))
-    if changed is None:
-        tell_of_new(email, recipients, attachments, octets)
-        return
-    log.info("email.reparsed", email=email.public_id, changed=changed)
-    email_processed.send(
-        Email,
-        email=email,
-        recipients=recipients,
-        attachments=attachments,
-        octets=octets,
-        changed=changed,
-    )
+    if changed is not None:
+        log.info("email.reparsed", email=email.public_id, changed=changed)
+    tell([News(email, recipients, attachments, octets, changed)])
 
 
 def _leave(claimed: Reparse, lease_id: UUID, outcome: Outcome, *, reason: str = "") -> bool:

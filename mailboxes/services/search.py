@@ -23,11 +23,31 @@ COLUMNS = ("from_key", "from_domain", "message_id", "has_attachment", "log_words
 Row = TypeVar("Row", Recipient, Attachment)
 
 
+def new_entry(
+    email: Email, content: EmailContent, recipients: Iterable[Recipient], attachments: Iterable[Attachment]
+) -> SearchEntry:
+    """What an email is found by, unsaved. Needs its message."""
+    key = address_key(email.from_address)[:MAX_KEY] if email.from_address else ""
+    where, log = mailbox_word(email.mailbox_id), words(*_in_log(email, content, recipients))
+    everything = words(*_in_log(email, content, recipients), *_in_content(content, attachments))
+    in_subject = [f"{IN_SUBJECT}{word}" for word in words(email.subject)]
+    return SearchEntry(
+        email=email,
+        mailbox_id=email.mailbox_id,
+        from_key=key,
+        from_domain=from_domain(key),
+        message_id=message_id_key(email.message_id_header),
+        has_attachment=email.has_attachment,
+        log_words=[where, *in_subject, *log],
+        all_words=[where, *everything],
+    )
+
+
 def index(
     email: Email, content: EmailContent, recipients: Iterable[Recipient], attachments: Iterable[Attachment]
 ) -> None:
     """Writes what the email is found by, over what was there. Needs its message."""
-    entry = _entry(email, content, recipients, attachments)
+    entry = new_entry(email, content, recipients, attachments)
     SearchEntry.objects.bulk_create([entry], update_conflicts=True, unique_fields=["email"], update_fields=COLUMNS)
 
 
@@ -45,7 +65,7 @@ def index_what_is_missing() -> Iterator[int]:
 def index_what_is_left(emails: Sequence[Email]) -> None:
     """Of emails whose content was removed: nothing finds them by it any more. Needs their messages."""
     recipients = _by_email(Recipient.objects.filter(email__in=emails))
-    entries = [_entry(email, EmailContent(email=email), recipients[email.pk], ()) for email in emails]
+    entries = [new_entry(email, EmailContent(email=email), recipients[email.pk], ()) for email in emails]
     SearchEntry.objects.bulk_create(entries, update_conflicts=True, unique_fields=["email"], update_fields=COLUMNS)
 
 
@@ -79,7 +99,9 @@ def _index_missing(ids: Sequence[UUID]) -> int:
     attachments = _by_email(Attachment.objects.filter(email__in=missing))
     made = [
         # what an email said may be gone; the log is not
-        _entry(email, contents.get(email.pk) or EmailContent(email=email), recipients[email.pk], attachments[email.pk])
+        new_entry(
+            email, contents.get(email.pk) or EmailContent(email=email), recipients[email.pk], attachments[email.pk]
+        )
         for email in missing
     ]
     SearchEntry.objects.bulk_create(made)
@@ -99,25 +121,6 @@ def _by_email(rows: Iterable[Row]) -> dict[UUID, list[Row]]:
     for row in rows:
         found[row.email_id].append(row)
     return found
-
-
-def _entry(
-    email: Email, content: EmailContent, recipients: Iterable[Recipient], attachments: Iterable[Attachment]
-) -> SearchEntry:
-    key = address_key(email.from_address)[:MAX_KEY] if email.from_address else ""
-    where, log = mailbox_word(email.mailbox_id), words(*_in_log(email, content, recipients))
-    everything = words(*_in_log(email, content, recipients), *_in_content(content, attachments))
-    in_subject = [f"{IN_SUBJECT}{word}" for word in words(email.subject)]
-    return SearchEntry(
-        email=email,
-        mailbox_id=email.mailbox_id,
-        from_key=key,
-        from_domain=from_domain(key),
-        message_id=message_id_key(email.message_id_header),
-        has_attachment=email.has_attachment,
-        log_words=[where, *in_subject, *log],
-        all_words=[where, *everything],
-    )
 
 
 def _in_log(email: Email, content: EmailContent, recipients: Iterable[Recipient]) -> Iterator[str]:

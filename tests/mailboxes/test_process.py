@@ -1,5 +1,6 @@
 """Claims, losses and what is stored. The parser itself: test_mime.py."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,11 +13,18 @@ from django.db.models.functions import Now
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
-from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage
+from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, SearchEntry
 from mailboxes.services import process
-from mailboxes.signals import email_processed
-from tests.factories import RAW, make_alias, make_mailbox, make_message
+from mailboxes.signals import News, emails_processed
+from tests.factories import RAW, make_alias, make_mailbox, make_message, make_webhook
+from webhooks.models import Delivery
 
+RAW_WITH_FILE = (
+    b"Subject: Two\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nSee below.\r\n"
+    b"--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    b"Content-Disposition: attachment; filename=a.pdf\r\n\r\nJVBERi0xLjQ=\r\n--b--\r\n"
+)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 AT_ONCE = timedelta(0)
@@ -24,11 +32,15 @@ AT_ONCE = timedelta(0)
 
 @contextmanager
 def hearing(receiver: Any) -> Iterator[None]:
-    email_processed.connect(receiver, weak=False, dispatch_uid="test")
+    def hear(news: list[News], **_: Any) -> None:
+        for one in news:
+            receiver(email=one.email, recipients=one.recipients)
+
+    emails_processed.connect(hear, weak=False, dispatch_uid="test")
     try:
         yield
     finally:
-        email_processed.disconnect(dispatch_uid="test")
+        emails_processed.disconnect(dispatch_uid="test")
 
 
 def dead_lease() -> Lease:
@@ -119,6 +131,130 @@ def test_a_raw_that_is_not_what_was_accepted_is_parked_and_not_shown_as_a_mail()
     assert (message.state, message.parse_defects) == ("parked", ["raw_unreadable"])
 
 
+def test_what_is_stored_together_costs_no_more_statements_than_one_mail(django_assert_max_num_queries: Any) -> None:
+    make_webhook(url="https://hooks.example.net/", mailbox=make_mailbox())
+
+    def opened(count: int) -> int:
+        messages = [make_message(raw=RAW_WITH_FILE) for _ in range(count)]
+        with leases.held("mail") as lease:
+            claimed = process.claim(lease.id)
+            assert claimed == [message.pk for message in messages]
+            with django_assert_max_num_queries(100) as asked:
+                assert process.process_messages(claimed, lease.id) == count
+        return len(asked)
+
+    opened(1)
+    assert opened(process.BATCH) == opened(1)
+    assert Email.objects.filter(status="processed").count() == Delivery.objects.count() == process.BATCH + 2
+
+
+def test_of_many_that_are_stored_together_each_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    make_mailbox(address="sales@example.com")
+    both = ("support@example.com", "sales@example.com")
+    messages = {
+        number: make_message(
+            to=both if number % 2 else ("support@example.com",), raw=RAW_WITH_FILE.replace(b"Two", b"No. %d" % number)
+        )
+        for number in range(6)
+    }
+    monkeypatch.setattr(process, "PORTION", 4)
+    heard: list[tuple[str, str, int]] = []
+    with hearing(lambda email, recipients: heard.append((email.subject, email.mailbox.address, len(recipients)))):
+        assert process.drain(linger=AT_ONCE) == 6
+    assert sorted(heard) == sorted(
+        (f"No. {number}", address, 1) for number in messages for address in (both if number % 2 else both[:1])
+    )
+    for number, message in messages.items():
+        for email in message.emails.select_related("content", "search_entry"):
+            assert (email.subject, email.status) == (f"No. {number}", "processed")
+            assert email.content.text.strip() == "See below."
+            assert [one.filename for one in email.attachments.all()] == ["a.pdf"]
+            assert str(number) in email.search_entry.log_words
+
+
+def test_one_that_cannot_be_stored_takes_none_of_the_others_along() -> None:
+    make_mailbox()
+    broken, *fine = [make_message(raw=RAW.replace(b"Broken", b"No. %d" % number)) for number in range(5)]
+
+    def refuse(email: Email, **_: Any) -> None:
+        if email.message_id == broken.pk:
+            raise ValueError("a fault of ours")
+
+    with hearing(refuse):
+        assert process.drain(linger=AT_ONCE) == len(fine)
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert states == {broken.pk: "waiting"} | {message.pk: "processed" for message in fine}
+    assert EmailContent.objects.count() == SearchEntry.objects.count() == len(fine)
+
+
+def test_of_those_that_were_lost_meanwhile_nothing_is_stored_and_of_the_others_all() -> None:
+    make_mailbox()
+    taken, erased, ours = [make_message().pk for _ in range(3)]
+    with leases.held("mail") as lease:
+        claimed = process.claim(lease.id)
+        Message.objects.filter(pk=taken).update(lease_id=uuid4())
+        Message.objects.get(pk=erased).emails.all().delete()
+        Message.objects.filter(pk=erased).delete()
+        assert process.process_messages(claimed, lease.id) == 1
+    assert list(EmailContent.objects.values_list("email__message", flat=True)) == [ours]
+    assert Message.objects.get(pk=taken).state == "waiting"
+
+
+def test_a_large_mail_is_stored_by_itself_and_those_before_it_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
+    large = RAW + b"x" * process.SMALL_OCTETS
+    for raw in (RAW, RAW, large, large, RAW):
+        make_message(raw=raw)
+    together: list[int] = []
+    monkeypatch.setattr(process, "store", _noting_how_many(together))
+    assert process.drain(linger=AT_ONCE) == 5
+    assert together == [2, 1, 1, 1]
+
+
+def test_nobody_waits_for_more_than_one_slow_mail_to_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    for _ in range(4):
+        make_message()
+    together: list[int] = []
+    monkeypatch.setattr(process, "store", _noting_how_many(together))
+    monkeypatch.setattr(process.authenticate, "results", lambda *_: time.sleep(0.03))
+    assert process.drain(linger=AT_ONCE) == 4
+    assert together == [1, 1, 1, 1]
+
+
+def test_what_is_claimed_behind_a_slow_mail_is_given_back_without_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    first, *others = [make_message().pk for _ in range(4)]
+    monkeypatch.setattr(process, "SLOW", timedelta(0))
+    monkeypatch.setattr(process, "TOGETHER", timedelta(0))
+    with leases.held("mail") as lease:
+        assert process.process_messages(process.claim(lease.id), lease.id) == 1
+    assert Message.objects.get(pk=first).state == "processed"
+    assert set(Message.objects.filter(pk__in=others).values_list("lease_id", "losses")) == {(None, 0)}
+
+
+def test_a_mail_that_killed_a_worker_is_tried_again_behind_all_others_and_in_small_company() -> None:
+    make_mailbox()
+    lost = [make_message().pk for _ in range(4)]
+    Message.objects.filter(pk__in=lost).update(losses=1)
+    fresh = [make_message().pk for _ in range(3)]
+    with leases.held("mail") as one, leases.held("mail") as two:
+        assert process.claim(one.id) == fresh
+        assert process.claim(two.id) == lost[: process.BATCH_ONCE_LOST]
+
+
+def _noting_how_many(together: list[int]) -> Any:
+    store = process.store
+
+    def noting(opened: Any, **more: Any) -> int:
+        together.append(len(opened))
+        return store(opened, **more)
+
+    return noting
+
+
 def test_two_workers_never_hold_the_same_message() -> None:
     make_mailbox()
     messages = {make_message().pk for _ in range(process.BATCH + 2)}
@@ -156,7 +292,7 @@ def test_a_worker_that_comes_back_late_changes_nothing() -> None:
     assert process.drain(linger=AT_ONCE) == 1
     before = Message.objects.values().get()
 
-    assert process.process_message(message.pk, stale) is False
+    assert process.process_messages([message.pk], stale) == 0
     assert Message.objects.values().get() == before
     assert EmailContent.objects.count() == 1
 
@@ -196,7 +332,7 @@ def test_a_database_that_goes_away_costs_a_message_no_life(monkeypatch: pytest.M
         raise OperationalError("server closed the connection")
 
     with monkeypatch.context() as patched:
-        patched.setattr(process, "process_message", away)
+        patched.setattr(process, "store", away)
         for _ in range(5):
             with pytest.raises(OperationalError):
                 process.drain(linger=AT_ONCE)
@@ -214,12 +350,7 @@ def test_what_does_not_fit_into_a_slice_is_given_back_without_a_loss() -> None:
 
 def test_attachments_are_rows_that_point_into_the_raw() -> None:
     make_mailbox()
-    raw = (
-        b"Subject: Two\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\nSee below.\r\n"
-        b"--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n"
-        b"Content-Disposition: attachment; filename=a.pdf\r\n\r\nJVBERi0xLjQ=\r\n--b--\r\n"
-    )
+    raw = RAW_WITH_FILE
     make_message(raw=raw)
     process.drain(linger=AT_ONCE)
     attachment = Attachment.objects.get()

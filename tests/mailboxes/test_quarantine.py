@@ -145,7 +145,7 @@ def test_a_receiver_that_fails_leaves_it_in_quarantine(webhook: Webhook, monkeyp
     from webhooks.services import fan_out
 
     email = quarantined()
-    monkeypatch.setattr(fan_out.bodies, "store_bodies", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(fan_out.bodies, "new_bodies", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         quarantine.release_email(email, by="Ada")
     email.refresh_from_db()

@@ -177,7 +177,8 @@ def test_parked_mail_counts_as_such_and_once_more_when_it_is_opened_after_all(ma
         (claimed,) = process.claim(lease.id)
         message.refresh_from_db()
         assert claimed == message.pk
-        process.store(message, process.unparsed("processing_lost"), None, lease_id=lease.id, state=message.State.PARKED)
+        opened = process.Opened(message, process.unparsed("processing_lost"), None, message.State.PARKED)
+        process.store([opened], lease_id=lease.id)
     assert told() == {"received": 1, "bytes": len(RAW), "parked": 1}
     for _ in range(2):  # the second time it is processed mail that is opened again, which is nothing new
         Reparse.objects.create(message=message, is_dry_run=False, asked_at=timezone.now())

@@ -21,7 +21,7 @@ def make_event(raw: bytes = RAW, *, mailbox: Mailbox | None = None, **message: A
 
 def process_event(message: Message, raw: bytes) -> Event:
     """What a worker does with a message that it has claimed."""
-    assert process.store(message, mime.parse(raw), raw, lease_id=None, state=Message.State.PROCESSED)
+    assert process.store([process.Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
     return Event.objects.get(email__message=message)
 
 

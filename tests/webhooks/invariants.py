@@ -58,8 +58,7 @@ def process_waiting() -> None:
     """What `process.drain` does with mail that nothing is wrong with, without a thread that renews a lease."""
     lease = live_lease(process.LEASE_KIND)
     while claimed := process.claim(lease):
-        for message in claimed:
-            process.process_message(message, lease)
+        process.process_messages(claimed, lease)
     Lease.objects.filter(pk=lease).delete()
 
 

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from emailgistics.common import leases
 from emailgistics.management.commands.up import COMMANDS
-from mailboxes.signals import email_processed
+from mailboxes.signals import emails_processed
 from webhooks import checks
 from webhooks.services import dispatch
 
@@ -37,7 +37,7 @@ def test_a_missing_ca_bundle_stops_the_start(settings: Settings, tmp_path: Path)
 
 
 def test_news_of_an_email_goes_to_webhooks_and_to_nobody_else() -> None:
-    assert len(email_processed.receivers) == 1
+    assert len(emails_processed.receivers) == 1
 
 
 def test_the_times_that_come_with_it_fit_together() -> None:

@@ -208,8 +208,8 @@ def test_who_is_opening_it_finds_that_it_is_gone_however_far_he_is(mailbox: Mail
     assert process.claim(lease) == [message.pk]
     opened = Message.objects.get(pk=message.pk)
     erase.erase_email(email_of(message).pk, by="grace")
-    assert process.store(opened, mime.parse(MAIL), MAIL, lease_id=lease, state=Message.State.PROCESSED) is False
-    assert process.process_message(message.pk, lease) is False
+    assert process.store([process.Opened(opened, mime.parse(MAIL), MAIL, Message.State.PROCESSED)], lease_id=lease) == 0
+    assert process.process_messages([message.pk], lease) == 0
     for model in (Message, Email, EmailContent, Event, Delivery):
         assert not model.objects.exists()
 
@@ -222,7 +222,7 @@ def test_the_mail_of_another_mailbox_is_opened_though_one_was_erased_meanwhile(m
     lease = invariants.live_lease(process.LEASE_KIND)
     process.claim(lease)
     erase.erase_email(message.emails.get(mailbox=mailbox).pk, by="grace")
-    assert process.process_message(message.pk, lease) is True
+    assert process.process_messages([message.pk], lease) == 1
     assert list(Email.objects.values_list("mailbox", "status")) == [(other.pk, "processed")]
     assert Delivery.objects.get().webhook.mailbox == other
 

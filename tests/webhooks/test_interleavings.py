@@ -161,7 +161,7 @@ def make_deliveries(stage: Stage, webhook: Webhook, fields: list[dict[str, Any]]
 
 
 def fan_out(scene: Scene) -> None:
-    process.process_message(scene.message.pk, scene.mail_lease)
+    process.process_messages([scene.message.pk], scene.mail_lease)
 
 
 def record(scene: Scene, *, first: int, **said: Any) -> None:

@@ -47,7 +47,7 @@ def requests_of(count: int, *, secrets: list[str]) -> list[Request]:
     mailboxes = mailboxes_for_each_form()
     for number, raw in enumerate(made_mails(count, seed=2)):
         message = make_message(raw=raw, to=(mailboxes[number % len(mailboxes)].address,))
-        assert process.store(message, mime.parse(raw), raw, lease_id=None, state=Message.State.PROCESSED)
+        assert process.store([process.Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
     now = int(datetime.now(UTC).timestamp())
     made = []
     for stored in EventBody.objects.select_related("event").order_by("id"):

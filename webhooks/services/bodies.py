@@ -48,17 +48,16 @@ def kept_body_of(event: Event, form: str) -> EventBody:
     return body
 
 
-def store_bodies(
+def new_bodies(
     event: Event, stored: StoredEmail, forms: Iterable[str], *, octets: bytes | None = None
-) -> dict[str, EventBody]:
-    """Renders the email of an event that has no body yet, in each form; octets is its raw, for whoever has it at hand.
+) -> list[EventBody]:
+    """Renders the email of an event in each form; octets is its raw, for whoever has it at hand. Unsaved rows.
 
-    The event was made in the caller's transaction, so nobody else renders it.
+    For an event that the caller makes in his transaction, so that nobody else renders it.
     """
     full = _full(event, stored)
     made = {form: _octets(full, form, stored, octets) for form in sorted(set(forms))}
-    rows = (EventBody(event=event, form=form, body=body, size=len(body)) for form, body in made.items())
-    return {body.form: body for body in EventBody.objects.bulk_create(rows)}
+    return [EventBody(event=event, form=form, body=body, size=len(body)) for form, body in made.items()]
 
 
 def store_event(

@@ -65,11 +65,11 @@ STATEMENT = f"""
 """  # noqa: S608 - made of constants of ours
 
 
-def held_at_once(email: Email, recipients: Iterable[Recipient], webhooks: Iterable[Webhook]) -> None:
-    """Counts deliveries of a new mail that have to wait for these webhooks, whose aliases are loaded, at once."""
-    counts, aliases, now = Counts(), aliases_of(recipients).get(email.pk, set()), timezone.now()
-    for webhook in webhooks:
-        add(counts, Kind.HELD, webhook, email, aliases, at=now)
+def held_at_once(held: Iterable[tuple[Webhook, Email]], recipients: Iterable[Recipient]) -> None:
+    """Counts deliveries of new mail that have to wait for these webhooks, whose aliases are loaded, at once."""
+    counts, aliases, now = Counts(), aliases_of(recipients), timezone.now()
+    for webhook, email in held:
+        add(counts, Kind.HELD, webhook, email, aliases.get(email.pk, ()), at=now)
     counts.write()
 
 
