@@ -135,7 +135,7 @@ def test_what_is_stored_together_costs_no_more_statements_than_one_mail(django_a
     make_webhook(url="https://hooks.example.net/", mailbox=make_mailbox())
 
     def opened(count: int) -> int:
-        messages = [make_message(raw=RAW_WITH_FILE) for _ in range(count)]
+        messages = [make_message() for _ in range(count)]
         with leases.held("mail") as lease:
             claimed = process.claim(lease.id)
             assert claimed == [message.pk for message in messages]
