@@ -45,7 +45,9 @@ def main() -> int:
         with embedded(Path(folder)) as (supervisor, env):
             time.sleep(options.settle)
             processes = descendants(supervisor)
-            found["idle_pss_mib"] = mib(sum(pss_kib(pid) for pid in processes))
+            idle = {f"{name} {pid}": pss_kib(pid) for pid, name in processes.items()}
+            found["idle_pss_mib"] = mib(sum(idle.values()))
+            found["idle_pss_mib_of"] = {name: mib(kib) for name, kib in sorted(idle.items(), key=lambda one: -one[1])}
             found["idle_processes"] = len(processes)
             found["mail"] = one_large_mail(processes, env)
     report("memory", found)

@@ -34,7 +34,7 @@ AT_ONCE = timedelta(0)
 def hearing(receiver: Any) -> Iterator[None]:
     def hear(news: list[News], **_: Any) -> None:
         for one in news:
-            receiver(email=one.email, recipients=one.recipients)
+            receiver(email=one.email, recipients=one.recipients, changed=one.changed)
 
     emails_processed.connect(hear, weak=False, dispatch_uid="test")
     try:
@@ -160,7 +160,7 @@ def test_of_many_that_are_stored_together_each_gets_its_own(monkeypatch: pytest.
     }
     monkeypatch.setattr(process, "PORTION", 4)
     heard: list[tuple[str, str, int]] = []
-    with hearing(lambda email, recipients: heard.append((email.subject, email.mailbox.address, len(recipients)))):
+    with hearing(lambda email, recipients, **_: heard.append((email.subject, email.mailbox.address, len(recipients)))):
         assert process.drain(linger=AT_ONCE) == 6
     assert sorted(heard) == sorted(
         (f"No. {number}", address, 1) for number in messages for address in (both if number % 2 else both[:1])
