@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
@@ -35,6 +36,13 @@ def note(what: str, **about: Any) -> None:
     """
     entry = JournalEntry.objects.create(id=uuid7(), at=timezone.now(), body={"what": what, **about})
     transaction.on_commit(lambda: _write_now(entry.pk), robust=True)
+
+
+def note_person(what: str, person: User, **about: Any) -> None:
+    """The same of a person, who has nothing but a number: with when he was made, which nobody else of that number has,
+    neither here, once it is given away again, nor in another installation.
+    """
+    note(what, of=person.pk, joined=person.date_joined.isoformat(), **about)
 
 
 def catch_up() -> int:

@@ -12,4 +12,4 @@ SET = "person.password_set"  # in the journal
 class LongEnough(MinimumLengthValidator):
     def password_changed(self, password: str, user: Any) -> None:  # noqa: ARG002 - Django's signature
         """Django calls it once a new password is stored, whoever set it: the one before ends, after a restore too."""
-        journal.note(SET, of=user.pk)
+        journal.note_person(SET, user)

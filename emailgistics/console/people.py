@@ -57,7 +57,7 @@ def put_on_record(action: str, user: User, *, by: User | None, address: str | No
     name = user.get_username()[:NAME_LENGTH]
     audit.record(action, of=name, person=by, address=address, details=details)
     if action in LASTING:
-        journal.note(action, of=user.pk, taken=details.get("taken", []))
+        journal.note_person(action, user, taken=details.get("taken", []))
 
 
 @transaction.atomic

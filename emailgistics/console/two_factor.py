@@ -89,14 +89,14 @@ def accepts(user: Any, text: str) -> bool:
         is_taken = bool(rows.update(used_at=timezone.now()))
         if is_taken:
             audit.record("person.recovery_code_used", of=_id(user), person=user, details={"left": codes_left(user)})
-            journal.note(CODES_CHANGED, of=user.pk)
+            journal.note_person(CODES_CHANGED, user)
     return is_taken
 
 
 @transaction.atomic
 def renew_codes(user: User, *, address: str) -> list[str]:
     audit.record("person.recovery_codes_renewed", of=_id(user), person=user, address=address)
-    journal.note(CODES_CHANGED, of=user.pk)
+    journal.note_person(CODES_CHANGED, user)
     return _new_codes(user)
 
 
@@ -108,7 +108,7 @@ def switch_off(user: User, *, by: User | None, address: str = "") -> bool:
     if count:
         action = "person.two_factor_off" if by == user else "person.two_factor_reset"
         audit.record(action, of=_id(user), person=by, address=address)
-        journal.note(OFF, of=user.pk)
+        journal.note_person(OFF, user)
     return bool(count)
 
 

@@ -274,8 +274,12 @@ def _pausing(why: str) -> Callable[[Line], bool]:
 
 
 def _person(line: Line) -> User | None:
-    """Who was there then: a number that was given away again since is another person's."""
-    return User.objects.filter(pk=line.of, date_joined__lte=line.at).first()
+    """Of that number, who was made just then: others had it since, or have it in another installation."""
+    people = User.objects.filter(pk=line.of)
+    joined = line.about.get("joined")
+    if joined is None:  # a line of an older release
+        return people.filter(date_joined__lte=line.at).first()
+    return people.filter(date_joined=datetime.fromisoformat(joined)).first()
 
 
 def _person_may_not_sign_in(line: Line) -> bool:

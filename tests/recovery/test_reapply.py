@@ -5,6 +5,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -293,11 +294,18 @@ def test_a_second_factor_that_was_reset_is_gone_and_codes_that_were_replaced_are
     assert Authenticator.objects.count() == 0
 
 
-def test_the_number_of_somebody_who_is_new_since_is_nobody_elses(file: Path, after_backup: Later, grace: User) -> None:
+@pytest.mark.parametrize("days", [1, -1], ids=["new since", "of another installation"])
+def test_the_number_of_somebody_else_is_nobody_elses(file: Path, after_backup: Later, grace: User, days: int) -> None:
     after_backup(lambda: note("person.deactivated", grace))
-    User.objects.filter(pk=grace.pk).update(date_joined=in_days(1))
+    User.objects.filter(pk=grace.pk).update(date_joined=in_days(days))
     assert changed(file) == {}
     assert User.objects.get(pk=grace.pk).is_active
+
+
+def test_lines_of_an_older_release_which_say_less_of_people_hold_as_well(file: Path, grace: User) -> None:
+    line = {"id": str(uuid4()), "at": timezone.now().isoformat(), "what": "person.deactivated", "of": grace.pk}
+    file.write_text(json.dumps(line) + "\n")
+    assert changed(file) == {"person.deactivated": 1}
 
 
 def test_torn_lines_are_passed_over_and_several_files_are_one(file: Path, after_backup: Later, tmp_path: Path) -> None:
