@@ -185,11 +185,12 @@ def _send(host: str, port: int) -> str:
     mail["Message-ID"] = make_msgid(domain=DOMAIN)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
     mail.set_content(TEXT)
+    octets = mail.as_bytes(policy=mail.policy.clone(linesep="\r\n"))
     try:
-        with smtplib.SMTP(reachable(host), port, local_hostname="localhost", timeout=SMTP_WITHIN_S) as client:
-            if settings.SMTP_REQUIRE_TLS:
-                client.starttls()
-            reply = _hand_in(client, mail.as_bytes(policy=mail.policy.clone(linesep="\r\n")))
+        try:
+            reply = _hand_in(smtplib.SMTP, host, port, octets)
+        except smtplib.SMTPHeloError:  # beside a mail server there may be LMTP alone, which knows neither EHLO nor HELO
+            reply = _hand_in(smtplib.LMTP, host, port, octets)
     except smtplib.SMTPException as error:
         raise CanaryError(f"the listener at {host}:{port} did not take it: {error}", NOT_TAKEN) from error
     except OSError as error:
@@ -200,11 +201,15 @@ def _send(host: str, port: int) -> str:
     return found[0]
 
 
-def _hand_in(client: smtplib.SMTP, octets: bytes) -> str:
-    client.ehlo_or_helo_if_needed()
-    for code, answer in (client.mail(ADDRESS), client.rcpt(ADDRESS), client.data(octets)):
-        if code != OK:
-            raise smtplib.SMTPResponseException(code, answer)
+def _hand_in(speaking: type[smtplib.SMTP], host: str, port: int, octets: bytes) -> str:
+    """The last reply. Raises SMTPException, OSError."""
+    with speaking(reachable(host), port, local_hostname="localhost", timeout=SMTP_WITHIN_S) as client:
+        if settings.SMTP_REQUIRE_TLS and speaking is smtplib.SMTP:
+            client.starttls()
+        client.ehlo_or_helo_if_needed()
+        for code, answer in (client.mail(ADDRESS), client.rcpt(ADDRESS), client.data(octets)):
+            if code != OK:
+                raise smtplib.SMTPResponseException(code, answer)
     return answer.decode(errors="replace")
 
 

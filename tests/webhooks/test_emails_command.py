@@ -193,6 +193,13 @@ def test_its_webhooks_are_told_again_and_new_ones_too() -> None:
         run("replay", waiting.public_id)
 
 
+def test_who_replays_what_no_webhook_wants_is_told_so() -> None:
+    make_mailbox()
+    out = StringIO()
+    call_command("emails", "replay", make_email().public_id, stdout=out)
+    assert "No webhook that there is wants it" in out.getvalue()
+
+
 def test_one_is_deleted_once() -> None:
     make_mailbox()
     email = make_email()

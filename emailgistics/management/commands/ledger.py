@@ -58,7 +58,7 @@ class Command(BaseCommand):
         table = [[readable(row[name]) for name in COLUMNS] for row in rows]
         for line in aligned([list(COLUMNS), *table]):
             self.stdout.write(line)
-        self.stdout.write(f"{days} days looked at.")
+        self.stdout.write(f"{days} day{'' if days == 1 else 's'} looked at.")
 
 
 def _json(balance: Balance) -> dict[str, Any]:

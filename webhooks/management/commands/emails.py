@@ -115,6 +115,8 @@ class Command(Reparsing, Octets, RecordCommand[Email]):
             self.stdout.write(json.dumps(told, indent=2))
         else:
             self.print_thing(told)
+            if not any(told.values()):
+                self.stdout.write("No webhook that there is wants it: `manage.py webhooks list`.")
 
     def _delete(self, options: Json) -> None:
         email = self.find(options["which"])
