@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, and the table of docs/benchmarks.md.
 
-    python -m benchmarks [--only P1,P7] [--rows 10000000] [--list]
+    python -m benchmarks [--only P1,P7] [--rows 10000000] [--keep NAME] [--list]
 
 `make bench` does the same. Nothing else should run on the machine meanwhile. All of it takes about an hour and a half,
 most of it for ten million emails (35 GB of disk); --rows 1000000 takes a tenth of that.
@@ -18,10 +18,10 @@ SECTIONS: dict[str, list[str]] = {
     "P1": ["authenticate --count 600 --runs 5"],
     "P2": ["throughput --count 3000 --runs 5"],
     "P3": ["latency --on postgres", "latency --on sqlite --seconds 10"],
-    "P4": ["isolation --rate 60 --seconds 6 --runs 5"],
+    "P4": ["isolation --rate 60 --seconds 20 --runs 5"],
     "P5": ["intake --mails 2000 --large 4 --runs 5"],  # and P6
     "P7": ["end_to_end"],
-    "P8": ["claims", "growth --rows {rows}", "console --rows {few}"],
+    "P8": ["claims", "growth --rows {rows}{keep}", "console --rows {few}"],
     "P9": ["memory --settle 15"],
     "P10": ["first_webhook"],
     "scaling": ["scaling"],
@@ -34,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(SECTIONS))
     parser.add_argument("--rows", type=int, default=10_000_000, help="emails of P8")
+    parser.add_argument("--keep", metavar="NAME", help="of the databases of P8: see benchmarks.growth")
     parser.add_argument("--list", action="store_true", help="only say what would be started")
     options = parser.parse_args()
     if unknown := sorted(set(options.only) - set(SECTIONS)):
@@ -41,7 +42,8 @@ def main() -> int:
     failed = []
     for number in options.only:
         for section in SECTIONS[number]:
-            command = section.format(rows=options.rows, few=min(options.rows, FEW))
+            keep = f" --keep {options.keep}" if options.keep else ""
+            command = section.format(rows=options.rows, few=min(options.rows, FEW), keep=keep)
             print(f"== {number}: python -m benchmarks.{command}", flush=True)
             if options.list:
                 continue

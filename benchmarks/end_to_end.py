@@ -1,6 +1,6 @@
 """How many mails a second go all the way, SMTP to opened to delivered, without a backlog that grows (P7).
 
-    python -m benchmarks.end_to_end [--rates 75,100,125,150] [--seconds 30] [--runs 3]
+    python -m benchmarks.end_to_end [--rates 100,150,200,250] [--seconds 20] [--runs 3]
 
 A whole installation on PostgreSQL and a Redis of its own, mails of 4 kB, one webhook, a receiver that costs as little
 as it can; the sender and the receiver share the machine. Each rate is offered for that long, and whatever is left is
@@ -66,9 +66,9 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rates", type=lambda text: [float(one) for one in text.split(",")], default=[75, 100, 125, 150]
+        "--rates", type=lambda text: [float(one) for one in text.split(",")], default=[100, 150, 200, 250]
     )
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Sink() as sink, installed(Path(folder), sink) as installation:

@@ -70,9 +70,9 @@ class Side:
         self._name = url.rpartition("/")[2]
         self.use()
         begun = time.monotonic()
-        # who asks the console is the last that is made
-        many = filled() if User.objects.exists() else fill(rows, others=20)
-        self.filled_in_s = round(time.monotonic() - begun)
+        is_filled = User.objects.exists()  # who asks the console is the last that is made
+        many = filled() if is_filled else fill(rows, others=20)
+        self.filled_in_s = None if is_filled else round(time.monotonic() - begun)
         console = Client()
         console.force_login(User.objects.create_superuser(f"ada{time.time_ns()}", password="only-for-benchmarks"))
         self._clients = {

@@ -136,8 +136,13 @@ def end_to_end(found: Found) -> Iterator[Row]:
 def claims(found: Found) -> Iterator[Row]:
     few, most = found["due_1000_for_100_webhooks"], found["due_most_for_100_webhooks"]
     yield Row(
-        "P8", f"a claim of {most['deliveries_per_claim']} deliveries, {most['due']:,} due", f"{most['claim_ms']} ms",
-        f"1,000 due: {few['claim_ms']} ms", f"{most['claim_ms'] / few['claim_ms']:.2f}", "at most 10 ms",
+        "P8", f"finding what of {most['due']:,} due deliveries may go", f"{most['find_ms']} ms",
+        f"1,000 due: {few['find_ms']} ms", f"{most['find_ms'] / few['find_ms']:.2f}", "at most 10 ms",
+        most["find_ms"] <= 10,  # noqa: PLR2004
+    )  # fmt: skip
+    yield Row(
+        "P8", f"the same, and {most['deliveries_per_claim']} of them made ours, with what is sent",
+        f"{most['claim_ms']} ms", f"1,000 due: {few['claim_ms']} ms", f"{most['claim_ms'] / few['claim_ms']:.2f}", "at most 10 ms",
         most["claim_ms"] <= 10,  # noqa: PLR2004
     )  # fmt: skip
 
