@@ -189,7 +189,10 @@ def _send(host: str, port: int) -> str:
     try:
         try:
             reply = _hand_in(smtplib.SMTP, host, port, octets)
-        except smtplib.SMTPHeloError:  # beside a mail server there may be LMTP alone, which knows neither EHLO nor HELO
+        except smtplib.SMTPHeloError as error:
+            if error.smtp_code not in UNKNOWN:
+                raise
+            # beside a mail server there may be LMTP alone, which knows neither EHLO nor HELO
             reply = _hand_in(smtplib.LMTP, host, port, octets)
     except smtplib.SMTPException as error:
         raise CanaryError(f"the listener at {host}:{port} did not take it: {error}", NOT_TAKEN) from error
@@ -214,6 +217,7 @@ def _hand_in(speaking: type[smtplib.SMTP], host: str, port: int, octets: bytes) 
 
 
 OK = 250
+UNKNOWN = (500, 502)  # as a command: RFC 5321 section 4.2.4
 NO_LISTENER = "Is smtpd running, and are SMTP_HOST and SMTP_PORT its own? Otherwise say where it is: --smtp HOST:PORT."
 NOT_TAKEN = (
     f"{DOMAIN} takes mail from TEST_NETWORKS alone: is the address in it from which this host connects? Otherwise the "

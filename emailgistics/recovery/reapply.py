@@ -157,11 +157,11 @@ def _parsed(text: bytes, outcome: Outcome) -> Line | None:
 
 
 def _overtaken(lines: Sequence[Line]) -> set[UUID]:
-    last: dict[tuple[str, Any], UUID] = {}
+    last: dict[tuple[str, Any, Any], UUID] = {}
     kinds = {*LAST_COUNTS, *LAST_COUNTS.values()}
     for line in lines:
         if line.what in kinds:
-            last[LAST_COUNTS.get(line.what, line.what), line.of] = line.id
+            last[LAST_COUNTS.get(line.what, line.what), line.of, line.about.get("joined")] = line.id
     return {line.id for line in lines if line.what in kinds} - set(last.values())
 
 

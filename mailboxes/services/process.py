@@ -6,26 +6,23 @@ safe, its webhooks told so.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Least
-from django.utils import timezone
 
-from emailgistics.common import bulk, leases
+from emailgistics.common import leases
 from emailgistics.common.ids import encode_id
 from emailgistics.common.logs import get_logger
 from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
-from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Rule
-from mailboxes.services import attachment_rules, authenticate, counted, derived, search
-from mailboxes.signals import News, tell
+from mailboxes.models import Email, Message, RawMessage
+from mailboxes.services import authenticate
+from mailboxes.services.opened import PORTION, Opened, say_lost, store
 
 log = get_logger(__name__)
 
@@ -34,22 +31,13 @@ BATCH = 16  # no more: who is claimed behind a slow mail waits for it, and for t
 BATCH_ONCE_LOST = 2  # and of those whom a worker was lost with, one killed it
 SMALL_OCTETS = 256 * 1024  # of a message: what is larger is opened and stored by itself
 TOGETHER = timedelta(milliseconds=20)  # who was opened waits no longer than that for others, to be stored with them
-PORTION, PORTION_OCTETS = 100, 4 * 1024 * 1024  # of emails, and of their raws, that are written at once
-SLOW = timedelta(seconds=0.5)  # who takes as long may not be the last to; others may take over what is claimed behind
+SLOW = timedelta(seconds=0.5)  # of what is claimed and not begun by then, others may be sooner
 SLICE = timedelta(seconds=10)  # no message is begun after it; Celery's hard limit leaves the last one 30 s more
 LINGER = timedelta(seconds=0.5)  # mail comes in swarms: staying awake is cheaper than being woken
 LOOK_EVERY = timedelta(milliseconds=20)
 ALONE_FROM_LOSSES = 2
 PARK_FROM_LOSSES = ALONE_FROM_LOSSES + 1
-FATE = (
-    "state",
-    "lease_id",
-    "processed_at",
-    "parse_status",
-    "parse_defects",
-    "parse_version",
-    "authentication",
-)  # of a message that was opened
+LOST = (1, ALONE_FROM_LOSSES)  # how often: of each kind, see `claim`
 MAX_LOSSES = 1000  # counted no further, should even parking fail again and again
 
 
@@ -64,11 +52,13 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
         def goes_on() -> bool:
             return time.monotonic() <= until and not lease.is_lost
 
-        # one suspicious message first, so that no stream of new mail keeps it waiting for ever; the others at the end
-        done += process_messages(claim(lease.id, alone=True), lease.id, goes_on=goes_on)
+        # some that were lost before come first, so that no stream of new mail keeps them waiting for ever; the others
+        # at the end
+        for lost in LOST:
+            done += process_messages(claim(lease.id, lost=lost), lease.id, goes_on=goes_on)
         idle_since = time.monotonic()
         while goes_on():
-            if claimable().exists() and (claimed := claim(lease.id) or claim(lease.id, alone=True)):
+            if claimable().exists() and (claimed := _next(lease.id)):
                 done += process_messages(claimed, lease.id, goes_on=goes_on)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > linger.total_seconds():
@@ -78,101 +68,147 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
     return done
 
 
+def _next(lease_id: UUID) -> list[UUID]:
+    return next((claimed for lost in (0, *LOST) if (claimed := claim(lease_id, lost=lost))), [])
+
+
 def claimable() -> QuerySet[Message]:
     """Messages that wait and that no living worker holds."""
     held = leases.alive().filter(pk=OuterRef("lease_id"))
     return Message.objects.filter(state=Message.State.WAITING).filter(Q(lease_id=None) | ~Exists(held))
 
 
-def claim(lease_id: UUID, *, alone: bool = False) -> list[UUID]:
-    """Marks up to BATCH messages as ours (one, if alone is asked for: of those that were lost twice), oldest first.
+def claim(lease_id: UUID, *, lost: int = 0) -> list[UUID]:
+    """Marks messages as ours, oldest first: up to BATCH of those that no worker was lost with.
 
-    Those that were never lost come first; those that were come in small company. The loss is written down now and taken
-    back by success: a worker that is killed cannot write anything.
+    lost: of those that one was lost with once, a few; or twice, or more often, one alone. The loss is written down now
+    and taken back by success: a worker that is killed cannot write anything.
     """
-    suspicious = Q(losses__gte=ALONE_FROM_LOSSES)
-    wanted = claimable().filter(suspicious if alone else ~suspicious).order_by("losses", "id")
+    is_alone = lost >= ALONE_FROM_LOSSES
+    wanted = claimable().filter(Q(losses__gte=lost) if is_alone else Q(losses=lost)).order_by("losses", "id")
+    at_most = 1 if is_alone else BATCH_ONCE_LOST if lost else BATCH
     if not wanted.exists():  # a plain read: no write lock on SQLite while there is nothing to do
         return []
     with transaction.atomic():
         # SQLite ignores skip_locked, and needs none: the transaction holds the only write lock from its start
-        rows = wanted.select_for_update(skip_locked=True).values_list("pk", "losses")[: 1 if alone else BATCH]
-        ids = [pk for n, (pk, losses) in enumerate(rows) if not losses or n < BATCH_ONCE_LOST]
+        ids = list(wanted.select_for_update(skip_locked=True).values_list("pk", flat=True)[:at_most])
         # asked again now that they are locked: the first statement may have seen neither a lease nor the claim under it
         claimable().filter(pk__in=ids).update(lease_id=lease_id, losses=Least(F("losses") + 1, MAX_LOSSES))
         return list(Message.objects.filter(pk__in=ids, lease_id=lease_id).order_by("id").values_list("pk", flat=True))
 
 
-def release(ids: Sequence[UUID], lease_id: UUID) -> None:
+def release(ids: Collection[UUID], lease_id: UUID) -> None:
     """Gives back claimed messages that were not begun; that is no loss."""
+    if not ids:
+        return
     ours = Message.objects.filter(pk__in=ids, lease_id=lease_id)
-    ours.update(lease_id=None, losses=F("losses") - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A claimed message, and what is in it; octets is None where they could not be read, or were not looked at."""
-
-    message: Message
-    parsed: ParsedMail
-    octets: bytes | None
-    state: Message.State
-    authentication: dict[str, Any] | None = None
+    with transaction.atomic():
+        list(ours.order_by("pk").select_for_update(no_key=True).values_list("pk"))  # in the order of all who lock many
+        ours.update(lease_id=None, losses=F("losses") - 1)
 
 
 def process_messages(ids: Sequence[UUID], lease_id: UUID, *, goes_on: Callable[[], bool] = lambda: True) -> int:
     """Opens claimed messages and stores what is in them. Returns how many were done.
 
     Those that take little are stored together: half of what one costs is a transaction and its statements. One whose
-    claim was lost meanwhile stays as it is. What is not begun when it no longer `goes_on`, or when somebody took long,
-    is given back.
+    claim was lost meanwhile stays as it is. What is not begun when it no longer `goes_on`, or when those before took
+    long, is given back.
     """
-    left = list(ids)
-    done = 0
-    try:
-        while left and goes_on():
-            begun_at = time.monotonic()
-            opened, begun = _open_some(left, goes_on)
-            done += _store_or_each(opened, lease_id)
-            left = left[begun:]
-            if time.monotonic() - begun_at > SLOW.total_seconds():
-                break
-    except (OperationalError, InterfaceError) as error:
-        # the database, not the mail: give all of it back, and let the next sweep try
-        log.warning("processing.database_away", error=type(error).__name__)
-        connection.close()
-        release(left, lease_id)
-        raise
-    if left:
-        release(left, lease_id)
-    return done
+    return _Work(ids, lease_id).do(goes_on)
 
 
-def _open_some(ids: Sequence[UUID], goes_on: Callable[[], bool]) -> tuple[list[Opened], int]:
-    """Opens the first of these, and those behind it while nobody waits long for that; and how many were begun."""
-    messages = Message.objects.in_bulk(ids)
-    small = RawMessage.objects.in_bulk([pk for pk, message in messages.items() if message.size <= SMALL_OCTETS])
-    until = time.monotonic() + TOGETHER.total_seconds()
-    opened: list[Opened] = []
-    for begun, pk in enumerate(ids):
-        message = messages.get(pk)
-        is_large = pk not in small
-        if begun and (is_large or time.monotonic() > until or not goes_on()):
-            return opened, begun
-        if message is None:
-            _say_lost(pk)
-            continue
+class _Work:
+    """Claimed messages: some are left, others under way, which is opened and not stored yet."""
+
+    def __init__(self, ids: Sequence[UUID], lease_id: UUID) -> None:
+        self._left = deque(ids)
+        self._under_way: set[UUID] = set()
+        self._lease_id = lease_id
+
+    def do(self, goes_on: Callable[[], bool]) -> int:
+        done, slow_at = 0, time.monotonic() + SLOW.total_seconds()
         try:
-            one = _open(message, small.get(pk))
+            self._read()
+            while self._left and goes_on():
+                done += self._store_or_each(self._open_some(goes_on))
+                if time.monotonic() > slow_at:
+                    break
+        except (OperationalError, InterfaceError) as error:
+            # the database, not the mail: give all of it back, and let the next sweep try
+            log.warning("processing.database_away", error=type(error).__name__)
+            connection.close()
+            release([*self._under_way, *self._left], self._lease_id)
+            raise
+        release(self._left, self._lease_id)
+        return done
+
+    def _read(self) -> None:
+        self._messages = Message.objects.in_bulk(self._left)
+        emails = Email.objects.filter(message__in=self._left).order_by().values_list("message")
+        self._emails = dict(emails.annotate(Count("pk")))
+        small = (
+            pk
+            for pk, message in self._messages.items()
+            if message.size <= SMALL_OCTETS and message.losses <= PARK_FROM_LOSSES
+        )
+        try:
+            self._raws = RawMessage.objects.in_bulk(list(small))
         except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what is damaged in one takes no other along: each is read by itself
+            log.warning("messages.read_one_by_one", error=type(error).__name__)
+            self._raws = {}
+
+    def _open_some(self, goes_on: Callable[[], bool]) -> list[Opened]:
+        """The first of those that are left, and those behind it while nobody waits long for that."""
+        opened: list[Opened] = []
+        begun = emails = 0
+        until = time.monotonic() + TOGETHER.total_seconds()
+        while self._left:
+            pk = self._left[0]
+            emails += self._emails.get(pk, 0)
+            is_alone = pk in self._messages and pk not in self._raws
+            if begun and (is_alone or emails > PORTION or time.monotonic() > until or not goes_on()):
+                break
+            self._left.popleft()
+            begun += 1
+            if one := self._opened(pk):
+                opened.append(one)
+                self._under_way.add(pk)
+            if is_alone:
+                break
+        return opened
+
+    def _opened(self, pk: UUID) -> Opened | None:
+        message = self._messages.get(pk)
+        if message is None:
+            say_lost(pk)
+            return None
+        try:
+            return _open(message, self._raws.pop(pk, None))
+        except (OperationalError, InterfaceError):
+            self._under_way.add(pk)
             raise
         except Exception as error:  # noqa: BLE001 - said with all there is to say
             _say_not_processed(pk, error)
-        else:
-            opened += [one] if one else []
-        if is_large:
-            return opened, begun + 1
-    return opened, len(ids)
+            return None
+
+    def _store_or_each(self, opened: Sequence[Opened]) -> int:
+        """Stores all of them together; if that fails, each by itself, so that one takes no other along."""
+        done = 0
+        try:
+            done = store(opened, lease_id=self._lease_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(opened) > 1:
+                log.warning("messages.stored_one_by_one", error=type(error).__name__)
+                return sum(self._store_or_each([one]) for one in opened)
+            # a fault of ours in this one. It keeps its loss, and our lease until the slice ends: so it is tried again
+            # a little later, at most twice, and then parked
+            _say_not_processed(opened[0].message.pk, error)
+        self._under_way.difference_update(one.message.pk for one in opened)
+        return done
 
 
 def _open(message: Message, stored: RawMessage | None) -> Opened | None:
@@ -185,7 +221,7 @@ def _open(message: Message, stored: RawMessage | None) -> Opened | None:
     except raw.RawGoneError:
         if Message.objects.filter(pk=message.pk).exists():
             raise
-        _say_lost(message.pk)
+        say_lost(message.pk)
         return None
     except raw.CorruptRawError as error:
         log.error("message.raw_unreadable", message=message.public_id, error=str(error))  # noqa: TRY400 - all is said
@@ -194,138 +230,6 @@ def _open(message: Message, stored: RawMessage | None) -> Opened | None:
     # asks the DNS, so before the transaction
     checked = authenticate.results(message, octets)
     return Opened(message, parsed, octets, Message.State.PROCESSED, checked)
-
-
-def _store_or_each(opened: Sequence[Opened], lease_id: UUID) -> int:
-    """Stores all of them together; if that fails, each by itself, so that one takes no other along."""
-    try:
-        return store(opened, lease_id=lease_id)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        if len(opened) > 1:
-            log.warning("messages.stored_one_by_one", error=type(error).__name__)
-            return sum(_store_or_each([one], lease_id) for one in opened)
-        # a fault of ours in this one. It keeps its loss, and our lease until the slice ends: so it is tried again a
-        # little later, at most twice, and then parked
-        _say_not_processed(opened[0].message.pk, error)
-        return 0
-
-
-@transaction.atomic
-def store(opened: Sequence[Opened], *, lease_id: UUID | None) -> int:
-    """Writes what was parsed to each of the messages' emails and tells `emails_processed`, all or nothing.
-
-    Returns of how many messages: without those whose claim was lost. Of what a rule keeps back nobody is told before
-    its release; what a rule discards for an attachment is removed. Mail that is parked is kept back, too, where a rule
-    stops attachments: what it has in it is unknown (attachment_rules).
-    """
-    ours = Message.objects.filter(
-        pk__in=[one.message.pk for one in opened], lease_id=lease_id, state=Message.State.WAITING
-    )
-    locked = set(ours.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-    for one in opened:
-        if one.message.pk not in locked:
-            _say_lost(one.message.pk)
-    kept = [one for one in opened if one.message.pk in locked]
-    if not kept:
-        return 0
-    now = timezone.now()
-    for one in kept:
-        _decide(one, at=now)
-    bulk.update([one.message for one in kept], FATE)
-    recipients = list(Recipient.objects.filter(message__in=locked).select_related("alias__domain"))
-    emails = list(Email.objects.filter(message__in=locked).select_related("mailbox__domain"))
-    staying = [(one, email) for one in kept for email in _judged(one, emails, recipients)]
-    for some in _portions(staying):
-        _write(some, recipients)
-    counted.became([email for _, email in staying], recipients, at=now)
-    return len(kept)
-
-
-def _decide(opened: Opened, *, at: datetime) -> None:
-    # the rest of a message never changes, so it need not be read again
-    message, parsed = opened.message, opened.parsed
-    message.state, message.lease_id, message.processed_at = opened.state, None, at
-    message.parse_status, message.parse_defects, message.parse_version = (
-        parsed.status,
-        list(parsed.defects),
-        mime.VERSION,
-    )
-    message.authentication = opened.authentication
-
-
-def _judged(opened: Opened, emails: Iterable[Email], recipients: Iterable[Recipient]) -> list[Email]:
-    """Has rules about attachments decide; the emails of the message that stay. The arguments may be those of others."""
-    message = opened.message
-    own = [email for email in emails if email.message_id == message.pk]
-    of_message = [recipient for recipient in recipients if recipient.message_id == message.pk]
-    verdicts = attachment_rules.verdicts_of(message, own, of_message, opened.parsed)
-    discarded = {pk: verdict for pk, verdict in verdicts.items() if verdict.action == Rule.Action.DISCARD}
-    if discarded and not attachment_rules.discard(message, own, discarded, of_message):
-        return []
-    staying = [email for email in own if email.pk not in discarded]
-    for email in staying:
-        email.message = message
-        if verdict := verdicts.get(email.pk):
-            attachment_rules.obey(email, verdict)
-    return staying
-
-
-def _portions(staying: Sequence[tuple[Opened, Email]]) -> Iterator[list[tuple[Opened, Email]]]:
-    """As much at once as one can have in memory several times over: a large mail to many mailboxes is many portions."""
-    portion: list[tuple[Opened, Email]] = []
-    octets = 0
-    for opened, email in staying:
-        octets += opened.message.size
-        if portion and (octets > PORTION_OCTETS or len(portion) == PORTION):
-            yield portion
-            portion, octets = [], opened.message.size
-        portion.append((opened, email))
-    if portion:
-        yield portion
-
-
-def _write(some: Sequence[tuple[Opened, Email]], recipients: Iterable[Recipient]) -> None:
-    of_email: dict[UUID, list[Recipient]] = defaultdict(list)
-    for recipient in recipients:
-        of_email[recipient.email_id].append(recipient)
-    contents, entries, news = [], [], []
-    attachments: list[Attachment] = []
-    for opened, email in some:
-        email.status = Email.Status.QUARANTINED if email.quarantine_reason else Email.Status(opened.state.value)
-        for name, value in derived.email_columns(opened.parsed).items():
-            setattr(email, name, value)
-        content = EmailContent(email=email, **derived.content_columns(opened.parsed))
-        own = [Attachment(email=email, **columns) for columns in derived.attachment_columns(opened.parsed)]
-        contents.append(content)
-        entries.append(search.new_entry(email, content, of_email[email.pk], own))
-        attachments += own
-        if email.status != Email.Status.QUARANTINED:
-            news.append(News(email, of_email[email.pk], own, opened.octets))
-    bulk.update([email for _, email in some], [*derived.email_columns(some[0][0].parsed), "status"])
-    bulk.insert(contents, attachments, entries)
-    tell(news)
-    for opened, email in some:
-        sound_alarm(email, opened.parsed)
-
-
-def sound_alarm(email: Email, parsed: ParsedMail) -> None:
-    """Says in the log that somebody sent a key or a secret of ours by mail. The key's public id is all that is said."""
-    secrets = {mime.Mark.API_KEY, mime.Mark.WEBHOOK_SECRET}.intersection(parsed.marks)
-    if secrets:
-        log.warning(
-            "email.own_secret_found",
-            email=email.public_id,
-            mailbox=email.mailbox.public_id,
-            found=sorted(map(str, secrets)),
-            api_keys=list(parsed.api_keys),
-        )
-
-
-def _say_lost(message_id: UUID) -> None:
-    """Somebody took the message over, or erased it: what we make of it changes nothing any more."""
-    log.warning("message.claim_lost", message=encode_id(Message.ID_PREFIX, message_id))
 
 
 def _say_not_processed(message_id: UUID, error: Exception) -> None:

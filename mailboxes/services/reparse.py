@@ -30,6 +30,7 @@ from mailboxes import mime, raw
 from mailboxes.mime import ParsedMail
 from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Recipient, Reparse, Rule
 from mailboxes.services import attachment_rules, counted, derived, process, search
+from mailboxes.services.opened import sound_alarm
 from mailboxes.services.receive import PROCESS
 from mailboxes.signals import News, tell
 
@@ -255,7 +256,7 @@ def store(claimed: Reparse, parsed: ParsedMail, octets: bytes, *, lease_id: UUID
         if not claimed.is_dry_run and email.status != Email.Status.QUARANTINED:
             _tell(email, attachments, octets, None if was_kept_back else told)
         if "marks" in changed and not claimed.is_dry_run:
-            process.sound_alarm(email, parsed)
+            sound_alarm(email, parsed)
     _count([email for email, _ in rows if email.status != before[email.pk]])
     return _end(claimed, lease_id, report)
 

@@ -165,8 +165,9 @@ def test_no_two_forks_draw_the_same_numbers_and_ids(tmp_path: Path) -> None:
 def test_forks_go_on_without_the_fork_server_and_there_is_another_for_the_next(tmp_path: Path) -> None:
     code = """
         first, before = start("import time; time.sleep(1); print('on')"), server()
-        while open(f"/proc/{first.pid}/comm").read() == "forkserver\\n":  # it waits for the word to begin
-            time.sleep(.01)
+        until = time.monotonic() + 20
+        while open(f"/proc/{first.pid}/comm").read() == "forkserver\\n" and time.monotonic() < until:
+            time.sleep(.01)  # it waits for the word to begin
         os.kill(before, signal.SIGKILL)
         time.sleep(.2)
         second = start("import os; print(os.getppid())")

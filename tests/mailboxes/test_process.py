@@ -8,13 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.db.models.functions import Now
 
 from emailgistics.common import leases
 from emailgistics.common.models import Lease
-from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, SearchEntry
-from mailboxes.services import process
+from mailboxes import raw
+from mailboxes.models import Attachment, Email, EmailContent, Message, RawMessage, Refusal, SearchEntry
+from mailboxes.services import opened, process, rule_book
 from mailboxes.signals import News, emails_processed
 from tests.factories import RAW, make_alias, make_mailbox, make_message, make_webhook
 from webhooks.models import Delivery
@@ -131,10 +132,14 @@ def test_a_raw_that_is_not_what_was_accepted_is_parked_and_not_shown_as_a_mail()
     assert (message.state, message.parse_defects) == ("parked", ["raw_unreadable"])
 
 
-def test_what_is_stored_together_costs_no_more_statements_than_one_mail(django_assert_max_num_queries: Any) -> None:
+def test_what_is_stored_together_costs_no_more_statements_than_one_mail(
+    django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_webhook(url="https://hooks.example.net/", mailbox=make_mailbox())
 
-    def opened(count: int) -> int:
+    monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
+
+    def statements(count: int) -> int:
         messages = [make_message() for _ in range(count)]
         with leases.held("mail") as lease:
             claimed = process.claim(lease.id)
@@ -143,8 +148,8 @@ def test_what_is_stored_together_costs_no_more_statements_than_one_mail(django_a
                 assert process.process_messages(claimed, lease.id) == count
         return len(asked)
 
-    opened(1)
-    assert opened(process.BATCH) == opened(1)
+    statements(1)
+    assert statements(process.BATCH) == statements(1)
     assert Email.objects.filter(status="processed").count() == Delivery.objects.count() == process.BATCH + 2
 
 
@@ -158,7 +163,8 @@ def test_of_many_that_are_stored_together_each_gets_its_own(monkeypatch: pytest.
         )
         for number in range(6)
     }
-    monkeypatch.setattr(process, "PORTION", 4)
+    monkeypatch.setattr(opened, "PORTION", 4)
+    monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
     heard: list[tuple[str, str, int]] = []
     with hearing(lambda email, recipients, **_: heard.append((email.subject, email.mailbox.address, len(recipients)))):
         assert process.drain(linger=AT_ONCE) == 6
@@ -188,6 +194,92 @@ def test_one_that_cannot_be_stored_takes_none_of_the_others_along() -> None:
     assert EmailContent.objects.count() == SearchEntry.objects.count() == len(fine)
 
 
+def test_nor_does_one_that_a_rule_discards_stand_in_the_way_of_trying_again() -> None:
+    """What was discarded together with the broken one is there again, and is discarded by itself then."""
+    mailbox = make_mailbox()
+    rule_book.create_rule(mailbox=mailbox, action="discard", criterion="attachment", value=".pdf")
+    discarded = make_message(raw=RAW_WITH_FILE)
+    broken, fine = make_message(), make_message(raw=RAW.replace(b"Broken", b"Mended"))
+
+    def refuse(email: Email, **_: Any) -> None:
+        if email.message_id == broken.pk:
+            raise ValueError("a fault of ours")
+
+    with hearing(refuse):
+        assert process.drain(linger=AT_ONCE) == 2
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert states == {broken.pk: "waiting", fine.pk: "processed"}
+    assert Refusal.objects.get().sha256 == discarded.sha256
+
+
+def test_a_raw_that_the_database_cannot_read_takes_no_other_along_and_is_parked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_mailbox()
+    damaged, fine = make_message(), make_message()
+    read = raw.read_raw
+
+    def read_none(*_: Any) -> None:
+        raise InternalError("missing chunk number 0 for toast value")
+
+    def read_others(message: Message) -> bytes:
+        return read_none() if message.pk == damaged.pk else read(message)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(RawMessage.objects, "in_bulk", read_none)
+    monkeypatch.setattr(raw, "read_raw", read_others)
+    for _ in range(process.PARK_FROM_LOSSES + 1):
+        process.drain(linger=AT_ONCE)
+        fine.refresh_from_db()
+        assert fine.state == "processed"
+    damaged.refresh_from_db()
+    assert (damaged.state, damaged.parse_defects) == ("parked", ["processing_lost"])
+
+
+def test_mail_to_many_mailboxes_is_not_gathered_with_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ["support@example.com", "sales@example.com"]
+    for address in addresses:
+        make_mailbox(address=address)
+    for _ in range(3):
+        make_message(to=tuple(addresses))
+    monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
+    monkeypatch.setattr(process, "PORTION", 5)
+    together: list[int] = []
+    monkeypatch.setattr(process, "store", _noting_how_many(together))
+    assert process.drain(linger=AT_ONCE) == 3
+    assert together == [2, 1]
+
+
+def test_what_was_begun_is_stored_when_the_time_is_up_and_the_rest_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    ids = [make_message().pk for _ in range(4)]
+    monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
+    answers = iter([True, True, False, False])  # before the first round, the second mail and the third
+    with leases.held("mail") as lease:
+        assert process.process_messages(process.claim(lease.id), lease.id, goes_on=lambda: next(answers)) == 2
+    assert [Message.objects.get(pk=pk).state for pk in ids] == ["processed"] * 2 + ["waiting"] * 2
+    assert set(Message.objects.filter(state="waiting").values_list("lease_id", "losses")) == {(None, 0)}
+
+
+def test_a_loss_that_was_earned_stays_though_the_database_goes_away_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mailbox()
+    faulty, other = make_message().pk, make_message().pk
+    unpacked = raw.unpacked
+
+    def refuse(message: Message, stored: Any) -> bytes:
+        if message.pk == faulty:
+            raise ValueError("a fault of ours")
+        return unpacked(message, stored)
+
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(raw, "unpacked", refuse)
+    monkeypatch.setattr(process, "store", away)
+    with leases.held("mail") as lease, pytest.raises(OperationalError):
+        process.process_messages(process.claim(lease.id), lease.id)
+    assert dict(Message.objects.values_list("pk", "losses")) == {faulty: 1, other: 0}
+
+
 def test_of_those_that_were_lost_meanwhile_nothing_is_stored_and_of_the_others_all() -> None:
     make_mailbox()
     taken, erased, ours = [make_message().pk for _ in range(3)]
@@ -205,8 +297,8 @@ def test_a_large_mail_is_stored_by_itself_and_those_before_it_do_not_wait(monkey
     make_mailbox()
     monkeypatch.setattr(process, "TOGETHER", timedelta(minutes=1))
     large = RAW + b"x" * process.SMALL_OCTETS
-    for raw in (RAW, RAW, large, large, RAW):
-        make_message(raw=raw)
+    for octets in (RAW, RAW, large, large, RAW):
+        make_message(raw=octets)
     together: list[int] = []
     monkeypatch.setattr(process, "store", _noting_how_many(together))
     assert process.drain(linger=AT_ONCE) == 5
@@ -235,14 +327,15 @@ def test_what_is_claimed_behind_a_slow_mail_is_given_back_without_a_loss(monkeyp
     assert set(Message.objects.filter(pk__in=others).values_list("lease_id", "losses")) == {(None, 0)}
 
 
-def test_a_mail_that_killed_a_worker_is_tried_again_behind_all_others_and_in_small_company() -> None:
+def test_a_mail_that_killed_a_worker_is_tried_again_in_small_company_of_its_like() -> None:
     make_mailbox()
     lost = [make_message().pk for _ in range(4)]
     Message.objects.filter(pk__in=lost).update(losses=1)
     fresh = [make_message().pk for _ in range(3)]
     with leases.held("mail") as one, leases.held("mail") as two:
         assert process.claim(one.id) == fresh
-        assert process.claim(two.id) == lost[: process.BATCH_ONCE_LOST]
+        assert process.claim(two.id, lost=1) == lost[: process.BATCH_ONCE_LOST]
+        assert process.claim(two.id) == []
 
 
 def _noting_how_many(together: list[int]) -> Any:
@@ -303,7 +396,7 @@ def test_a_message_that_took_two_workers_along_is_opened_alone() -> None:
     Message.objects.filter(pk=suspicious.pk).update(losses=2)
     with leases.held("mail") as lease:
         assert process.claim(lease.id) == [message.pk for message in innocent]
-        assert process.claim(lease.id, alone=True) == [suspicious.pk]
+        assert process.claim(lease.id, lost=2) == [suspicious.pk]
 
 
 def test_many_suspicious_messages_are_worked_off_in_one_slice() -> None:

@@ -28,6 +28,7 @@ from emailgistics.reports.periods import Interval, periods
 from emailgistics.reports.statistics import Figures, of_webhook, statistics, whose
 from mailboxes.models import Email, Mailbox, Reparse
 from mailboxes.services import counted, erase, process, provision, quarantine, reparse, rule_book, tidy
+from mailboxes.services.opened import Opened, store
 from tests.apikeys.factories import make_client
 from tests.factories import RAW, make_alias, make_delivery, make_email, make_mailbox, make_message, make_webhook
 from tests.worlds.standing import Clock, clock_stopped
@@ -177,8 +178,8 @@ def test_parked_mail_counts_as_such_and_once_more_when_it_is_opened_after_all(ma
         (claimed,) = process.claim(lease.id)
         message.refresh_from_db()
         assert claimed == message.pk
-        opened = process.Opened(message, process.unparsed("processing_lost"), None, message.State.PARKED)
-        process.store([opened], lease_id=lease.id)
+        opened = Opened(message, process.unparsed("processing_lost"), None, message.State.PARKED)
+        store([opened], lease_id=lease.id)
     assert told() == {"received": 1, "bytes": len(RAW), "parked": 1}
     for _ in range(2):  # the second time it is processed mail that is opened again, which is nothing new
         Reparse.objects.create(message=message, is_dry_run=False, asked_at=timezone.now())

@@ -5,7 +5,7 @@ from typing import Any
 
 from mailboxes import mime
 from mailboxes.models import Email, Mailbox, Message
-from mailboxes.services import process
+from mailboxes.services.opened import Opened, store
 from tests.factories import RAW, make_mailbox, make_message, make_webhook
 from webhooks.models import Event, EventBody, Webhook
 from webhooks.services import bodies
@@ -21,7 +21,7 @@ def make_event(raw: bytes = RAW, *, mailbox: Mailbox | None = None, **message: A
 
 def process_event(message: Message, raw: bytes) -> Event:
     """What a worker does with a message that it has claimed."""
-    assert process.store([process.Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
+    assert store([Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
     return Event.objects.get(email__message=message)
 
 

@@ -23,6 +23,7 @@ from mailboxes.addresses import InvalidAddressError
 from mailboxes.models import Email, EmailContent, Mailbox, Message, RawMessage, Recipient, Refusal, Transcript
 from mailboxes.services import erase as mailboxes_erase
 from mailboxes.services import process
+from mailboxes.services.opened import Opened, store
 from tests.factories import RAW, make_alias, make_mailbox, make_message, make_webhook
 from tests.webhooks import invariants
 from tests.webhooks.invariants import Dispatcher, answer
@@ -208,7 +209,7 @@ def test_who_is_opening_it_finds_that_it_is_gone_however_far_he_is(mailbox: Mail
     assert process.claim(lease) == [message.pk]
     opened = Message.objects.get(pk=message.pk)
     erase.erase_email(email_of(message).pk, by="grace")
-    assert process.store([process.Opened(opened, mime.parse(MAIL), MAIL, Message.State.PROCESSED)], lease_id=lease) == 0
+    assert store([Opened(opened, mime.parse(MAIL), MAIL, Message.State.PROCESSED)], lease_id=lease) == 0
     assert process.process_messages([message.pk], lease) == 0
     for model in (Message, Email, EmailContent, Event, Delivery):
         assert not model.objects.exists()

@@ -16,7 +16,7 @@ from svix.webhooks import Webhook as SvixWebhook
 from apikeys.credentials import new_webhook_secret
 from mailboxes import mime
 from mailboxes.models import Mailbox, Message
-from mailboxes.services import process
+from mailboxes.services.opened import Opened, store
 from tests.factories import make_mailbox, make_message, make_webhook
 from tests.webhooks.mails import made_mails
 from webhooks import signing
@@ -47,7 +47,7 @@ def requests_of(count: int, *, secrets: list[str]) -> list[Request]:
     mailboxes = mailboxes_for_each_form()
     for number, raw in enumerate(made_mails(count, seed=2)):
         message = make_message(raw=raw, to=(mailboxes[number % len(mailboxes)].address,))
-        assert process.store([process.Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
+        assert store([Opened(message, mime.parse(raw), raw, Message.State.PROCESSED)], lease_id=None)
     now = int(datetime.now(UTC).timestamp())
     made = []
     for stored in EventBody.objects.select_related("event").order_by("id"):
