@@ -64,12 +64,19 @@ def _axe() -> str:
     return AXE.read_text()
 
 
+# what is half-way from nothing to its colour has too little contrast
+SETTLED = """() => Promise.all(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
+    .map(one => one.finished.catch(() => null)))"""
+
+
 def axe_violations(
     page: Page, excused: Iterable[Excused] = (), *, rules: Sequence[str] = (), used: set[Excused] | None = None
 ) -> list[str]:
     """Of all rules, best practices too, if none are named. Those of `excused` that were needed are added to `used`."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(_axe())
+    page.evaluate(SETTLED)
     found: list[dict[str, Any]] = page.evaluate(RUN_AXE, list(rules))
     left = []
     for one in found:

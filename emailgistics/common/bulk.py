@@ -1,8 +1,8 @@
 """Many rows: writing those of several tables at once, for where that is most of the work, and deleting.
 
-On PostgreSQL all that is written goes to the server in one go (a pipeline), row by row, in statements whose text is made
-once: a fraction of what `bulk_create` and `bulk_update` cost, most of which is making one long statement of many values
-for each table, and waiting for each table's answer.
+On PostgreSQL all that is written goes to the server in one go (a pipeline), row by row, in statements whose text is
+made once: a fraction of what `bulk_create` and `bulk_update` cost, most of which is making one long statement of many
+values for each table, and waiting for each table's answer.
 """
 
 from collections.abc import Callable, Sequence
