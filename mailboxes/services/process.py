@@ -58,7 +58,7 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
             done += process_messages(claim(lease.id, lost=lost), lease.id, goes_on=goes_on)
         idle_since = time.monotonic()
         while goes_on():
-            if claimable().exists() and (claimed := _next(lease.id)):
+            if claimable().exists() and (claimed := claim_some(lease.id)):
                 done += process_messages(claimed, lease.id, goes_on=goes_on)
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > linger.total_seconds():
@@ -68,7 +68,8 @@ def drain(*, for_at_most: timedelta = SLICE, linger: timedelta = LINGER) -> int:
     return done
 
 
-def _next(lease_id: UUID) -> list[UUID]:
+def claim_some(lease_id: UUID) -> list[UUID]:
+    """Of those that no worker was lost with, or else of the others: see `claim`."""
     return next((claimed for lost in (0, *LOST) if (claimed := claim(lease_id, lost=lost))), [])
 
 

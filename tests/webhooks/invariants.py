@@ -57,7 +57,7 @@ def live_lease(kind: str = queue.LEASE_KIND) -> UUID:
 def process_waiting() -> None:
     """What `process.drain` does with mail that nothing is wrong with, without a thread that renews a lease."""
     lease = live_lease(process.LEASE_KIND)
-    while claimed := process.claim(lease):
+    while claimed := process.claim_some(lease):
         process.process_messages(claimed, lease)
     Lease.objects.filter(pk=lease).delete()
 
