@@ -155,7 +155,8 @@ def prepare(folder: Path, *urls: str) -> None:
 
 def measured(few: Side, many: Side, *, rounds: int, each: int) -> Iterator[tuple[str, dict[str, float]]]:
     gc.collect()
-    gc.freeze()  # what is there by now is not looked through again and again
+    gc.freeze()
+    gc.disable()  # between the rounds alone: it takes longer than many an operation, and meets either side by chance
     for name, who, path, query in OPERATIONS:
         times: dict[str, list[float]] = {"few": [], "many": []}
         for _ in range(rounds):
@@ -163,6 +164,7 @@ def measured(few: Side, many: Side, *, rounds: int, each: int) -> Iterator[tuple
                 side.use()
                 side.ask(who, path, query)  # a new connection, and statements that it does not know
                 taken += [side.ask(who, path, query) for _ in range(each)]
+                gc.collect()
         cut = {side: statistics.quantiles(taken, n=100) for side, taken in times.items()}
         yield (
             name,
