@@ -77,14 +77,12 @@ def main() -> int:
             [offer(installation, sink, rate=rate, seconds=options.seconds) for _ in range(options.runs)]
             for rate in options.rates
         ]
-    sustained = [one[0].rate for one in runs if sum(run.is_sustained for run in one) * 2 > options.runs]
     report(
         "end_to_end",
         {
             "octets": OCTETS,
             "seconds": options.seconds,
             "runs": options.runs,
-            "sustained_per_second": max(sustained, default=0),
             "rates": {f"{one[0].rate:g}": shown(one) for one in runs},
         },
     )

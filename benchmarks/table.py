@@ -125,7 +125,8 @@ def intake(found: Found) -> Iterator[Row]:
 
 
 def end_to_end(found: Found) -> Iterator[Row]:
-    rate = found["sustained_per_second"]
+    # in each run
+    rate = max((float(rate) for rate, one in found["rates"].items() if one["sustained"] == found["runs"]), default=0)
     tried = "; ".join(f"{rate}/s: {one['sustained']} of {found['runs']}" for rate, one in found["rates"].items())
     yield Row(
         "P7", "SMTP to opened to delivered, backlog flat", f"{rate:g}/s", f"sustained in runs: {tried}", "",
