@@ -156,7 +156,7 @@ def prepare(folder: Path, *urls: str) -> None:
 def measured(few: Side, many: Side, *, rounds: int, each: int) -> Iterator[tuple[str, dict[str, float]]]:
     gc.collect()
     gc.freeze()
-    gc.disable()  # between the rounds alone: it takes longer than many an operation, and meets either side by chance
+    gc.disable()  # it runs between the rounds: it takes longer than many an operation, and meets either side by chance
     for name, who, path, query in OPERATIONS:
         times: dict[str, list[float]] = {"few": [], "many": []}
         for _ in range(rounds):

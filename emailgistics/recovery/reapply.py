@@ -160,9 +160,15 @@ def _overtaken(lines: Sequence[Line]) -> set[UUID]:
     last: dict[tuple[str, Any, Any], UUID] = {}
     kinds = {*LAST_COUNTS, *LAST_COUNTS.values()}
     for line in lines:
-        if line.what in kinds:
-            last[LAST_COUNTS.get(line.what, line.what), line.of, line.about.get("joined")] = line.id
-    return {line.id for line in lines if line.what in kinds} - set(last.values())
+        # a person's lines of an older release, which do not say when he was made, are overtaken by any of his number
+        for joined in {line.about.get("joined"), None} if line.what in kinds else ():
+            last[LAST_COUNTS.get(line.what, line.what), line.of, joined] = line.id
+    return {
+        line.id
+        for line in lines
+        if line.what in kinds
+        and last[LAST_COUNTS.get(line.what, line.what), line.of, line.about.get("joined")] != line.id
+    }
 
 
 def _erasures(lines: Iterable[Line]) -> dict[str, UUID]:

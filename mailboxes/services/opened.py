@@ -1,7 +1,7 @@
 """What was opened, written down: with each email that the message is, what finds it, and the news of it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,15 +22,8 @@ from mailboxes.signals import News, tell
 log = get_logger(__name__)
 
 PORTION, PORTION_OCTETS = 100, 4 * 1024 * 1024  # of emails, and of their raws, that are written at once
-FATE = (
-    "state",
-    "lease_id",
-    "processed_at",
-    "parse_status",
-    "parse_defects",
-    "parse_version",
-    "authentication",
-)  # of a message that was opened
+# what `_decide` sets of a message that was opened
+FATE = ("state", "lease_id", "processed_at", "parse_status", "parse_defects", "parse_version", "authentication")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +68,11 @@ def _store(opened: Sequence[Opened], lease_id: UUID | None) -> tuple[list[Opened
     recipients = list(Recipient.objects.filter(message__in=locked).select_related("alias__domain"))
     emails = list(Email.objects.filter(message__in=locked).select_related("mailbox__domain"))
     staying = [(one, email) for one in kept for email in _judged(one, emails, recipients)]
+    of_email: dict[UUID, list[Recipient]] = defaultdict(list)
+    for recipient in recipients:
+        of_email[recipient.email_id].append(recipient)
     for some in _portions(staying):
-        _write(some, recipients)
+        _write(some, of_email)
     counted.became([email for _, email in staying], recipients, at=now)
     return kept, staying
 
@@ -85,11 +81,8 @@ def _decide(opened: Opened, *, at: datetime) -> None:
     # the rest of a message never changes, so it need not be read again
     message, parsed = opened.message, opened.parsed
     message.state, message.lease_id, message.processed_at = opened.state, None, at
-    message.parse_status, message.parse_defects, message.parse_version = (
-        parsed.status,
-        list(parsed.defects),
-        mime.VERSION,
-    )
+    message.parse_status, message.parse_defects = parsed.status, list(parsed.defects)
+    message.parse_version = mime.VERSION
     message.authentication = opened.authentication
 
 
@@ -124,10 +117,7 @@ def _portions(staying: Sequence[tuple[Opened, Email]]) -> Iterator[list[tuple[Op
         yield portion
 
 
-def _write(some: Sequence[tuple[Opened, Email]], recipients: Iterable[Recipient]) -> None:
-    of_email: dict[UUID, list[Recipient]] = defaultdict(list)
-    for recipient in recipients:
-        of_email[recipient.email_id].append(recipient)
+def _write(some: Sequence[tuple[Opened, Email]], of_email: Mapping[UUID, list[Recipient]]) -> None:
     contents, entries, news = [], [], []
     attachments: list[Attachment] = []
     for opened, email in some:

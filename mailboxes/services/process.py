@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 LEASE_KIND = "mail"
 BATCH = 16  # no more: who is claimed behind a slow mail waits for it, and for the lease if it kills the worker
-BATCH_ONCE_LOST = 2  # and of those whom a worker was lost with, one killed it
+BATCH_ONCE_LOST = 2  # of those that a worker was lost with: one of them may have killed it
 SMALL_OCTETS = 256 * 1024  # of a message: what is larger is opened and stored by itself
 TOGETHER = timedelta(milliseconds=20)  # who was opened waits no longer than that for others, to be stored with them
 SLOW = timedelta(seconds=0.5)  # of what is claimed and not begun by then, others may be sooner
@@ -111,7 +111,7 @@ def release(ids: Collection[UUID], lease_id: UUID) -> None:
 def process_messages(ids: Sequence[UUID], lease_id: UUID, *, goes_on: Callable[[], bool] = lambda: True) -> int:
     """Opens claimed messages and stores what is in them. Returns how many were done.
 
-    Those that take little are stored together: half of what one costs is a transaction and its statements. One whose
+    Those that take little are stored together: most of what one costs is a transaction and its statements. One whose
     claim was lost meanwhile stays as it is. What is not begun when it no longer `goes_on`, or when those before took
     long, is given back.
     """
